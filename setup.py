@@ -1,0 +1,68 @@
+"""Packaging of unitdisc. The tools' settings (ruff, mypy, pytest) stand in pyproject.toml."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'^__version__ = "(.+)"', (HERE / "unitdisc" / "__init__.py").read_text("utf-8"), re.M)[1]
+
+# The one place where the pair is pinned. torchaudio refuses to import beside a torch that was built
+# for another CUDA version, and the newest torch and torchaudio on the package index are such a pair;
+# 2.11 is the last release of torchaudio that came out together with its torch.
+TORCH_PAIR = ["torch==2.11.*", "torchaudio==2.11.*"]
+
+REPORT = ["matplotlib>=3.8", "jinja2>=3.1"]
+MINI = ["espeakng-loader>=0.2.4"]
+SSL = ["transformers>=4.40", "safetensors>=0.4"]
+EXPORT = ["onnx>=1.16"]
+DEV = [
+    "pytest>=8",
+    "pytest-timeout>=2.3",
+    "pytest-xdist>=3.5",
+    "hypothesis>=6.100",
+    "ruff==0.14.*",
+    "mypy==1.18.*",
+    "types-PyYAML",
+    "types-tqdm",
+    # Peers and oracles of the tests: none is imported by unitdisc itself.
+    "scikit-learn>=1.4",
+    "kaldi-native-fbank>=1.20",
+    "kaldi-native-io>=1.22",
+    "vector-quantize-pytorch==1.32.*",
+    "editdistance>=0.8",
+    "tensorboard>=2.16",
+]
+
+setup(
+    name="unitdisc",
+    version=VERSION,
+    description="Unsupervised speech unit discovery: robust VQ-VAE training, units, scores, voice conversion",
+    long_description=(HERE / "README.md").read_text("utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["unitdisc", "unitdisc.*"]),
+    package_data={"unitdisc.report": ["templates/*"]},
+    python_requires=">=3.10,<3.14",
+    install_requires=[
+        *TORCH_PAIR,
+        "numpy>=1.26",
+        "scipy>=1.11",
+        "soundfile>=0.12.1",
+        "librosa>=0.10.2",
+        "numba>=0.59",
+        "kaldiio>=2.18",
+        "textgrid>=1.6",
+        "PyYAML>=6.0",
+        "tqdm>=4.66",
+    ],
+    extras_require={
+        "report": REPORT,
+        "mini": MINI,
+        "ssl": SSL,
+        "export": EXPORT,
+        "dev": [*REPORT, *MINI, *EXPORT, *DEV],
+    },
+    entry_points={"console_scripts": ["unitdisc = unitdisc.cli:main"]},
+)

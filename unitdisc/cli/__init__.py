@@ -1,0 +1,44 @@
+"""The command `unitdisc`: each verb parses, calls one public function, and prints.
+
+Results go to stdout (with --json for machines), progress to stderr. Exit code 0: fine; 1: a UnitdiscError, in one
+line; 2: usage; 130: Ctrl-C. A module of this folder has `add_verbs(verbs)` and imports what it runs only when it runs,
+so that `--help` is instant.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from unitdisc import __version__
+from unitdisc.errors import UnitdiscError
+
+MODULES = ("data", "train", "units", "score", "sound")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command."""
+    top = argparse.ArgumentParser(
+        prog="unitdisc", description="Unsupervised speech unit discovery.", allow_abbrev=False
+    )
+    top.add_argument("--version", action="version", version=f"unitdisc {__version__}")
+    verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for name in MODULES:
+        import_module(f"unitdisc.cli.{name}").add_verbs(verbs)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command and exit with its code."""
+    options = parser().parse_args(arguments)
+    try:
+        code = options.run(options)
+    except UnitdiscError as error:
+        print(f"unitdisc {options.verb}: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print(f"unitdisc {options.verb}: interrupted; start it again to go on", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)
+    sys.exit(code or 0)

@@ -1,0 +1,113 @@
+"""Everything that knows of several processes; each function does nothing when there is only one.
+
+Start with `torchrun --nproc-per-node 2 -m unitdisc train ...`; torchrun sets RANK, WORLD_SIZE and LOCAL_RANK.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def rank() -> int:
+    """Return this process's number among all."""
+    return int(os.environ.get("RANK", "0")) if _started() else 0
+
+
+def world_size() -> int:
+    """Return the number of processes that train or encode together."""
+    return int(os.environ.get("WORLD_SIZE", "1")) if _started() else 1
+
+
+def local_rank() -> int:
+    """Return this process's number on its machine, which is also its GPU's."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def is_main() -> bool:
+    """Tell whether this process writes files and prints."""
+    return rank() == 0
+
+
+def _started() -> bool:
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return False
+    import torch.distributed as torch_dist
+
+    return torch_dist.is_available() and torch_dist.is_initialized()
+
+
+@contextmanager
+def group(device: str = "cpu") -> Iterator[None]:
+    """Join the processes that torchrun started, for the length of a with block."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or _started():
+        yield
+        return
+    import torch
+    import torch.distributed as torch_dist
+
+    if device.startswith("cuda"):
+        torch.cuda.set_device(local_rank())
+    torch_dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    try:
+        yield
+    finally:
+        torch_dist.destroy_process_group()
+
+
+def all_reduce_(tensor: "Tensor") -> "Tensor":
+    """Sum a tensor over all processes, in place."""
+    if world_size() > 1:
+        import torch.distributed as torch_dist
+
+        torch_dist.all_reduce(tensor)
+    return tensor
+
+
+def broadcast_(tensor: "Tensor", source: int = 0) -> "Tensor":
+    """Overwrite a tensor with that of one process."""
+    if world_size() > 1:
+        import torch.distributed as torch_dist
+
+        torch_dist.broadcast(tensor, source)
+    return tensor
+
+
+def all_gather(tensor: "Tensor") -> "list[Tensor]":
+    """Return every process's tensor, in order of rank; first dimensions may differ."""
+    if world_size() == 1:
+        return [tensor]
+    import torch
+    import torch.distributed as torch_dist
+
+    count = torch.tensor([tensor.shape[0]], device=tensor.device)
+    counts = [torch.zeros_like(count) for _ in range(world_size())]
+    torch_dist.all_gather(counts, count)
+    longest = int(max(c.item() for c in counts))
+    padded = tensor.new_zeros(longest, *tensor.shape[1:])
+    padded[: tensor.shape[0]] = tensor
+    parts = [torch.zeros_like(padded) for _ in counts]
+    torch_dist.all_gather(parts, padded)
+    return [part[: int(c.item())] for part, c in zip(parts, counts, strict=True)]
+
+
+def gather_objects(value: Any) -> list[Any]:
+    """Return every process's value, in order of rank; only for small, trusted values of our own."""
+    if world_size() == 1:
+        return [value]
+    import torch.distributed as torch_dist
+
+    values: list[Any] = [None] * world_size()
+    torch_dist.all_gather_object(values, value)
+    return values
+
+
+def barrier() -> None:
+    """Wait until every process is here."""
+    if world_size() > 1:
+        import torch.distributed as torch_dist
+
+        torch_dist.barrier()
