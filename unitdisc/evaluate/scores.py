@@ -1,0 +1,228 @@
+"""What every score is stored as: a value with its definition, options, counts and interval."""
+
+import hashlib
+import json
+import math
+import os
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from unitdisc import __version__
+from unitdisc.errors import DataError
+
+FORMAT = "unitdisc-scores-1"
+Statistic = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A bootstrap confidence interval and how it was made."""
+
+    low: float
+    high: float
+    level: float = 0.95
+    over: str = "utterances"  # what was drawn with replacement
+    groups: int = 0  # how many of them there are
+    resamples: int = 1000
+    seed: int = 0
+    method: str = "percentile"  # or "centred": percentiles moved so that their median is the value
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What was used and what was left out, and why."""
+
+    used: dict[str, int] = field(default_factory=dict)  # noun -> count, for instance {"utterances": 10}
+    dropped: dict[str, int] = field(default_factory=dict)  # reason -> count
+
+
+@dataclass(frozen=True)
+class Score:
+    """One number that says what it is.
+
+    `definition` names the formula with all that changes it: the same definition and options, the same number.
+    """
+
+    name: str  # short, the key of the value in JSON: "abx"
+    value: float  # NaN where it is not defined
+    definition: str  # "abx-triphone-within-within-angular"
+    options: dict[str, Any] = field(default_factory=dict)
+    counts: Counts = field(default_factory=Counts)
+    interval: Interval | None = None
+    period: float | None = None  # seconds per frame of what was scored
+    hashes: dict[str, str] = field(default_factory=dict)  # "units", "alignment", "items", "codebook", ...
+    parts: dict[str, Any] = field(default_factory=dict)  # what the value is made of, or goes with it
+    version: str = __version__
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values; the value stands under "value" and under the score's own name."""
+        return _plain({self.name: self.value, **asdict(self)})
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> "Score":
+        """Build a score from what to_json made."""
+        try:
+            fields = {key: record[key] for key in cls.__dataclass_fields__}
+            fields["counts"] = Counts(**fields["counts"])
+            fields["interval"] = Interval(**fields["interval"]) if fields["interval"] else None
+            fields["value"] = math.nan if fields["value"] is None else float(fields["value"])
+            return cls(**fields)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise DataError(f"not a score of unitdisc: {error!r} in {str(record)[:80]}") from None
+
+
+def _plain(value: Any) -> Any:
+    """Turn numpy scalars, arrays and NaN into what JSON has: numbers, lists and null."""
+    if isinstance(value, dict):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, Path) else value
+
+
+def write_scores(path: str | Path, scores: Iterable[Score]) -> None:
+    """Write scores as one JSON file, under a temporary name first."""
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.partial")
+    record = {"format": FORMAT, "scores": [score.to_json() for score in scores]}
+    try:
+        with partial.open("w", encoding="utf-8") as out:
+            out.write(json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+            out.flush()
+            os.fsync(out.fileno())
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def read_scores(path: str | Path) -> list[Score]:
+    """Read what write_scores wrote."""
+    path = Path(path)
+    try:
+        record = json.loads(path.read_text("utf-8"))
+        if record["format"] != FORMAT:
+            raise KeyError("format")
+        records = list(record["scores"])
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file of scores; `unitdisc score all` makes one") from None
+    except (OSError, ValueError, KeyError, TypeError):
+        raise DataError(f'{path}: expected a file of scores, {{"format": "{FORMAT}", "scores": [...]}}') from None
+    try:
+        return [Score.from_json(record) for record in records]
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+
+
+def table(scores: Iterable[Score]) -> str:
+    """Return scores as a table of text, one line each: definition, value, interval, what was used."""
+    rows = [("score", "value", "95 % interval", "used", "dropped")]
+    for score in scores:
+        interval = f"{score.interval.low:.4g} .. {score.interval.high:.4g}" if score.interval else ""
+        used = ", ".join(f"{count} {noun}" for noun, count in score.counts.used.items())
+        dropped = ", ".join(f"{count} {why}" for why, count in score.counts.dropped.items() if count)
+        rows.append((score.definition, f"{score.value:.4g}", interval, used, dropped))
+    widths = [max(len(row[i]) for row in rows) for i in range(5)]
+    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def file_hash(path: str | Path) -> str:
+    """Hash a file, or the names and contents of a folder's files, to 12 hexadecimal digits."""
+    path = Path(path)
+    whole = hashlib.sha256()
+    for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
+        if path.is_dir():
+            whole.update(str(file.relative_to(path)).encode() + b"\0")
+        with file.open("rb") as data:
+            while block := data.read(1 << 20):
+                whole.update(block)
+    return whole.hexdigest()[:12]
+
+
+class Groups:
+    """Sufficient statistics summed per utterance (or speaker), for the bootstrap, in bounded memory.
+
+    The first `most` names have a row each; names beyond share rows by their hash, which leaves the bootstrap right: its
+    groups are then random sets of utterances.
+    """
+
+    def __init__(self, most: int = 4096) -> None:
+        self.most = most
+        self._rows: dict[str, int] = {}
+        self._sums: dict[int, np.ndarray] = {}
+
+    def add(self, name: str, sums: Sequence[float] | np.ndarray) -> None:
+        """Add one utterance's sums [S] to the row of `name`."""
+        if len(self._rows) < self.most:
+            row = self._rows.setdefault(name, len(self._rows))
+        else:
+            row = self._rows.get(name, zlib.crc32(name.encode()) % self.most)
+        sums = np.asarray(sums, dtype=np.float64)
+        self._sums[row] = self._sums[row] + sums if row in self._sums else sums
+
+    def table(self) -> np.ndarray:
+        """Return the rows [N, S]."""
+        return np.stack([self._sums[row] for row in sorted(self._sums)])
+
+
+def ratio(sums: np.ndarray) -> np.ndarray:
+    """Return numerator over denominator of [R, 2]; NaN over nothing."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(sums[:, 1] > 0, sums[:, 0] / sums[:, 1], np.nan)
+
+
+def bootstrap(
+    rows: np.ndarray | sparse.spmatrix,
+    statistic: Statistic = ratio,
+    *,
+    over: str = "utterances",
+    level: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+    centred: bool = False,
+) -> Interval | None:
+    """Return the interval of a pooled statistic by drawing the rows with replacement.
+
+    rows [N, S] holds each group's sufficient statistics (dense or sparse); they are summed over the drawn groups, and
+    `statistic` maps such sums [R, S] to values [R]. The default is numerator over denominator. Estimates that few data
+    bias, as they do entropies, need `centred`. None with fewer than two groups: there is nothing to draw.
+    """
+    groups, width = rows.shape
+    if groups < 2 or resamples < 2:
+        return None
+    rng = np.random.default_rng(seed)
+    columns = sparse.csr_matrix(rows).T.tocsr() if sparse.issparse(rows) else np.asarray(rows, dtype=np.float64).T
+    step = max(1, min(resamples, 8_000_000 // max(width, groups)))
+    values: list[np.ndarray] = []
+    for first in range(0, resamples, step):
+        drawn = rng.multinomial(groups, np.full(groups, 1 / groups), size=min(step, resamples - first))
+        values.append(statistic((columns @ drawn.T).T))
+    spread = np.concatenate(values)
+    spread = spread[np.isfinite(spread)]
+    if not len(spread):
+        return None
+    low, middle, high = np.quantile(spread, [(1 - level) / 2, 0.5, (1 + level) / 2])
+    if centred:
+        whole = np.asarray(rows.sum(axis=0), dtype=np.float64).reshape(1, -1)
+        shift = float(statistic(whole)[0]) - middle
+        low, high = low + shift, high + shift
+    method = "centred" if centred else "percentile"
+    return Interval(float(low), float(high), level, over, groups, resamples, seed, method)
+
+
+def pooled(numerators: Sequence[float], denominators: Sequence[float], **options: Any) -> tuple[float, Interval | None]:
+    """Return sum(numerators) / sum(denominators) with its interval; one entry per utterance."""
+    rows = np.stack([np.asarray(numerators, dtype=np.float64), np.asarray(denominators, dtype=np.float64)], axis=1)
+    return float(ratio(rows.sum(axis=0, keepdims=True))[0]), bootstrap(rows, **options)
