@@ -140,7 +140,7 @@ def _hint_for(value: Any, args: tuple[Any, ...]) -> str:
 def _union(args: tuple[Any, ...], value: Any, where: str) -> Any:
     if value is None and type(None) in args:
         return None
-    classes = {_kind_of(a): a for a in args if dataclasses.is_dataclass(a)}
+    classes = {_kind_of(a): typing.cast("type[Any]", a) for a in args if dataclasses.is_dataclass(a)}
     if not classes:
         scalars = [a for a in args if a is not type(None)]
         for hint in scalars[:-1]:

@@ -1,0 +1,31 @@
+# `make demo` and `make test` do all of their own set-up, in .venv of this folder; PYTHON may name another Python 3.10-3.13.
+PYTHON ?= python3
+BIN := $(CURDIR)/.venv/bin
+export PATH := $(BIN):$(PATH)
+
+.PHONY: demo test check lint types clean
+
+demo: .venv/installed  ## the whole mini recipe, from making its corpus to its report
+	cd egs/mini && ./run.sh $(DEMO)
+
+test: .venv/installed  ## the test suite
+	pytest -n 2 --dist loadfile $(TESTS)
+
+check: lint types test
+
+lint: .venv/installed
+	ruff check .
+	ruff format --check .
+
+types: .venv/installed
+	mypy
+
+.venv/installed: setup.py pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, 13) else f"unitdisc needs Python 3.10 to 3.13, {sys.executable} is {v[0]}.{v[1]}: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis egs/*/data egs/*/exp egs/*/corpus

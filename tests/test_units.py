@@ -1,0 +1,96 @@
+"""Unit files: what is written is read, and what is wrong is refused with its line."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unitdisc.data.timing import FrameGrid, centre, frames_between
+from unitdisc.data.units import UnitHeader, UnitLine, check_same_codebook, read_header, read_units, write_units
+from unitdisc.errors import DataError
+
+HEADER = UnitHeader(period=0.02, codes=(8,), codebook="aa", model="bb")
+
+
+@given(st.lists(st.integers(0, 7), max_size=40))
+def test_deduplication_keeps_every_frame(frames: list[int]):
+    line = UnitLine.of_frames("u", frames)
+    assert line.frames.tolist() == frames
+    assert (np.diff(line.units) != 0).all()
+
+
+def test_what_is_written_is_read(tmp_path: Path):
+    lines = [UnitLine.of_frames("a-ü", [1, 1, 2]), UnitLine.of_frames("b", []), UnitLine.of_frames("c", [7])]
+    assert write_units(tmp_path / "units.jsonl", HEADER, lines) == 3
+    assert read_header(tmp_path / "units.jsonl") == HEADER
+    read = list(read_units(tmp_path / "units.jsonl"))
+    assert [line.utt for line in read] == ["a-ü", "b", "c"]
+    assert [line.frames.tolist() for line in read] == [[1, 1, 2], [], [7]]
+
+
+def test_a_failed_write_leaves_nothing_and_keeps_the_old(tmp_path: Path):
+    path = tmp_path / "units.jsonl"
+    write_units(path, HEADER, [UnitLine.of_frames("a", [1])])
+    before = path.read_bytes()
+    with pytest.raises(DataError, match="not sorted"):
+        write_units(path, HEADER, [UnitLine.of_frames("b", [1]), UnitLine.of_frames("a", [1])])
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["units.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"utt": "a", "frames": 3, "units": [1], "durations": [2]}', ":2: a: durations do not add up to 3"),
+        ('{"utt": "a", "frames": 2, "units": [9], "durations": [2]}', ":2: a: units must lie in 0..7, got 9"),
+        ('{"utt": "a"}', ":2: expected"),
+        ("[1", ":2: expected"),
+    ],
+)
+def test_a_broken_line_is_refused_with_its_number(tmp_path: Path, text: str, message: str):
+    path = tmp_path / "units.jsonl"
+    write_units(path, HEADER, [])
+    path.write_text(path.read_text() + text + "\n")
+    with pytest.raises(DataError) as caught:
+        list(read_units(path))
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "a 1 2 3\n", '{"format": "other"}\n', "[]\n"])
+def test_another_file_is_no_unit_file(tmp_path: Path, text: str):
+    (tmp_path / "u").write_text(text)
+    with pytest.raises(DataError, match="expected the header of a unit file"):
+        read_header(tmp_path / "u")
+    with pytest.raises(DataError, match="no such unit file"):
+        read_header(tmp_path / "none")
+
+
+def test_units_of_two_codebooks_do_not_meet():
+    other = UnitHeader(period=0.02, codes=(8,), codebook="cc")
+    check_same_codebook(HEADER, HEADER, ("x", "y"))
+    with pytest.raises(DataError, match="x has units of codebook aa, y of cc"):
+        check_same_codebook(HEADER, other, ("x", "y"))
+
+
+@given(st.integers(1, 50_000), st.integers(1, 4), st.booleans())
+def test_frames_of_samples_as_kaldi_counts_them(samples: int, stride: int, snip: bool):
+    grid = FrameGrid(16000, 160, 400, snip_edges=snip).strided(stride)
+    frames = (1 + (samples - 400) // 160 if samples >= 400 else 0) if snip else (samples + 80) // 160
+    assert grid.frames(samples) == -(-frames // stride)
+
+
+@given(st.integers(0, 500), st.integers(0, 500), st.sampled_from([0.01, 0.02, 0.03]), st.sampled_from([0.0, 0.0075]))
+def test_frames_between_are_those_whose_centre_lies_inside(first: int, length: int, period: float, offset: float):
+    onset, end = first * 0.01, (first + length) * 0.01
+    got = range(*frames_between(onset, end, period, offset))
+    wanted = [i for i in range(1200) if onset - 1e-9 <= centre(i, period, offset) <= end + 1e-9]
+    assert list(got) == wanted
+
+
+def test_strided_units_sit_in_the_middle_of_their_frames():
+    grid = FrameGrid(16000, 160, 400).strided(2)
+    assert (grid.period, grid.rate, grid.offset) == (0.02, 50.0, 0.0)
+    assert centre(0, grid.period) == pytest.approx((centre(0, 0.01) + centre(1, 0.01)) / 2)
+    assert FrameGrid(16000, 160, 400, snip_edges=True).offset == 0.0075
