@@ -1,0 +1,218 @@
+"""Alignments: who said which phone (or word) when, from CTM files and folders of label files, in one type."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from unitdisc.data.labels import READERS, Label
+from unitdisc.data.tables import read_lines
+from unitdisc.data.whole import whole_file
+from unitdisc.errors import DataError
+
+# Starts and durations are written with two decimals each, so neighbours may overlap by one step of that grid;
+# such an overlap is trimmed, a larger one refused.
+ROUNDING = 0.0101  # s
+
+
+class Interval(NamedTuple):
+    """A labelled stretch of time."""
+
+    start: float  # s
+    end: float  # s
+    label: str
+
+
+class Alignment(Mapping[str, list[Interval]]):
+    """The intervals of each utterance, sorted and without overlap; read from the file when asked for."""
+
+    def __init__(self, read: Mapping[str, Callable[[], list[Label]]]) -> None:
+        self._read = read
+
+    def __getitem__(self, utt: str) -> list[Interval]:
+        return _checked(self._read[utt](), utt)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._read)
+
+    def __len__(self) -> int:
+        return len(self._read)
+
+    def __contains__(self, utt: object) -> bool:
+        return utt in self._read
+
+
+def read_alignment(path: str | Path, tier: str = "phones") -> Alignment:
+    """Open a CTM file, or a folder of .TextGrid, .phn (.wrd), .lablaut or .lab files, or one such file.
+
+    `tier` chooses among the tiers of a TextGrid and between TIMIT's .phn ("phones") and .wrd ("words").
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _read_folder(path, tier)
+    if not path.exists():
+        raise DataError(f"{path}: no such alignment; expected a CTM file or a folder of label files")
+    if path.suffix.lower() in READERS:
+        return Alignment({_utt_of(path, path.parent): _LabelFile(path, tier)})
+    return _read_ctm(path)
+
+
+class _LabelFile:
+    def __init__(self, path: Path, tier: str) -> None:
+        self.path, self.tier = path, tier
+
+    def __call__(self) -> list[Label]:
+        return READERS[self.path.suffix.lower()][1](self.path, self.tier)
+
+
+class _CtmBlock:
+    """The lines of one utterance in a CTM file."""
+
+    __slots__ = ("line", "offset", "path", "size")
+
+    def __init__(self, path: Path, line: int, offset: int, size: int) -> None:
+        self.path, self.line, self.offset, self.size = path, line, offset, size
+
+    def __call__(self) -> list[Label]:
+        with self.path.open("rb") as file:
+            file.seek(self.offset)
+            text = file.read(self.size).decode("utf-8")
+        lines = enumerate(text.removesuffix("\n").split("\n"), start=self.line)
+        return [_ctm_label(line, f"{self.path}:{n}") for n, line in lines if not line.startswith(";;")]
+
+
+def _read_ctm(path: Path) -> Alignment:
+    blocks: dict[str, Callable[[], list[Label]]] = {}
+    utt, begin, offset, first_line = "", 0, 0, 0
+    number, channel = 0, ""
+    for number, line in read_lines(path):
+        if not line.startswith(";;"):
+            words = line.split(None, 2)
+            if len(words) != 3:
+                _ctm_label(line, f"{path}:{number}")
+            if words[0] != utt:
+                if utt:
+                    blocks[utt] = _CtmBlock(path, first_line, begin, offset - begin)
+                if words[0] in blocks:
+                    raise DataError(
+                        f"{path}:{number}: expected the lines of {words[0]!r} one after the other, got more of them "
+                        "here; sort the file with `LC_ALL=C sort -s -k1,1 -k3,3n`"
+                    )
+                utt, begin, first_line, channel = words[0], offset, number, words[1]
+            elif words[1] != channel:
+                raise DataError(
+                    f"{path}:{number}: expected one channel for {utt!r}, got {channel!r} and {words[1]!r}; "
+                    "make the channels utterances of their own"
+                )
+        offset += len(line.encode("utf-8")) + 1
+    if not utt:
+        raise DataError(f"{path}: expected lines '<utt> <channel> <start> <duration> <label>', got none")
+    blocks[utt] = _CtmBlock(path, first_line, begin, offset - begin)
+    return Alignment(blocks)
+
+
+def _ctm_label(line: str, where: str) -> Label:
+    words = line.split()
+    try:
+        if len(words) not in (5, 6):
+            raise ValueError
+        start, duration = float(words[2]), float(words[3])
+    except ValueError:
+        raise DataError(
+            f"{where}: expected '<utt> <channel> <start> <duration> <label> [<confidence>]', got {line[:80]!r}"
+        ) from None
+    return Label(where, start, start + duration, words[4])
+
+
+def _read_folder(folder: Path, tier: str) -> Alignment:
+    files: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*")):
+        holds = READERS.get(path.suffix.lower())
+        if holds is None or holds[0] not in (None, tier):
+            continue
+        utt = _utt_of(path, folder)
+        if utt in files and path.stem != f"{files[utt].stem}xx":  # of Emo-DB's x and xxx, xxx is the finished one
+            raise DataError(f"{path}: expected one label file for each utterance, got {files[utt]} for {utt!r} too")
+        files[utt] = path
+    if not files:
+        suffixes = ", ".join(READERS)
+        raise DataError(f"{folder}: expected label files with {tier} ({suffixes}), got none")
+    return Alignment({utt: _LabelFile(files[utt], tier) for utt in sorted(files)})
+
+
+def _utt_of(path: Path, folder: Path) -> str:
+    """Name the utterance of a label file as the importers of data/corpora.py name it."""
+    if path.suffix.lower() in (".phn", ".wrd") and path.parent != folder:
+        return f"{path.parent.name}_{path.stem}"  # TIMIT: every speaker has an SA1
+    if path.suffix.lower() == ".lablaut":
+        return path.stem.removesuffix("xx")
+    return path.stem
+
+
+def _checked(labels: Sequence[Label], utt: str) -> list[Interval]:
+    intervals: list[Interval] = []
+    # Sorted here, since CTM files are often sorted as text, with 10.2 before 9.8.
+    for where, start, end, label in sorted(labels, key=lambda label: label[1:3]):
+        if not (math.isfinite(start) and math.isfinite(end) and start >= 0 and end >= start - 1e-9):
+            raise DataError(f"{where}: {utt}: expected 0 <= start <= end, got {start:g} to {end:g} s of {label!r}")
+        if intervals and start < intervals[-1].end:
+            before = intervals[-1]
+            if before.end - start > ROUNDING:
+                raise DataError(
+                    f"{where}: {utt}: expected intervals without overlap, got {label!r} from {start:g} s "
+                    f"after {before.label!r} up to {before.end:g} s; correct the labels"
+                )
+            intervals[-1] = before._replace(end=start)
+        intervals.append(Interval(start, max(end, start), label))
+    return intervals
+
+
+def check_end(intervals: Sequence[Interval], seconds: float, where: str, tolerance: float = 0.05) -> None:
+    """Refuse intervals that end after the audio, beyond a tolerance in seconds."""
+    if intervals and intervals[-1].end > seconds + tolerance:
+        start, end, label = intervals[-1]
+        raise DataError(
+            f"{where}: expected labels within {seconds:.3f} s of audio, got {label!r} at {start:g} to {end:g} s; "
+            "this alignment belongs to other audio, or the audio was cut"
+        )
+
+
+def cut_at(intervals: Iterable[Interval], seconds: float) -> list[Interval]:
+    """Cut intervals at a time, dropping those that begin after it."""
+    return [i._replace(end=min(i.end, seconds)) for i in intervals if i.start < seconds]
+
+
+def frame_labels(
+    intervals: Sequence[Interval], frames: int, period: float, offset: float = 0.0, silence: str = "SIL"
+) -> list[str]:
+    """Label frames by their centre, which is at offset + (i + 1/2) * period; start <= centre < end.
+
+    Centres in a gap, or before and after all intervals, are silence.
+    """
+    if not intervals:
+        return [silence] * frames
+    # 1e-9 s: centres on a boundary go to the interval that begins there, whatever the rounding of the product.
+    centres = offset + (np.arange(frames) + 0.5) * period + 1e-9
+    starts = np.array([i.start for i in intervals])
+    ends = np.array([i.end for i in intervals])
+    which = np.searchsorted(starts, centres, side="right") - 1
+    inside = (which >= 0) & (centres < ends[np.maximum(which, 0)])
+    return [intervals[w].label if ok else silence for w, ok in zip(which, inside, strict=True)]
+
+
+def write_ctm(path: str | Path, items: Iterable[tuple[str, Sequence[Interval]]]) -> None:
+    """Write utterances, sorted by id, as a CTM file on a grid of 0.1 ms."""
+
+    last = ""
+    with whole_file(Path(path)) as out:
+        for utt, intervals in items:
+            if utt <= last:
+                raise DataError(f"{path}: expected utterances sorted and unique, got {utt!r} after {last!r}")
+            last = utt
+            for start, end, label in intervals:
+                if not label or label.split() != [label]:
+                    raise DataError(f"{path}: {utt}: expected a label without blanks, got {label!r}")
+                # Durations between rounded times, so that neighbours still touch.
+                print(f"{utt} 1 {start:.4f} {round(end, 4) - round(start, 4):.4f} {label}", file=out)

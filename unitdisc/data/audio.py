@@ -1,0 +1,227 @@
+"""Audio in and out, through soundfile: wav, flac, ogg, mp3, NIST SPHERE, as float32 at the rate one asks for."""
+
+import io
+import math
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import soundfile
+
+from unitdisc.data.headers import check_header
+from unitdisc.data.pipes import Channel
+from unitdisc.data.resample import needed_input, resample, resampled_count
+from unitdisc.errors import DataError
+
+OVERSHOOT = 0.5  # s by which a segment may end after its recording, as in Kaldi's extract-segments; it is cut
+# libsndfile seeks by the sample in these; in the lossy formats a decoder that starts in the middle differs a little.
+SEEKS = ("WAV", "WAVEX", "NIST", "FLAC", "AIFF", "AU", "RF64", "W64", "CAF")
+
+
+class AudioInfo(NamedTuple):
+    """What a header says."""
+
+    rate: int  # Hz
+    samples: int  # per channel
+    channels: int
+
+
+@dataclass(frozen=True)
+class AudioSource:
+    """Where the audio of one utterance is; reading it is another matter."""
+
+    path: Path
+    channel: Channel = 0
+    start: float = 0.0  # s
+    end: float | None = None  # s; None: up to the end of the recording
+    decode_rate: int | None = None  # Hz, if the decode command of wav.scp resamples
+    wanted_rate: int | None = None  # Hz; a file at another rate is refused instead of resampled
+    command: str | None = None  # run by a shell in place of reading `path`; only ever set by allow_pipes
+    where: str = ""  # file:line that named this audio, for errors
+
+    def load(self, rate: int, first: int = 0, count: int | None = None) -> np.ndarray:
+        """Read [S] float32 at a rate; `first` and `count` choose samples at that rate, equal to a slice of it all."""
+        with self._errors(), self._open() as sound:
+            info = self._info(sound)
+            begin, end = self._span(info)
+            if self.decode_rate not in (None, rate, info.rate):
+                assert self.decode_rate is not None
+                whole = resample(self._read(sound, begin, end), info.rate, self.decode_rate)
+                return resample(whole, self.decode_rate, rate)[first : None if count is None else first + count]
+            total = resampled_count(end - begin, info.rate, rate)
+            first = min(max(first, 0), total)
+            last = total if count is None else min(first + max(count, 0), total)
+            if first == last and count is not None:
+                return np.zeros(0, np.float32)
+            there, until, becomes = needed_input(first, last, end - begin, info.rate, rate)
+            samples = resample(self._read(sound, begin + there, begin + until), info.rate, rate)
+            return samples[first - becomes : last - becomes]
+
+    def samples(self, rate: int) -> int:
+        """Return the number of samples at a rate, without decoding where the header has it."""
+        with self._errors(), self._open() as sound:
+            info = self._info(sound)
+            begin, end = self._span(info)
+            if self.decode_rate is not None:
+                return resampled_count(
+                    resampled_count(end - begin, info.rate, self.decode_rate), self.decode_rate, rate
+                )
+            return resampled_count(end - begin, info.rate, rate)
+
+    def native_rate(self) -> int:
+        """Return the rate of the recording, or that to which its decode command brings it."""
+        return self.decode_rate or self.info().rate
+
+    def info(self) -> AudioInfo:
+        """Return what the header of the recording says, segment and decode rate aside."""
+        with self._errors(), self._open() as sound:
+            return self._info(sound)
+
+    def seconds(self) -> float:
+        """Return the duration."""
+        with self._errors(), self._open() as sound:
+            info = self._info(sound)
+            begin, end = self._span(info)
+            return (end - begin) / info.rate
+
+    def at(self, rate: int) -> "AudioSource":
+        """Return a source that refuses audio of any other rate."""
+        return replace(self, wanted_rate=rate)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except DataError as error:
+            raise DataError(f"{self.where}: {error}" if self.where else str(error)) from None
+
+    @contextmanager
+    def _open(self) -> Iterator[soundfile.SoundFile]:
+        if self.command is not None:
+            with _opened(io.BytesIO(_output_of(self.command)), f"the output of {self.command!r}") as sound:
+                yield sound
+            return
+        if not self.path.exists():
+            raise DataError(f"{self.path}: no such audio file")
+        check_header(self.path)
+        with _opened(self.path, str(self.path)) as sound:
+            yield sound
+
+    def _name(self) -> str:
+        return str(self.path) if self.command is None else repr(self.command)
+
+    def _info(self, sound: soundfile.SoundFile) -> AudioInfo:
+        samples = sound.frames
+        if samples > 1 << 40:  # a length that the header leaves open, as FLAC from a pipe: count by decoding
+            samples = sum(len(block) for block in sound.blocks(1 << 16, dtype="float32"))
+            sound.seek(0)
+        if samples == 0:
+            raise DataError(f"{self._name()}: expected audio, got a file of zero samples; remove the utterance")
+        if self.wanted_rate is not None and sound.samplerate != self.wanted_rate:
+            raise DataError(
+                f"{self._name()}: expected audio at {self.wanted_rate} Hz, got {sound.samplerate} Hz; resample it"
+            )
+        if self.channel != "mix" and not 0 <= self.channel < sound.channels:
+            raise DataError(f"{self._name()}: expected channel {self.channel} (from 0), got {sound.channels} channels")
+        return AudioInfo(sound.samplerate, samples, sound.channels)
+
+    def _span(self, info: AudioInfo) -> tuple[int, int]:
+        begin = round(self.start * info.rate)
+        end = info.samples if self.end is None else round(self.end * info.rate)
+        if end > info.samples + math.ceil(OVERSHOOT * info.rate) or begin >= info.samples:
+            raise DataError(
+                f"{self._name()}: expected a segment within {info.samples / info.rate:.3f} s, "
+                f"got {self.start} to {self.end} s; correct or remove it"
+            )
+        end = min(end, info.samples)
+        if end <= begin:
+            raise DataError(f"{self._name()}: the segment {self.start} to {self.end} s has no sample at {info.rate} Hz")
+        return begin, end
+
+    def _read(self, sound: soundfile.SoundFile, begin: int, end: int) -> np.ndarray:
+        try:
+            if sound.format in SEEKS:
+                sound.seek(begin)
+            else:
+                _skip(sound, begin)
+            samples = sound.read(end - begin, dtype="float32", always_2d=True)
+        except (soundfile.LibsndfileError, RuntimeError) as error:
+            raise DataError(f"{self._name()}: damaged: {error}; copy it again") from None
+        if len(samples) < end - begin:
+            raise DataError(
+                f"{self._name()}: truncated: the header announces {sound.frames} samples, the audio ends at "
+                f"{begin + len(samples)}; copy it again"
+            )
+        mono = samples.mean(axis=1) if self.channel == "mix" else np.ascontiguousarray(samples[:, self.channel])
+        if not np.isfinite(mono).all():
+            bad = int(np.flatnonzero(~np.isfinite(mono))[0])
+            raise DataError(f"{self._name()}: expected finite samples, got {mono[bad]} at {begin + bad}; mend the file")
+        return mono
+
+
+def _skip(sound: soundfile.SoundFile, samples: int) -> None:
+    while samples > 0:
+        block = len(sound.read(min(samples, 1 << 16), dtype="float32"))
+        if not block:
+            return  # the read that follows reports it
+        samples -= block
+
+
+@contextmanager
+def _opened(file: Path | io.BytesIO, name: str) -> Iterator[soundfile.SoundFile]:
+    try:
+        sound = soundfile.SoundFile(file)
+    except (soundfile.LibsndfileError, TypeError) as error:
+        size = file.stat().st_size if isinstance(file, Path) else len(file.getvalue())
+        reason = getattr(error, "error_string", str(error))
+        raise DataError(
+            f"{name}: expected audio (wav, flac, ogg, mp3, sph), got {size} bytes that are none: {reason}"
+        ) from None
+    with sound:
+        yield sound
+
+
+def _output_of(command: str) -> bytes:
+    """Run a decode command; reached only by way of allow_pipes."""
+    shell_command = command.rstrip().removesuffix("|")
+    done = subprocess.run(shell_command, shell=True, capture_output=True, check=False)
+    if done.returncode:
+        tail = " ".join(done.stderr.decode("utf-8", "replace").split())[-200:]
+        raise DataError(f"{command!r} ended with code {done.returncode}: {tail}")
+    return done.stdout
+
+
+def load_audio(path: str | Path, rate: int, channel: Channel = 0) -> np.ndarray:
+    """Read one channel of a file as [S] float32 at a rate."""
+    return AudioSource(Path(path), channel).load(rate)
+
+
+def save_audio(path: str | Path, samples: np.ndarray, rate: int) -> None:
+    """Write [S] or [S, channels] as 16-bit wav or flac (or ogg), by the suffix; renamed when whole.
+
+    What `load_audio` gives of a 16-bit file is written back bit by bit; samples beyond -1..1 are clipped.
+    """
+    path = Path(path)
+    kinds = {".wav": ("WAV", "PCM_16"), ".flac": ("FLAC", "PCM_16"), ".ogg": ("OGG", "VORBIS")}
+    if path.suffix.lower() not in kinds:
+        raise DataError(f"{path}: expected a name in {', '.join(kinds)}, got {path.suffix!r}")
+    if not np.isfinite(samples).all():
+        raise DataError(f"{path}: expected finite samples to write, got NaN or infinity")
+    form, subtype = kinds[path.suffix.lower()]
+    if subtype == "PCM_16":  # libsndfile scales floats by 32767 when writing and by 32768 when reading
+        samples = np.clip(np.rint(np.asarray(samples, np.float64) * 32768), -32768, 32767).astype(np.int16)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        soundfile.write(partial, samples, rate, format=form, subtype=subtype)
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise DataError(f"{path}: cannot be written: {error}") from None
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,61 @@
+"""What libsndfile does not say: is a WAV or SPHERE file cut short, or compressed with shorten?"""
+
+import struct
+from pathlib import Path
+
+from unitdisc.errors import DataError
+
+# Programs that write WAV into a pipe cannot know its length and write a number near 2^31 or 2^32 instead.
+ENDLESS = 0x7FFF0000
+
+
+def check_header(path: Path) -> None:
+    """Refuse a WAV or NIST SPHERE file that has less audio than its header says; leave other formats alone."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            head = file.read(12)
+            if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
+                while len(chunk := file.read(8)) == 8:
+                    name, length = struct.unpack("<4sI", chunk)
+                    if name == b"data":
+                        _compare(path, length, size - file.tell())
+                        return
+                    file.seek(length + length % 2, 1)
+            elif head[:7] == b"NIST_1A":
+                file.seek(0)
+                _check_sphere(path, file.read(1 << 14), size)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _compare(path: Path, wanted: int, came: int) -> None:
+    if wanted < ENDLESS and came < wanted:
+        raise DataError(
+            f"{path}: truncated: the header announces {wanted} bytes of audio, the file has {came}; copy it again"
+        )
+
+
+def _check_sphere(path: Path, head: bytes, size: int) -> None:
+    fields = {}
+    lines = head.split(b"\n")
+    for line in lines[2:]:
+        words = line.split(None, 2)
+        if words[:1] == [b"end_head"]:
+            break
+        if len(words) == 3:
+            fields[words[0].decode("latin-1")] = words[2].strip().decode("latin-1")
+    coding = fields.get("sample_coding", "pcm")
+    if "embedded" in coding or "shorten" in coding:
+        raise DataError(
+            f"{path}: expected plain SPHERE audio, got {coding!r}; "
+            "convert it once, as with `sph2pipe -f wav -p IN OUT`, and point wav.scp to the result"
+        )
+    try:
+        wanted = (
+            int(fields["sample_count"]) * int(fields.get("sample_n_bytes", 2)) * int(fields.get("channel_count", 1))
+        )
+        start = int(lines[1])
+    except (KeyError, ValueError, IndexError):
+        raise DataError(f"{path}: expected a SPHERE header with sample_count, got {sorted(fields)}") from None
+    _compare(path, wanted, size - start)

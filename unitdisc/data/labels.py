@@ -1,0 +1,123 @@
+"""Label files of one utterance each: Praat TextGrid, TIMIT .phn and .wrd, ESPS xlabel.
+
+Each reader returns (start, end, label) in seconds with the place of each in the file; checks are the caller's.
+"""
+
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import textgrid
+
+from unitdisc.data.tables import BLANKS
+from unitdisc.errors import DataError
+
+TIMIT_RATE = 16000  # Hz; .phn and .wrd count samples
+
+
+class Label(NamedTuple):
+    """A labelled stretch and where it stands."""
+
+    where: str
+    start: float  # s
+    end: float  # s
+    label: str
+
+
+def read_textgrid(path: Path, tier: str) -> list[Label]:
+    """Read the tier of this name (or the only one); intervals without a label are left out."""
+    try:
+        grid = textgrid.TextGrid()
+        grid.read(str(path), round_digits=9)  # the library's 15 digits are kept to 1 ns
+    except (ValueError, IndexError, AttributeError, EOFError, TypeError, textgrid.exceptions.TextGridError) as error:
+        raise DataError(f"{path}: expected a Praat TextGrid, got what cannot be read as one: {error}") from None
+    tiers = {t.name: t for t in grid.tiers if isinstance(t, textgrid.IntervalTier)}
+    chosen = [t for name, t in tiers.items() if name.lower() == tier or name.lower().endswith(f" {tier}")]
+    if not chosen and len(tiers) == 1:
+        chosen = list(tiers.values())
+    if len(chosen) != 1:
+        raise DataError(f"{path}: expected one interval tier {tier!r}, got {', '.join(map(repr, tiers)) or 'none'}")
+    return [
+        Label(f"{path}: interval {number}", float(i.minTime), float(i.maxTime), i.mark.strip())
+        for number, i in enumerate(chosen[0].intervals, start=1)
+        if i.mark.strip()
+    ]
+
+
+def read_timit(path: Path, rate: int = TIMIT_RATE) -> list[Label]:
+    """Read .phn or .wrd: `<first sample> <end sample> <label>`."""
+    labels = []
+    for number, line in enumerate(_latin1_lines(path), start=1):
+        words = line.split()
+        if not words:
+            continue
+        if len(words) != 3 or not (words[0].isdecimal() and words[1].isdecimal()):
+            raise DataError(f"{path}:{number}: expected '<first sample> <end sample> <label>', got {line[:80]!r}")
+        labels.append(Label(f"{path}:{number}", int(words[0]) / rate, int(words[1]) / rate, words[2]))
+    return labels
+
+
+def read_xlabel(path: Path, times: str) -> list[Label]:
+    """Read ESPS xlabel: a header up to `#`, then `<seconds> <colour> <label>`.
+
+    The time is the end of the segment, as xlabel means it, or (times="start") its start, as in Emo-DB, where the last
+    row ends the labels. Diacritics are dropped: what follows a blank, and rows that have nothing else, or begin with
+    + or -, which change the voice within the segment before them.
+    """
+    rows: list[tuple[str, float, str]] = []
+    header = True
+    for number, line in enumerate(_latin1_lines(path), start=1):
+        where = f"{path}:{number}"
+        if header:
+            header = line.strip() != "#"
+        elif line.strip():
+            rows.append((where, *_xlabel_row(line, where)))
+    if header:
+        raise DataError(f"{path}: expected an xlabel header that ends with a line '#', got none")
+    labels: list[Label] = []
+    if times == "start":
+        for (where, start, label), (_, end, _) in pairwise(rows):
+            _add(labels, Label(where, start, end, label))
+    else:
+        before = 0.0
+        for where, end, label in rows:
+            _add(labels, Label(where, before, end, label))
+            before = end
+    return labels
+
+
+def _xlabel_row(line: str, where: str) -> tuple[float, str]:
+    words = BLANKS.split(line.strip(" \t").split(";")[0], maxsplit=1)
+    try:
+        time = float(words[0])
+    except ValueError:
+        raise DataError(f"{where}: expected '<seconds> <colour> <label>', got {line[:80]!r}") from None
+    # Behind the colour stands one blank, then the label; a label that begins with a tab is a diacritic alone.
+    label = words[1].partition(" ")[2] if len(words) == 2 else ""
+    return time, "" if label[:1] in ("", " ", "\t", "+", "-") else BLANKS.split(label)[0]
+
+
+def _add(labels: list[Label], new: Label) -> None:
+    if new.label:
+        labels.append(new)
+    elif labels and labels[-1].end == new.start:
+        labels[-1] = labels[-1]._replace(end=new.end)
+
+
+def _latin1_lines(path: Path) -> list[str]:
+    try:
+        return path.read_text("latin-1").split("\n")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+# By suffix: (tier that it holds, reader); a TextGrid holds any.
+READERS: dict[str, tuple[str | None, Callable[[Path, str], list[Label]]]] = {
+    ".textgrid": (None, read_textgrid),
+    ".phn": ("phones", lambda path, tier: read_timit(path)),
+    ".wrd": ("words", lambda path, tier: read_timit(path)),
+    ".lablaut": ("phones", lambda path, tier: read_xlabel(path, "start")),
+    ".lab": (None, lambda path, tier: read_xlabel(path, "end")),
+    ".xlabel": (None, lambda path, tier: read_xlabel(path, "end")),
+}
