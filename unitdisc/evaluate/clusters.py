@@ -1,0 +1,182 @@
+"""Cluster scores: how units and phones go together frame by frame, and how the codebook is used."""
+
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+
+from unitdisc.data.units import read_header, read_units
+from unitdisc.errors import DataError
+from unitdisc.evaluate.aligned import AlignedUnits, Labeller, unit_hashes
+from unitdisc.evaluate.contingency import CellCounter, count_pairs
+from unitdisc.evaluate.scores import Counts, Score, bootstrap, bootstrap_many
+
+
+def entropy(counts: np.ndarray) -> np.ndarray:
+    """Return the entropy in nats of counts [R, S] as [R]."""
+    totals = counts.sum(axis=1, keepdims=True)
+    shares = counts / np.where(totals > 0, totals, 1)
+    return -(shares * np.log(np.where(shares > 0, shares, 1.0))).sum(axis=1)
+
+
+def perplexity(counts: np.ndarray) -> np.ndarray:
+    """Return exp of the entropy of counts [R, S] as [R]."""
+    return np.exp(entropy(counts))
+
+
+def codes_for_share(counts: np.ndarray, share: float = 0.9) -> np.ndarray:
+    """Return the least number of codes that together carry a share of the frames of counts [R, S], as [R]."""
+    carried = np.cumsum(np.sort(counts, axis=1)[:, ::-1], axis=1)
+    return 1 + (carried < share * carried[:, -1:] - 1e-9).sum(axis=1)
+
+
+def _flat(counts: np.ndarray) -> np.ndarray:
+    return counts.reshape(len(counts), -1)
+
+
+def _over(numerator: np.ndarray, denominator: np.ndarray, empty: float = 1.0) -> np.ndarray:
+    """Divide; where nothing is to be explained, sklearn's convention says perfectly explained."""
+    little = np.abs(denominator) < 1e-12
+    return np.where(little, empty, numerator / np.where(little, 1.0, denominator))
+
+
+@numba.njit(cache=True)
+def expected_information(phones: np.ndarray, units: np.ndarray) -> float:
+    """Return the mean mutual information in nats of tables with these margins, [P] and [K], drawn at random.
+
+    The sum over each cell's hypergeometric distribution starts at its mode and stops where its terms vanish.
+    """
+    total = phones.sum()
+    sums = 0.0
+    for a in phones:
+        for b in units:
+            if a > 0 and b > 0:
+                sums += _expected_cell(a, b, total)
+    return sums
+
+
+@numba.njit(cache=True)
+def _expected_cell(a: float, b: float, total: float) -> float:
+    least, most = max(0.0, a + b - total), min(a, b)
+    mode = np.floor((a + 1) * (b + 1) / (total + 2))
+    weight, mass, sums = 1.0, 0.0, 0.0
+    n = mode
+    while n <= most and weight > 1e-18:
+        mass += weight
+        if n > 0:
+            sums += weight * n * np.log(total * n / (a * b))
+        weight *= (a - n) * (b - n) / ((n + 1) * (total - a - b + n + 1))
+        n += 1
+    n, weight = mode, 1.0
+    while n > least and weight > 1e-18:
+        weight *= n * (total - a - b + n) / ((a - n + 1) * (b - n + 1))
+        n -= 1
+        mass += weight
+        if n > 0:
+            sums += weight * n * np.log(total * n / (a * b))
+    return sums / mass / total
+
+
+MEASURES = ("pnmi", "phone-purity", "cluster-purity", "v-measure", "ami")
+
+
+def measures(counts: np.ndarray, expected: float | None = None) -> np.ndarray:
+    """Return all MEASURES of counts [R, P, K] as [R, 5]."""
+    total = counts.sum(axis=(1, 2))
+    phone, unit, joint = entropy(counts.sum(axis=2)), entropy(counts.sum(axis=1)), entropy(_flat(counts))
+    information = phone + unit - joint
+    if expected is None:
+        chance = np.array([expected_information(c.sum(axis=1), c.sum(axis=0)) for c in counts.astype(np.float64)])
+    else:
+        chance = np.full(len(counts), expected)
+    homogeneity, completeness = _over(information, phone), _over(information, unit)
+    columns = [
+        homogeneity,
+        counts.max(axis=1).sum(axis=1) / total,
+        counts.max(axis=2).sum(axis=1) / total,
+        _over(2 * homogeneity * completeness, homogeneity + completeness, empty=0.0),
+        _over(information - chance, (phone + unit) / 2 - chance),
+    ]
+    return np.stack(columns, axis=1)
+
+
+def cluster_scores(pairs: AlignedUnits, silence: str = "keep", seed: int = 0, resamples: int = 1000) -> list[Score]:
+    """Score a unit file by its phones on frames; silence "keep" or "drop" says whether frames of silence count."""
+    labeller, codes = pairs.labeller, pairs.header.cardinality
+    pair = count_pairs(pairs, len(labeller.names), silence_to_drop(silence, labeller))
+    if not pair.counts.sum():
+        raise DataError(f"{pairs.path}: no frame is left to score; all are silence in {labeller.where}")
+    table = pair.counts[None].astype(np.float64)
+    # In the draws, the chance level of AMI is held at that of the whole set: it moves little, and costs most.
+    expected = float(expected_information(table[0].sum(axis=1), table[0].sum(axis=0)))
+    intervals = bootstrap_many(
+        pair.rows,
+        lambda sums: measures(sums.reshape(-1, *pair.counts.shape), expected),
+        values=len(MEASURES),
+        seed=seed,
+        resamples=resamples,
+        centred=True,
+    )
+    parts = {"codes": codes, "phones": int((pair.counts.sum(axis=1) > 0).sum())}
+    about: dict[str, Any] = {
+        "options": {"silence": silence, "codes": codes},
+        "counts": Counts({**pairs.counts.used, "frames": int(pair.counts.sum())}, pairs.counts.dropped),
+        "period": pairs.header.period,
+        "hashes": pairs.hashes,
+        "parts": parts,
+    }
+    suffix = "" if silence == "keep" else "-nosil"
+    return [
+        Score(name, float(value), f"{name}{suffix}", interval=interval, **about)
+        for name, value, interval in zip(MEASURES, measures(table, expected)[0], intervals, strict=True)
+    ]
+
+
+def silence_to_drop(silence: str, labeller: Labeller) -> int | None:
+    """Return the number of the phone to leave out: that of silence, or none."""
+    if silence not in ("keep", "drop"):
+        raise DataError(f"silence can be kept or dropped, got {silence!r}")
+    return labeller.silence if silence == "drop" else None
+
+
+def usage_scores(path: str | Path, seed: int = 0, resamples: int = 1000) -> list[Score]:
+    """Score how a unit file uses its codes, over all of its frames."""
+    header, counter = read_header(path), CellCounter()
+    utterances = 0
+    for line in read_units(path):
+        utterances += 1
+        counter.add(line.utt, line.frames)
+    found, rows = counter.result()
+    if not len(found):
+        raise DataError(f"{path}: has no units to score; is it empty?")
+    usage = np.asarray(rows.sum(axis=0))
+    about: dict[str, Any] = {
+        "options": {"codes": header.cardinality},
+        "counts": Counts({"utterances": utterances, "frames": int(usage.sum())}),
+        "period": header.period,
+        "hashes": unit_hashes(path),
+        "parts": {"codes": header.cardinality},
+    }
+
+    def share_of_codes(counts: np.ndarray) -> np.ndarray:
+        return codes_for_share(counts) / header.cardinality
+
+    draws: dict[str, Any] = {"seed": seed, "resamples": resamples, "centred": True}
+    return [
+        Score("active-codes", len(found), "active-codes", **about),
+        Score(
+            "perplexity",
+            float(perplexity(usage)[0]),
+            "perplexity",
+            interval=bootstrap(rows, perplexity, **draws),
+            **about,
+        ),
+        Score(
+            "codes-90",
+            float(share_of_codes(usage)[0]),
+            "share-of-codes-that-carry-90-percent",
+            interval=bootstrap(rows, share_of_codes, **draws),
+            **about,
+        ),
+    ]

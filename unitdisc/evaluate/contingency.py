@@ -1,0 +1,85 @@
+"""Counts of (phone, unit) pairs, streamed utterance by utterance, and kept per utterance for the bootstrap."""
+
+import zlib
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from unitdisc.evaluate.aligned import Aligned
+
+PENDING = 4_000_000  # pairs held before they are summed
+
+
+class Contingency(NamedTuple):
+    """How often each phone met each unit, whole and per utterance."""
+
+    counts: np.ndarray  # [P, A] int64, of the A units that occur
+    units: np.ndarray  # [A] int64, their numbers
+    rows: sparse.csr_matrix  # [U, P * A], the same counts utterance by utterance
+
+
+class CellCounter:
+    """Sums counts of integer cells over groups named by utterance, in bounded memory.
+
+    The first `most` names have a row each; those beyond share rows by hash, so that the bootstrap then draws random
+    sets of utterances.
+    """
+
+    def __init__(self, most: int = 1024) -> None:
+        self.most = most
+        self._rows: dict[str, int] = {}
+        self._parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        self._pending = 0
+
+    def add(self, name: str, cells: np.ndarray) -> None:
+        """Count cells [N] int64 of one utterance."""
+        if len(self._rows) < self.most:
+            row = self._rows.setdefault(name, len(self._rows))
+        else:
+            row = self._rows.get(name, zlib.crc32(name.encode()) % self.most)
+        if not len(cells):
+            return
+        found, counts = np.unique(cells, return_counts=True)
+        self._parts.append((np.full(len(found), row), found, counts.astype(np.float64)))
+        self._pending += len(found)
+        if self._pending > PENDING:
+            self._merge()
+
+    def _merge(self) -> None:
+        rows, cells, counts = (np.concatenate(part) for part in zip(*self._parts, strict=True))
+        order = np.lexsort((cells, rows))
+        rows, cells, counts = rows[order], cells[order], counts[order]
+        first = np.flatnonzero(np.r_[True, (rows[1:] != rows[:-1]) | (cells[1:] != cells[:-1])])
+        self._parts = [(rows[first], cells[first], np.add.reduceat(counts, first))]
+        self._pending = 0
+
+    def result(self) -> tuple[np.ndarray, sparse.csr_matrix]:
+        """Return the cells that occur [A], sorted, and their counts per row [U, A]."""
+        if not self._parts:
+            return np.zeros(0, np.int64), sparse.csr_matrix((0, 0))
+        self._merge()
+        rows, cells, counts = self._parts[0]
+        found, columns = np.unique(cells, return_inverse=True)
+        shape = (int(rows.max()) + 1, len(found))
+        return found, sparse.csr_matrix((counts, (rows, columns)), shape=shape)
+
+
+def count_pairs(pairs: Iterable[Aligned], phones: int, drop: int | None = None) -> Contingency:
+    """Count (phone, unit) on frames; frames of the phone `drop` (silence) are left out."""
+    counter = CellCounter()
+    for line, labels in pairs:
+        units, frames = line.frames, labels.frames
+        if drop is not None:
+            units, frames = units[frames != drop], frames[frames != drop]
+        counter.add(line.utt, units * phones + frames)
+    cells, rows = counter.result()
+    if not len(cells):
+        return Contingency(np.zeros((phones, 0), np.int64), cells, rows)
+    units, columns = np.unique(cells // phones, return_inverse=True)
+    places = (cells % phones) * len(units) + columns
+    coo = rows.tocoo()
+    spread = sparse.csr_matrix((coo.data, (coo.row, places[coo.col])), shape=(rows.shape[0], phones * len(units)))
+    whole = np.asarray(spread.sum(axis=0)).reshape(phones, len(units)).astype(np.int64)
+    return Contingency(whole, units, spread)
