@@ -1,0 +1,161 @@
+"""Vector quantisation with a codebook that learns by gradient."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from unitdisc import dist
+from unitdisc.errors import ConfigError
+from unitdisc.quantizers.codebook import CodebookQuantizer, Looked
+from unitdisc.quantizers.norm import Norm
+from unitdisc.quantizers.schedule import ScheduleConfig
+from unitdisc.quantizers.search import nearest_units
+
+LossKind = Literal["element-mean", "vector-sum"]
+
+
+@dataclass(frozen=True)
+class VQConfig:
+    """A gradient codebook. All defaults together are robust training; see docs/method.md."""
+
+    kind: Literal["vq"] = "vq"
+    codes: int = 256  # of each codebook
+    codebooks: int = 1  # side by side, each for its share of the dimensions
+    dim: int | None = 64  # of the values; none: no projection, the encoder's own
+    norm: Norm = "before-projection"
+    commitment: float = 0.25
+    loss: LossKind = "element-mean"  # or the sum over dimensions, mean over vectors
+    learning_rate_factor: float = 10.0
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        check_codebooks(self.codes, self.codebooks, self.dim)
+
+
+def check_codebooks(codes: int, codebooks: int, dim: int | None) -> None:
+    """Refuse numbers of codes and codebooks that cannot be."""
+    if codes < 1 or codebooks < 1 or (dim is not None and (dim < 1 or dim % codebooks)):
+        raise ConfigError(
+            f"quantizer: codes and codebooks must be at least 1 and divide dim, got {codes}, {codebooks} and {dim}"
+        )
+
+
+class StraightThrough(torch.autograd.Function):
+    """Values and loss of chosen codewords, with the gradients of both in closed form.
+
+    loss = (follow sum |sg(x) - w|^2 + commitment sum |x - sg(w)|^2) / count; values = w, whose gradient goes to x
+    unchanged. `follow` is 1 for a codebook that learns by gradient, and 0 for one that does not.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, words: Tensor, units: Tensor, commitment: float, follow: float, count: float
+    ) -> Any:
+        values = words.index_select(0, units)
+        difference = x - values
+        loss = difference.square().sum() * ((follow + commitment) / count)
+        ctx.save_for_backward(difference, units)
+        ctx.numbers = (commitment, follow, count, len(words))
+        return values, loss
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None, None]:
+        grad_values, grad_loss = grads
+        difference, units = ctx.saved_tensors
+        commitment, follow, count, codes = ctx.numbers
+        pull = difference * (grad_loss * (2 / count))
+        grad_words = None
+        if ctx.needs_input_grad[1]:
+            grad_words = pull.new_zeros(codes, pull.shape[1]).index_add_(0, units, pull, alpha=-follow)
+        grad_x = torch.add(grad_values, pull, alpha=commitment) if ctx.needs_input_grad[0] else None
+        return grad_x, grad_words, None, None, None, None
+
+
+class VQ(CodebookQuantizer):
+    """Nearest codeword, straight-through gradient, ordinary codebook and commitment loss."""
+
+    codebook: nn.Parameter
+
+    def __init__(self, dim_in: int, config: VQConfig, generator: torch.Generator | None = None) -> None:
+        super().__init__(dim_in, config.dim, config.codes, config.codebooks, config.norm, config.schedule, generator)
+        check_codebooks(config.codes, config.codebooks, self.dim)
+        self.config = config
+        self.codebook = nn.Parameter(xavier_codebooks(config.codebooks, config.codes, self.dim, generator))
+
+    @property
+    def learning_rate_factor(self) -> float:
+        """Return the codebook's learning rate over the model's."""
+        return self.config.learning_rate_factor
+
+    def codebook_parameters(self) -> list[nn.Parameter]:
+        """Return the codebook."""
+        return [self.codebook]
+
+    def units_of(self, vectors: Tensor) -> Tensor:
+        """Return the units [N, G] of projected vectors [N, D]."""
+        return units_side_by_side(self._parts(vectors), self.codebook)
+
+    def values_of(self, units: Tensor) -> Tensor:
+        """Return the values [N, D] of units [N, G]."""
+        return values_side_by_side(units, self.codebook)
+
+    def _look_up_and_learn(self, vectors: Tensor) -> Looked:
+        units = self.units_of(vectors)
+        count = loss_count(vectors, self.config.loss, self.training)
+        values, loss = StraightThrough.apply(
+            vectors.reshape(-1, self.codebook.shape[2]),
+            self.codebook.flatten(0, 1),
+            flat_units(units, self.codes[0]),
+            self.config.commitment,
+            1.0,
+            count,
+        )
+        return Looked(values.view_as(vectors), units, loss)
+
+    def remedies(self) -> str:
+        """Say what to change when the codebook dies."""
+        tip = super().remedies()
+        if self.config.learning_rate_factor < 10:
+            tip += f", raise learning_rate_factor (now {self.config.learning_rate_factor:g}) to 10"
+        return tip
+
+
+def xavier_codebooks(codebooks: int, codes: int, dim: int, generator: torch.Generator | None) -> Tensor:
+    """Return Xavier-uniform codebooks [G, K, d]."""
+    inner = dim // codebooks
+    bound = math.sqrt(6 / (codes + inner))
+    return torch.empty(codebooks, codes, inner).uniform_(-bound, bound, generator=generator)
+
+
+def units_side_by_side(parts: Tensor, codebook: Tensor) -> Tensor:
+    """Return the units [N, G] of vectors [N, G, d] in codebooks [G, K, d]."""
+    found = [nearest_units(parts[:, group], words) for group, words in enumerate(codebook)]
+    return torch.stack(found, 1)
+
+
+def flat_units(units: Tensor, codes: int) -> Tensor:
+    """Return units [N, G] as rows [N * G] of the codebooks laid one under another."""
+    if units.shape[1] == 1:
+        return units.reshape(-1)
+    return (units + torch.arange(units.shape[1], device=units.device) * codes).reshape(-1)
+
+
+def values_side_by_side(units: Tensor, codebook: Tensor) -> Tensor:
+    """Return the values [N, G * d] of units [N, G] in codebooks [G, K, d]."""
+    words = codebook.flatten(0, 1).index_select(0, flat_units(units, codebook.shape[1]))
+    return words.view(len(units), -1)
+
+
+def loss_count(vectors: Tensor, loss: LossKind, training: bool) -> float:
+    """Return what sums over vectors [N, D] are divided by, so that the mean over processes is that over all vectors."""
+    count = float(len(vectors))
+    if training and dist.world_size() > 1:
+        total = torch.tensor(count, dtype=torch.float64, device=vectors.device)
+        count = dist.all_reduce_(total).item() / dist.world_size()
+    return max(count, 1e-9) * (vectors.shape[1] if loss == "element-mean" else 1)
