@@ -11,8 +11,8 @@ from torch import Tensor
 from unitdisc import dist
 from unitdisc.errors import CheckpointError, UnitdiscError
 from unitdisc.quantizers.base import Quantized, Quantizer, Reestimation
+from unitdisc.quantizers.clustering import kmeans
 from unitdisc.quantizers.health import Health, Usage, count_units, perplexity
-from unitdisc.quantizers.kmeans import kmeans
 from unitdisc.quantizers.norm import Front, Norm
 from unitdisc.quantizers.reservoir import Reservoir
 from unitdisc.quantizers.rows import Rows, check_finite, pack

@@ -1,118 +1,98 @@
-"""k-means in torch: exact k-means++ seeding in few passes, Lloyd's iteration in blocks, streams of any length."""
+"""k-means over any features as a quantiser of its own, fitted to streams of any length."""
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from unitdisc import dist
-from unitdisc.errors import UnitdiscError
+from unitdisc.errors import CheckpointError, ConfigError, UnitdiscError
+from unitdisc.quantizers.base import Quantized, Quantizer
+from unitdisc.quantizers.clustering import Clusters, kmeans
+from unitdisc.quantizers.codebook import batch_stats, full_precision
+from unitdisc.quantizers.health import count_units
 from unitdisc.quantizers.reservoir import Reservoir
-from unitdisc.quantizers.search import nearest
-
-SEED_BATCH = 512
-
-
-class Clusters(NamedTuple):
-    """A clustering of N vectors."""
-
-    centres: Tensor  # [K, D]
-    counts: Tensor  # [K] vectors nearest to each
-    inertia: float  # mean squared distance of the vectors to their centres
-    iterations: int
+from unitdisc.quantizers.rows import check_finite, pack
+from unitdisc.quantizers.search import nearest, nearest_units
 
 
-def kmeans(
-    vectors: Tensor,
-    codes: int,
-    generator: torch.Generator,
-    iterations: int = 100,
-    tolerance: float = 1e-3,
-    floats: int = 0,
-) -> Clusters:
-    """Cluster vectors [N, D] around `codes` centres.
+@dataclass(frozen=True)
+class KMeansConfig:
+    """k-means of the encoder's vectors, fitted once and never trained."""
 
-    Stop when an iteration lowers the inertia by less than `tolerance` of it. Where there are fewer distinct vectors
-    than codes, each becomes a centre and the other centres are slightly moved copies. `generator` lives on the CPU.
-    """
-    if len(vectors) == 0:
-        raise UnitdiscError(f"k-means: no vectors to make {codes} codes from; is every frame masked out?")
-    vectors = vectors.detach().float()
-    centres = seed_centres(vectors, codes, generator, floats)
-    last = float("inf")
-    for iteration in range(iterations + 1):
-        units, distances = nearest(vectors, centres, floats)
-        counts = torch.bincount(units, minlength=codes)
-        inertia = float(distances.mean(dtype=torch.float64))
-        if last - inertia <= tolerance * inertia or iteration == iterations:
-            break
-        last = inertia
-        sums = torch.zeros_like(centres).index_add_(0, units, vectors)
-        centres = _moved(centres, sums, counts, vectors, distances)
-    return Clusters(centres, counts, inertia, iteration)
+    kind: Literal["kmeans"] = "kmeans"
+    codes: int = 256
+
+    def __post_init__(self) -> None:
+        """Check the number of codes."""
+        if self.codes < 1:
+            raise ConfigError(f"quantizer: codes must be at least 1, got {self.codes}")
 
 
-def _moved(centres: Tensor, sums: Tensor, counts: Tensor, vectors: Tensor, distances: Tensor) -> Tensor:
-    """Return the mean of each cluster; an empty one goes to one of the vectors that are worst off."""
-    moved = torch.where(counts[:, None] > 0, sums / counts.clamp(min=1)[:, None], centres)
-    empty = (counts == 0).nonzero().squeeze(1)
-    if len(empty):
-        far = distances.topk(min(len(empty), len(vectors))).indices
-        far = far[distances[far] > 0]
-        moved[empty[: len(far)]] = vectors[far]
-    return moved
+class KMeans(Quantizer):
+    """Units by the nearest of the centres that `fit_` has found. Values are the centres; gradients pass straight."""
 
+    codebook: Tensor
+    fitted: Tensor
 
-def seed_centres(vectors: Tensor, codes: int, generator: torch.Generator, floats: int = 0) -> Tensor:
-    """Draw `codes` of the vectors [N, D] as k-means++ does, exactly, but in batches.
+    def __init__(self, dim_in: int, config: KMeansConfig) -> None:
+        super().__init__()
+        self.dim_in = self.dim = dim_in
+        self.codes = (config.codes,)
+        self.register_buffer("codebook", torch.zeros(1, config.codes, dim_in))
+        self.register_buffer("fitted", torch.tensor(False))
 
-    Candidates are drawn by the squared distances known at the start of a batch, and each is kept with the probability
-    by which its distance has shrunk since: rejection sampling from the true distribution. So all vectors are compared
-    with each centre once, many centres at a time, instead of once per centre.
-    """
-    noise = 1e-6 * (vectors - vectors.mean(0)).square().sum(1)  # rounding of a distance that is zero
-    first = int(torch.rand(1, dtype=torch.float64, generator=generator).item() * len(vectors))
-    chosen = torch.tensor([first], device=vectors.device)
-    distances = _clean((vectors - vectors[first]).square().sum(1), noise)
-    while len(chosen) < codes and distances.any():
-        candidates = _draw(distances, min(max(len(chosen), 8), SEED_BATCH), generator)
-        kept = _accept(vectors[candidates], distances[candidates], noise[candidates], codes - len(chosen), generator)
-        candidates = candidates[kept.to(candidates.device)]
-        chosen = torch.cat([chosen, candidates])
-        distances = torch.minimum(distances, _clean(nearest(vectors, vectors[candidates], floats).distances, noise))
-        distances[candidates] = 0
-    centres = vectors[chosen]
-    if len(centres) < codes:
-        copies = torch.randint(len(vectors), (codes - len(centres),), generator=generator).to(vectors.device)
-        moves = torch.randn(len(copies), vectors.shape[1], generator=generator).to(vectors.device)
-        spread = vectors.std(0, correction=0).clamp(min=1e-6)
-        centres = torch.cat([centres, vectors[copies] + 0.01 * spread * moves])
-    return centres
+    def fit_(
+        self,
+        blocks: Callable[[], Iterable[Tensor]],
+        generator: torch.Generator,
+        passes: int = 5,
+        sample: int = 0,
+    ) -> Clusters:
+        """Find the centres of a stream; see `kmeans_of_stream`."""
+        found = kmeans_of_stream(blocks, self.codes[0], generator, passes, sample)
+        self.codebook.copy_(found.centres[None])
+        self.fitted.fill_(True)
+        return found
 
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Quantized:
+        """Replace each vector of x [B, T, D] by its centre."""
+        units = self.encode(x, mask)
+        values = self.decode(units).to(x.dtype)
+        kept = x if mask is None else x.masked_fill(~mask[..., None], 0)
+        known = units.reshape(-1, 1)
+        stats = batch_stats(count_units(known[known[:, 0] >= 0], self.codes[0]))
+        return Quantized(values + (kept - kept.detach()), units, x.new_zeros(()), stats)
 
-def _clean(distances: Tensor, noise: Tensor) -> Tensor:
-    return torch.where(distances > noise, distances, 0.0)
+    def project(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return x itself."""
+        return x
 
+    @torch.no_grad()
+    def encode(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return the units [B, T, 1] of x [B, T, D]; -1 on padding."""
+        if not self.fitted:
+            raise UnitdiscError("k-means: no centres yet; call fit_ with the training features first")
+        with full_precision(x):
+            rows = pack(x, mask, self.dim_in)
+            check_finite(rows.vectors, "features")
+            return rows.unpack(nearest_units(rows.vectors, self.codebook[0])[:, None], -1)
 
-def _draw(weights: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Draw indices [count] with probability proportional to weights [N], with replacement."""
-    ends = weights.cumsum(0, dtype=torch.float64)
-    draws = torch.rand(count, dtype=torch.float64, generator=generator).to(weights.device) * ends[-1]
-    return torch.searchsorted(ends, draws, right=True).clamp_(max=len(weights) - 1)
+    def decode(self, units: Tensor) -> Tensor:
+        """Return the centres [B, T, D] of units [B, T, 1]; zero for unit -1."""
+        known = units[..., 0]
+        return self.codebook[0][known.clamp(min=0)].masked_fill((known < 0)[..., None], 0)
 
-
-def _accept(x: Tensor, known: Tensor, noise: Tensor, wanted: int, generator: torch.Generator) -> Tensor:
-    """Return which of candidates x [M, D], drawn by `known` squared distances, are kept, at most `wanted`."""
-    between = _clean((x[:, None] - x).square().sum(2), noise).double().cpu().numpy()
-    bar = (torch.rand(len(x), dtype=torch.float64, generator=generator) * known.cpu()).numpy()
-    best = known.double().cpu().numpy()
-    kept: list[int] = []
-    for i in range(len(x)):
-        if bar[i] < best[i] and len(kept) < wanted:
-            kept.append(i)
-            best = best.clip(max=between[i])
-    return torch.tensor(kept, dtype=torch.int64)
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *arguments: Any) -> None:
+        theirs = state_dict.get(prefix + "codebook")
+        if theirs is not None and theirs.shape != self.codebook.shape:
+            raise CheckpointError(
+                f"{prefix}codebook: expected {list(self.codebook.shape)}, the checkpoint has {list(theirs.shape)}; "
+                "use the configuration that it was fitted with"
+            )
+        super()._load_from_state_dict(state_dict, prefix, *arguments)
 
 
 def kmeans_of_stream(
