@@ -45,8 +45,8 @@ class Labeller:
     ) -> None:
         """Take an alignment; with `clip`, what lies past the end of an utterance's frames is ignored."""
         self.where = "the alignment" if isinstance(alignment, Mapping) else str(alignment)
+        self.alignment = alignment if isinstance(alignment, Mapping) else read_alignment(alignment)
         self.hash = "" if isinstance(alignment, Mapping) else file_hash(alignment)
-        self.alignment = alignment if isinstance(alignment, Mapping) else read_alignment(Path(alignment))
         self.silences = frozenset(silences)
         self.clip = clip
         found = {i.label for utt in self.alignment for i in self.alignment[utt]}
