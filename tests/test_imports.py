@@ -11,7 +11,7 @@ LAYERS = {
     "config": 1, "dist": 1, "runlog": 1,
     "data": 2, "features": 2, "quantizers": 2, "networks": 2,
     "sampling": 3, "evaluate": 3,
-    "model": 4,
+    "model": 4, "model_config": 4,
     "checkpoint": 5,
     "train": 6, "encode": 6, "segment": 6, "convert": 6,
     "report": 7,

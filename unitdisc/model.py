@@ -1,0 +1,419 @@
+"""The whole model: frames > encoder > quantiser > conditioning > decoder, and supervised heads beside it.
+
+This is the only place that knows the order of its parts. It knows no optimiser and touches no file.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Literal, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from unitdisc import config as configs
+from unitdisc import dist
+from unitdisc.errors import ConfigError, DataError
+from unitdisc.features.acoustic import build_features
+from unitdisc.features.configs import archive_tree
+from unitdisc.model_config import LossWeights, ModelConfig
+from unitdisc.networks.blocks import BlockEncoder, one_thread
+from unitdisc.networks.conditioning import Conditioning
+from unitdisc.networks.decoder import Decoder, FrameDecoderConfig, NoDecoderConfig
+from unitdisc.networks.encoder import build_encoder
+from unitdisc.networks.heads import CTCHead, FramewiseHead, HeadLoss
+from unitdisc.networks.jitter import TimeJitter, draw_seeds
+from unitdisc.networks.padding import ceil_divide, masked, padding_mask
+from unitdisc.quantizers.base import Quantized, Reestimation
+from unitdisc.quantizers.build import build_quantizer
+from unitdisc.sampling.reference import sample
+
+__all__ = ["Encoded", "Loss", "LossWeights", "ModelConfig", "Point", "UnitModel", "UnitStream"]
+
+Point = Literal["encoder", "projection", "vq", "conditioning"]
+Randomness = torch.Generator | Tensor | None
+
+
+class TrainingBatch(Protocol):
+    """What the loss reads of a batch."""
+
+    frames: Tensor  # [B, T, D]
+    lengths: Tensor  # [B]
+    speakers: Tensor  # [B]
+    targets: Tensor | None
+    target_lengths: Tensor | None
+    phones: Tensor | None
+    phone_lengths: Tensor | None
+    frame_phones: Tensor | None
+
+
+class Loss(NamedTuple):
+    """The loss of a batch: a mean over its valid frames.
+
+    Parts of a global batch (processes, accumulated steps) add up exactly if each part's total is multiplied by its
+    weight over the weight of all *before* its backward pass, and the gradients are then summed.
+    """
+
+    total: Tensor  # scalar: the parts times their config's weights
+    parts: dict[str, Tensor]  # scalars, detached, named as in LossWeights
+    quantized: Quantized
+    lengths: Tensor  # [B] units
+    weight: Tensor  # scalar: valid frames
+    stats: dict[str, Tensor]  # scalars, detached: counts that a log should show
+
+
+class Encoded(NamedTuple):
+    """Units of a batch and the vectors they stand for."""
+
+    units: Tensor  # [B, T', G] int64; -1 on padding; G is 0 without a quantiser
+    values: Tensor  # [B, T', D]; zero on padding
+    lengths: Tensor  # [B] units
+
+
+class UnitModel(nn.Module):
+    """A vector-quantised autoencoder of speech, and its supervised relatives.
+
+    Buffers: mean and std [D] of the encoder's input.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, config: ModelConfig, speakers: Sequence[str] = (), phones: Sequence[str] = ()) -> None:
+        """Build the model for the training data's speakers, and the phones that its heads tell apart."""
+        super().__init__()
+        self.config, self.speakers, self.phones = config, tuple(speakers), tuple(phones)
+        self.dim_in, self.grid = int(build_features(config.features).dim), config.features.grid  # type: ignore[arg-type]
+        self.encoder = build_encoder(config.encoder, self.dim_in)
+        self.unit_grid = self.grid.strided(self.encoder.stride)
+        self.quantizer = build_quantizer(config.quantizer, self.encoder.dim)
+        self.jitter = TimeJitter(config.jitter)
+        self.conditioning: Conditioning | None = None
+        self.decoder: Decoder | None = None
+        if not isinstance(config.decoder, NoDecoderConfig):
+            self.conditioning = Conditioning(config.conditioning, self.quantizer.dim, self.dim_in, len(self.speakers))
+            per_frame = 1 if isinstance(config.decoder, FrameDecoderConfig) else self.grid.hop
+            hold = self.encoder.stride * per_frame
+            self.decoder = Decoder(config.decoder, config.targets.mels, self.conditioning.dim, hold)
+        if config.needs_phones and not self.phones:
+            raise ConfigError("weights.ctc or weights.framewise is above 0, but no phones were given to the model")
+        shape = (config.heads, self.quantizer.dim, len(self.phones))
+        self.ctc = CTCHead(*shape) if config.weights.ctc > 0 else None
+        self.framewise = FramewiseHead(*shape) if config.weights.framewise > 0 else None
+        self.register_buffer("mean", torch.zeros(self.dim_in))
+        self.register_buffer("std", torch.ones(self.dim_in))
+
+    def set_normalisation_(self, mean: Tensor, std: Tensor) -> None:
+        """Set the mean and deviation [D] that the encoder's input is normalised by."""
+        _set_(self.mean, self.std, mean, std, "the encoder's input")
+
+    def set_target_normalisation_(self, mean: Tensor, std: Tensor) -> None:
+        """Set the mean and deviation [M] of the log-mel targets."""
+        if self.decoder is None or not self.decoder.frames:
+            raise ConfigError("only a frame decoder has targets to normalise")
+        _set_(self.decoder.mean, self.decoder.std, mean, std, "the log-mel targets")
+
+    def normalise(self, frames: Tensor) -> Tensor:
+        """Return frames [B, T, D] as the encoder reads them."""
+        return (frames - self.mean) / self.std
+
+    @property
+    def stride(self) -> int:
+        """Return the frames per unit."""
+        return self.encoder.stride
+
+    # Training
+
+    def begin_step_(self, step: int) -> Reestimation | None:
+        """Do what falls due before this training step; the caller restarts moments and averages if it returns one."""
+        return self.quantizer.begin_step_(step)
+
+    def parameter_groups(self, rate: float) -> list[dict[str, object]]:
+        """Return the optimiser's groups, the model's first, then the codebook's with its own learning rate."""
+        own = {id(p) for p in self.quantizer.codebook_parameters()}
+        rest = [p for p in self.parameters() if p.requires_grad and id(p) not in own]
+        groups: list[dict[str, object]] = [{"params": rest, "lr": rate, "name": "model"}]
+        if own:
+            factor = self.quantizer.learning_rate_factor
+            codebook = self.quantizer.codebook_parameters()
+            groups.append({"params": codebook, "lr": rate * factor, "name": "codebook"})
+        return groups
+
+    def loss(self, batch: TrainingBatch, generator: Randomness = None) -> Loss:
+        """Return the loss of a batch.
+
+        A generator draws one seed for each row, from which jitter and hidden frames follow; a tensor [B] int64 gives
+        these seeds, for draws that must not depend on how a global batch is split. Speaker -1 gets the mean voice.
+        """
+        seeds = self._seeds(batch.frames, generator)
+        frames = self.normalise(batch.frames)
+        y, lengths = self.encoder(frames, batch.lengths)
+        quantized = self.quantizer(y, padding_mask(lengths, y.shape[1]))
+        weight = batch.lengths.sum()
+        count = weight.clamp(min=1)
+        parts = {"quantizer": quantized.loss * self._units_in_mean(lengths) * self.encoder.stride / count}
+        stats: dict[str, Tensor] = {}
+        if self.decoder is not None and self.config.weights.reconstruction > 0:
+            parts["reconstruction"] = self._reconstruction(batch, frames, quantized.values, lengths, seeds) / count
+        for name, head in self._head_losses(batch, quantized.values, lengths):
+            scale = self.encoder.stride if name == "framewise" else 1
+            parts[name] = head.total * scale / count
+            stats[f"{name}_left_out"] = head.left_out.detach()
+        total = sum((parts[name] * getattr(self.config.weights, name) for name in parts), weight.new_zeros(()).float())
+        return Loss(total, {k: v.detach() for k, v in parts.items()}, quantized, lengths, weight, stats)
+
+    def _units_in_mean(self, lengths: Tensor) -> Tensor:
+        """Return the number of units that the quantiser divided its loss by: over processes, the mean of theirs."""
+        units = lengths.sum()
+        if not self.training or dist.world_size() == 1:
+            return units
+        return dist.all_reduce_(units.double()) / dist.world_size()
+
+    def _seeds(self, frames: Tensor, generator: Randomness) -> Tensor | None:
+        if isinstance(generator, Tensor):
+            return generator.to(frames.device)
+        return draw_seeds(frames.shape[0], generator, frames.device) if self.training else None
+
+    def _reconstruction(
+        self, batch: TrainingBatch, frames: Tensor, values: Tensor, lengths: Tensor, seeds: Tensor | None
+    ) -> Tensor:
+        """Return the decoder's loss per target frame, summed over frames."""
+        assert self.decoder is not None
+        assert self.conditioning is not None
+        if batch.targets is None:
+            raise DataError("the batch has no targets for the decoder; make them with `unitdisc features`")
+        content = self.conditioning.content(self.jitter(values, lengths, seeds), lengths)
+        if self.conditioning.reference is not None:
+            speaker: Tensor | None = self.conditioning.reference(frames, batch.lengths)
+        else:
+            speaker = self.conditioning.speaker_vectors(batch.speakers, strict=False)
+        losses = self.decoder(batch.targets, self.conditioning(content, speaker), seeds)
+        per_frame = self.decoder.hold // self.encoder.stride
+        known = batch.lengths * per_frame if batch.target_lengths is None else batch.target_lengths
+        # A waveform may end up to half a frame before or after its frames do: those samples are left out.
+        known = torch.minimum(known, batch.lengths * per_frame)
+        return masked(losses, padding_mask(known, losses.shape[1])).sum() / per_frame
+
+    def _head_losses(self, batch: TrainingBatch, values: Tensor, lengths: Tensor) -> Iterator[tuple[str, HeadLoss]]:
+        if self.ctc is not None:
+            if batch.phones is None or batch.phone_lengths is None:
+                raise DataError("the batch has no phone sequences for the CTC head; give an alignment or text")
+            yield "ctc", self.ctc.loss(values, lengths, batch.phones, batch.phone_lengths)
+        if self.framewise is not None:
+            if batch.frame_phones is None:
+                raise DataError("the batch has no phone of every unit for the framewise head; give an alignment")
+            yield "framewise", self.framewise.loss(values, lengths, batch.frame_phones)
+
+    # Units
+
+    def encode(self, frames: Tensor, lengths: Tensor) -> Encoded:
+        """Return the units of frames [B, T, D]: the same for any batch, padding, chunking and number of threads."""
+        with self.inference(frames.device):
+            rows = [self._units_of(row[: int(n)]) for row, n in zip(frames, lengths, strict=True)]
+            units, values = (nn.utils.rnn.pad_sequence(list(x), True) for x in zip(*rows, strict=True))
+            unit_lengths = ceil_divide(lengths, self.encoder.stride)
+            mask = padding_mask(unit_lengths, units.shape[1])
+            return Encoded(units if mask is None else units.masked_fill(~mask[:, :, None], -1), values, unit_lengths)
+
+    def stream(self) -> "UnitStream":
+        """Return what encodes one utterance piece by piece, to the same units."""
+        return UnitStream(self)
+
+    def _units_of(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Return units [T', G] and values [T', D] of one utterance [T, D]."""
+        units, values = self._in_blocks(frames, self._quantize)
+        return units, values
+
+    def _quantize(self, y: Tensor) -> tuple[Tensor, ...]:
+        """Return units and values of the encoder's outputs [1, T', C]."""
+        units = self.quantizer.encode(y)
+        # Without a quantiser, and during its warm-up, vectors pass on as they do in training.
+        quantised = bool(self.quantizer.codes) and bool((units >= 0).all())
+        return units, self.quantizer.decode(units) if quantised else self.quantizer.project(y)
+
+    def _in_blocks(self, frames: Tensor, then: Callable[[Tensor], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
+        """Encode one utterance [T, D] and apply `then` to the outputs; return tensors [T', ...]."""
+        if len(frames) == 0:
+            return tuple(part[0, :0] for part in then(frames.new_zeros(1, 1, self.encoder.dim)))
+        frames = self.normalise(frames)
+        if self.encoder.context is None:
+            y, _ = self.encoder(frames[None], torch.tensor([len(frames)], device=frames.device))
+            return tuple(part[0] for part in then(y))
+        blocks = self._block_encoder(then)
+        pieces = blocks.push(frames) + blocks.finish()
+        return tuple(torch.cat(parts, 1)[0] for parts in zip(*pieces, strict=True))
+
+    def _block_encoder(self, then: Callable[[Tensor], tuple[Tensor, ...]]) -> BlockEncoder:
+        assert self.encoder.context is not None
+
+        def compute(frames: Tensor, lengths: Tensor, first: int, last: int) -> tuple[Tensor, ...]:
+            return then(self.encoder(frames, lengths)[0][:, first:last].contiguous())
+
+        return BlockEncoder(compute, self.encoder.stride, self.encoder.context)
+
+    def probe(self, frames: Tensor, lengths: Tensor, point: Point) -> tuple[Tensor, Tensor]:
+        """Return vectors [B, T', D] of a point in the model, and their lengths [B].
+
+        encoder: its outputs; projection: what is compared with the codewords; vq: the codewords; conditioning: after
+        the convolution that the decoder reads.
+        """
+        with self.inference(frames.device):
+            if point == "vq":
+                encoded = self.encode(frames, lengths)
+                return encoded.values, encoded.lengths
+            if point == "conditioning":
+                if self.conditioning is None:
+                    raise ConfigError("probe point 'conditioning': this model has no decoder; take encoder or vq")
+                conditioning = self.conditioning
+                units = [self._units_of(row[: int(n)])[1] for row, n in zip(frames, lengths, strict=True)]
+                rows = [conditioning.content(u[None], torch.tensor([len(u)]))[0] for u in units]
+            elif point in ("encoder", "projection"):
+                then = (lambda y: (y,)) if point == "encoder" else (lambda y: (self.quantizer.project(y),))
+                rows = [self._in_blocks(row[: int(n)], then)[0] for row, n in zip(frames, lengths, strict=True)]
+            else:
+                raise ConfigError(f"unknown probe point {point!r}; there are encoder, projection, vq, conditioning")
+            return nn.utils.rnn.pad_sequence(rows, True), ceil_divide(lengths, self.encoder.stride)
+
+    def decode_phones(self, frames: Tensor, lengths: Tensor) -> list[list[int]]:
+        """Return the phones that the CTC head hears, by its best path."""
+        if self.ctc is None:
+            raise ConfigError("this model has no CTC head; train with weights.ctc above 0")
+        encoded = self.encode(frames, lengths)
+        with self.inference(frames.device):
+            return self.ctc.decode(encoded.values, encoded.lengths)
+
+    # Sound
+
+    def speaker_vectors(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """Return a speaker vector [B, S] for frames [B, T, D] of a voice, known or not."""
+        if self.conditioning is None or self.conditioning.reference is None:
+            raise ConfigError(
+                "this model takes no voice from speech; train with conditioning.speaker: reference, "
+                "or name one of the speakers that it knows"
+            )
+        with self.inference(frames.device):
+            return self.conditioning.reference(self.normalise(frames), lengths)
+
+    def generate(
+        self,
+        content: Tensor,
+        lengths: Tensor,
+        speaker: Tensor | None = None,
+        generator: torch.Generator | None = None,
+        temperature: float = 1.0,
+    ) -> Tensor:
+        """Return log-mel frames [B, T' * stride, M], or a waveform [B, T' * stride * hop], of units; 0 on padding.
+
+        Content is units [B, T', G] int64, or values [B, T', D]; lengths [B] count units. Speaker is numbers [B] int64,
+        places in `speakers`, or vectors [B, S] of `speaker_vectors`.
+        """
+        if self.decoder is None or self.conditioning is None:
+            raise ConfigError("this model has no decoder; train with decoder.kind frame or waveform")
+        with self.inference(content.device):
+            values = content if content.is_floating_point() else self.quantizer.decode(content)
+            if speaker is not None and not speaker.is_floating_point():
+                speaker = self.conditioning.speaker_vectors(speaker)
+            condition = self.conditioning(self.conditioning.content(values, lengths), speaker)
+            steps = lengths * self.decoder.hold
+            samples = sample(
+                self.decoder.wavenet,
+                self.decoder.output,
+                condition,
+                steps,
+                generator=generator,
+                temperature=temperature,
+                hop=self.decoder.hold,
+            )
+            sound = self.decoder.denormalise(self.decoder.output.decode(samples))
+            return masked(sound, padding_mask(steps, sound.shape[1]))
+
+    # State
+
+    @contextmanager
+    def inference(self, device: torch.device) -> Iterator[None]:
+        """Switch to evaluation, without gradients or autocast, for the length of a with block."""
+        training = self.training
+        self.eval()
+        try:
+            with torch.no_grad(), torch.autocast(device.type, enabled=False), one_thread(device):
+                yield
+        finally:
+            self.train(training)
+
+    def codebook_hash(self) -> str:
+        """Return 12 hexadecimal digits that change when a unit's meaning does: of the vectors of all codewords."""
+        hasher = hashlib.sha256(str(self.quantizer.codes).encode())
+        if self.quantizer.codes:
+            with self.inference(self.mean.device):
+                codes = torch.tensor(self.quantizer.codes, device=self.mean.device)
+                rows = torch.arange(int(codes.max()), device=self.mean.device)
+                units = torch.minimum(rows[:, None], codes - 1)  # every code of every codebook
+                _add_tensor(hasher, "codewords", self.quantizer.decode(units[None]))
+        return hasher.hexdigest()[:12]
+
+    def model_hash(self) -> str:
+        """Return 12 hexadecimal digits of everything that units depend on: features, encoder, quantiser."""
+        features = {**configs.to_tree(self.config.features), **archive_tree(self.config.features)}
+        settings = [features, configs.to_tree(self.config.encoder)]
+        hasher = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+        hasher.update(self.codebook_hash().encode())
+        state = {"mean": self.mean, "std": self.std}
+        state |= {f"encoder.{name}": tensor for name, tensor in self.encoder.state_dict().items()}
+        # Not the quantiser's whole state: reservoir and counters change no unit.
+        state |= {f"quantizer.{name}": tensor for name, tensor in self.quantizer.named_parameters()}
+        state |= {f"quantizer.{name}": tensor for name, tensor in self.quantizer.named_buffers() if _is_running(name)}
+        for name in sorted(state):
+            _add_tensor(hasher, name, state[name])
+        return hasher.hexdigest()[:12]
+
+
+class UnitStream:
+    """Encodes one utterance as its frames come in; the units are those of the whole utterance, bit for bit."""
+
+    def __init__(self, model: UnitModel) -> None:
+        if model.encoder.context is None:
+            raise ConfigError("this encoder needs whole utterances (its LSTM reads them from both ends): no streaming")
+        self._model = model
+        self._blocks = model._block_encoder(model._quantize)
+
+    def push(self, frames: Tensor) -> Encoded:
+        """Take frames [T, D]; return the units [1, T', G] that are certain now, often none."""
+        with self._model.inference(frames.device):
+            return self._encoded(self._blocks.push(self._model.normalise(frames)), frames.device)
+
+    def finish(self) -> Encoded:
+        """Return the last units; the next frames pushed begin another utterance."""
+        device = self._model.mean.device
+        with self._model.inference(device):
+            return self._encoded(self._blocks.finish(), device)
+
+    def _encoded(self, pieces: list[tuple[Tensor, ...]], device: torch.device) -> Encoded:
+        quantizer = self._model.quantizer
+        units = torch.zeros(1, 0, len(quantizer.codes), dtype=torch.int64, device=device)
+        values = torch.zeros(1, 0, quantizer.dim, device=device)
+        for more_units, more_values in pieces:
+            units, values = torch.cat([units, more_units], 1), torch.cat([values, more_values], 1)
+        return Encoded(units, values, torch.tensor([units.shape[1]], device=device))
+
+
+def _set_(mean: Tensor, std: Tensor, new_mean: Tensor, new_std: Tensor, what: str) -> None:
+    if new_mean.shape != mean.shape or new_std.shape != std.shape:
+        raise ConfigError(
+            f"normalisation of {what}: expected {tuple(mean.shape)} values, got {tuple(new_mean.shape)} and "
+            f"{tuple(new_std.shape)}; the features on disk are not those of the config"
+        )
+    if not bool(torch.isfinite(new_mean).all()) or not bool((new_std > 0).all()):
+        raise DataError(f"normalisation of {what}: a mean is not finite or a deviation not above 0")
+    mean.copy_(new_mean)
+    std.copy_(new_std)
+
+
+def _is_running(name: str) -> bool:
+    return name.rsplit(".", 1)[-1] in ("running_mean", "running_var")
+
+
+def _add_tensor(hasher: "hashlib._Hash", name: str, tensor: Tensor) -> None:
+    """Add a tensor's name, shape and bytes to a hash."""
+    hasher.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+    hasher.update(tensor.detach().cpu().contiguous().numpy().tobytes())

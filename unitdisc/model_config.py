@@ -1,0 +1,61 @@
+"""Everything that a model's shape and behaviour depend on."""
+
+from dataclasses import dataclass, field
+
+from unitdisc.errors import ConfigError
+from unitdisc.features.configs import FeatureConfig, LogMelConfig, MfccConfig
+from unitdisc.networks.conditioning import ConditioningConfig
+from unitdisc.networks.decoder import DecoderConfig, FrameDecoderConfig, NoDecoderConfig
+from unitdisc.networks.encoder import ConvEncoderConfig, EncoderConfig
+from unitdisc.networks.heads import HeadConfig
+from unitdisc.quantizers.build import QuantizerConfig
+from unitdisc.quantizers.vq import VQConfig
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """What each part of the loss counts; a head is built if its weight is above 0."""
+
+    reconstruction: float = 1.0
+    quantizer: float = 1.0
+    ctc: float = 0.0
+    framewise: float = 0.0
+
+    def __post_init__(self) -> None:
+        if min(self.reconstruction, self.quantizer, self.ctc, self.framewise) < 0:
+            raise ConfigError(f"weights must be 0 or more, got {self}")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Everything that the model's shape and behaviour depend on."""
+
+    features: FeatureConfig = field(default_factory=MfccConfig)
+    targets: LogMelConfig = field(default_factory=LogMelConfig)  # of a frame decoder
+    encoder: EncoderConfig = field(default_factory=ConvEncoderConfig)
+    quantizer: QuantizerConfig = field(default_factory=VQConfig)
+    jitter: float = 0.12  # probability that a unit's vector is replaced by its neighbour's while training
+    conditioning: ConditioningConfig = field(default_factory=ConditioningConfig)
+    decoder: DecoderConfig = field(default_factory=FrameDecoderConfig)
+    heads: HeadConfig = field(default_factory=HeadConfig)
+    weights: LossWeights = field(default_factory=LossWeights)
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.jitter <= 1.0:
+            raise ConfigError(f"jitter is a probability between 0 and 1, got {self.jitter}")
+        ours, theirs = self.features.grid, self.targets.grid
+        if isinstance(self.decoder, FrameDecoderConfig) and (
+            (ours.sample_rate, ours.hop, ours.snip_edges) != (theirs.sample_rate, theirs.hop, theirs.snip_edges)
+            or (ours.snip_edges and ours.window != theirs.window)
+        ):
+            raise ConfigError(
+                f"targets need the same frames as features: features have {ours}, targets {theirs}; "
+                "set targets.sample_rate, hop, snip_edges (and window, with snip_edges) to those of features"
+            )
+        if isinstance(self.decoder, NoDecoderConfig) and self.weights.ctc == self.weights.framewise == 0:
+            raise ConfigError("nothing to learn: decoder.kind is none, so set weights.ctc or weights.framewise above 0")
+
+    @property
+    def needs_phones(self) -> bool:
+        """Tell whether training takes phone labels."""
+        return self.weights.ctc > 0 or self.weights.framewise > 0
