@@ -13,6 +13,8 @@ import os
 import platform
 import subprocess
 import sys
+import time
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
@@ -96,6 +98,37 @@ def _summary_writer(folder: Path) -> Any:
     except ImportError:
         return None
     return SummaryWriter(str(folder))
+
+
+class Meter:
+    """Means of a step's numbers between two lines of the log, pooled by frames."""
+
+    def __init__(self) -> None:
+        self.skipped = 0
+        self._sums: dict[str, float] = defaultdict(float)
+        self._weights: dict[str, float] = defaultdict(float)
+        self._since = time.perf_counter()
+        self._steps = 0
+
+    def add(self, weight: float, losses: Mapping[str, Any], stats: Mapping[str, float]) -> None:
+        """Add the numbers of one forward pass."""
+        self._steps += 1
+        for name, value in {**{k: float(v) for k, v in losses.items()}, **stats}.items():
+            self._sums[name] += float(weight) * value
+            self._weights[name] += float(weight)
+
+    def add_one(self, name: str, value: float) -> None:
+        """Add a number that comes once a step."""
+        self._sums[name] += value
+        self._weights[name] += 1
+
+    def pop(self) -> dict[str, float]:
+        """Return the means and start over."""
+        values = {name: total / self._weights[name] for name, total in self._sums.items()}
+        values["steps_per_second"] = self._steps / (time.perf_counter() - self._since)
+        values["skipped"] = self.skipped
+        self.__init__()  # type: ignore[misc]
+        return values
 
 
 def read_metrics(folder: str | Path) -> list[dict[str, Any]]:

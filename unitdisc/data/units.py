@@ -10,7 +10,6 @@ number in mixed radix, the first codebook being the most significant. Lines are 
 """
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from unitdisc.data.whole import whole_file
 from unitdisc.errors import DataError
 
 FORMAT = "unitdisc-units-1"
@@ -62,26 +62,17 @@ class UnitLine(NamedTuple):
 
 def write_units(path: str | Path, header: UnitHeader, lines: Iterable[UnitLine]) -> int:
     """Write a unit file under a temporary name and rename it when whole; return the number of utterances."""
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.partial")
-    count, last = 0, ""
-    try:
-        with partial.open("w", encoding="utf-8") as out:
-            out.write(json.dumps({"format": FORMAT, **asdict(header)}) + "\n")
-            for line in lines:
-                if line.utt <= last:
-                    raise DataError(f"{path}: utterances are not sorted or not unique: {line.utt!r} after {last!r}")
-                last = line.utt
-                units, durations = line.units.tolist(), line.durations.tolist()
-                record = {"utt": line.utt, "frames": sum(durations), "units": units, "durations": durations}
-                out.write(json.dumps(record, ensure_ascii=False) + "\n")
-                count += 1
-            out.flush()
-            os.fsync(out.fileno())
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    path, count, last = Path(path), 0, ""
+    with whole_file(path) as out:
+        out.write(json.dumps({"format": FORMAT, **asdict(header)}) + "\n")
+        for line in lines:
+            if line.utt <= last:
+                raise DataError(f"{path}: utterances are not sorted or not unique: {line.utt!r} after {last!r}")
+            last = line.utt
+            units, durations = line.units.tolist(), line.durations.tolist()
+            record = {"utt": line.utt, "frames": sum(durations), "units": units, "durations": durations}
+            out.write(json.dumps(record, ensure_ascii=False) + "\n")
+            count += 1
     return count
 
 

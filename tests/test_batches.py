@@ -1,0 +1,108 @@
+"""Batches: a pure function of seed and step, padded without effect, shared between processes."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from unitdisc.data.batches import Chunk, ChunkPlan, Corpus, PhoneLabels, Prefetcher, WholePlan, in_order, pad, share
+from unitdisc.data.kaldi import DataDir
+from unitdisc.errors import DataError
+
+LENGTHS = {"a-1": 50, "a-2": 7, "b-1": 120, "b-2": 33, "c-1": 20}
+
+
+class Frames(dict):
+    def frames(self, utt: str) -> int:
+        return len(self[utt])
+
+
+def corpus(**options) -> Corpus:
+    utt2spk = {utt: utt[0] for utt in LENGTHS}
+    data = DataDir(Path("made-up"), utts=sorted(LENGTHS), utt2spk=utt2spk)
+    frames = Frames(
+        {u: np.arange(n * 2, dtype=np.float32).reshape(n, 2) + ord(u[0]) * 1000 for u, n in LENGTHS.items()}
+    )
+    return Corpus(data, frames, ["a", "b"], **options)
+
+
+def test_a_step_has_the_same_chunks_whatever_came_before():
+    plan, again = ChunkPlan(corpus(), 6, 20, seed=3), ChunkPlan(corpus(), 6, 20, seed=3)
+    later = [again.chunks(step) for step in (9, 4, 0)]
+    assert [plan.chunks(step) for step in (9, 4, 0)] == later
+    assert plan.chunks(1) != plan.chunks(2)
+    assert ChunkPlan(corpus(), 6, 20, seed=4).chunks(9) != later[0]
+
+
+def test_chunks_lie_inside_their_utterances_and_start_at_whole_units():
+    plan = ChunkPlan(corpus(), 50, 20, seed=0, align=4)
+    for chunk in plan.chunks(0):
+        assert chunk.first % 4 == 0
+        assert chunk.count == min(20, LENGTHS[chunk.utt] - chunk.first)
+
+
+def test_every_frame_is_as_likely_as_any_other_utterance_by_utterance():
+    plan = ChunkPlan(corpus(), 1000, 20, seed=0)
+    drawn = [chunk.utt for step in range(10) for chunk in plan.chunks(step)]
+    for utt, length in LENGTHS.items():
+        wanted = length / sum(LENGTHS.values())
+        assert drawn.count(utt) / len(drawn) == pytest.approx(wanted, abs=4 * (wanted / len(drawn)) ** 0.5)
+
+
+def test_whole_utterances_come_once_an_epoch_in_another_order_each():
+    plan = WholePlan(corpus(), 1, seed=0)
+    epochs = [[plan.chunks(5 * epoch + i)[0] for i in range(5)] for epoch in range(3)]
+    for epoch in epochs:
+        assert sorted(c.utt for c in epoch) == sorted(LENGTHS)
+        assert all(c.count == LENGTHS[c.utt] for c in epoch)
+    assert len({tuple(c.utt for c in epoch) for epoch in epochs}) > 1
+
+
+def test_shares_make_up_the_global_batch():
+    chunks = ChunkPlan(corpus(), 7, 20, seed=0).chunks(0)
+    assert [c for part in range(3) for c in share(chunks, part, 3)] == chunks
+
+
+def test_a_batch_holds_what_its_chunks_say():
+    made = corpus().batch([Chunk("b-1", 10, 20), Chunk("c-1", 0, 5)])
+    assert made.frames.shape == (2, 20, 2)
+    assert made.lengths.tolist() == [20, 5]
+    assert made.frames[0, 0].tolist() == [98020, 98021]
+    assert made.frames[1, 5:].abs().sum() == 0
+    assert made.speakers.tolist() == [1, -1]
+
+
+def test_labels_follow_the_chunk_at_the_rate_of_units():
+    labels = {u: PhoneLabels(np.array([1, 2]), np.arange(-(-n // 2))) for u, n in LENGTHS.items() if u != "a-1"}
+    made = corpus(phones=labels, stride=2)
+    assert made.left_out == ["a-1"]
+    batch = made.batch([Chunk("b-1", 10, 9), Chunk("a-2", 0, 7)])
+    assert batch.frame_phones is not None
+    assert batch.phones is not None
+    assert batch.frame_phones.tolist() == [[5, 6, 7, 8, 9], [0, 1, 2, 3, -1]]
+    assert batch.phones.tolist() == [[1, 2], [1, 2]]
+
+
+def test_in_order_visits_all_or_an_even_spread():
+    assert sorted(c.utt for batch in in_order(corpus(), 2) for c in batch) == sorted(LENGTHS)
+    assert sorted(c.utt for batch in in_order(corpus(), 2, limit=2) for c in batch) == ["a-1", "c-1"]
+
+
+def test_a_corpus_of_too_short_utterances_is_refused():
+    with pytest.raises(DataError, match="none of its 5 utterances are 500 frames long"):
+        corpus(min_frames=500)
+
+
+def test_prefetched_batches_are_those_of_their_steps():
+    made = corpus()
+    plan = ChunkPlan(made, 4, 16, seed=1)
+    reader = Prefetcher(made, plan, part=1, parts=2)
+    for step in (0, 1, 5):
+        wanted = made.batch(share(plan.chunks(step), 1, 2))
+        assert torch.equal(reader.batch(step).frames, wanted.frames)
+    reader.close()
+
+
+def test_pad_fills_the_end():
+    assert pad([torch.tensor([1, 2]), torch.tensor([3])], value=-1).tolist() == [[1, 2], [3, -1]]

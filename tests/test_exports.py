@@ -1,0 +1,86 @@
+"""Exports of unit files, read back by other tools or by their written rules."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import textgrid
+
+from unitdisc.data.exports import export_units, write_ctm, write_text
+from unitdisc.data.kaldi import DataDir
+from unitdisc.data.units import UnitHeader, UnitLine, write_units
+from unitdisc.errors import DataError
+
+
+@pytest.fixture
+def units(tmp_path: Path) -> Path:
+    lines = [UnitLine.of_frames("a-1", [5, 5, 2, 2, 2, 7]), UnitLine.of_frames("a-2", [0, 1])]
+    write_units(tmp_path / "units.jsonl", UnitHeader(period=0.02, codes=(8,), offset=0.005), lines)
+    return tmp_path / "units.jsonl"
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> DataDir:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    for utt, samples in (("a-1", 1920), ("a-2", 640)):
+        soundfile.write(folder / f"{utt}.wav", np.zeros(samples), 16000)
+    (folder / "wav.scp").write_text("a-1 a-1.wav\na-2 a-2.wav\n")
+    (folder / "utt2spk").write_text("a-1 a\na-2 a\n")
+    return DataDir.read(folder)
+
+
+def test_kaldi_text_has_one_unit_per_frame(units: Path):
+    write_text(units, units.parent / "units.txt")
+    assert (units.parent / "units.txt").read_text() == "a-1 5 5 2 2 2 7\na-2 0 1\n"
+
+
+def test_ctm_has_the_times_of_the_time_contract(units: Path):
+    write_ctm(units, units.parent / "units.ctm")
+    assert (units.parent / "units.ctm").read_text().splitlines()[:2] == [
+        "a-1 1 0.0050 0.0400 5",
+        "a-1 1 0.0450 0.0600 2",
+    ]
+
+
+def test_textgrids_are_read_by_the_textgrid_library(units: Path):
+    export_units(units, units.parent / "out", ["textgrid"])
+    tier = textgrid.TextGrid.fromFile(str(units.parent / "out" / "a-1.TextGrid")).getFirst("units")
+    assert [(round(i.minTime, 4), round(i.maxTime, 4), i.mark) for i in tier] == [
+        (0.0, 0.045, "5"),
+        (0.045, 0.105, "2"),
+        (0.105, 0.125, "7"),
+    ]
+
+
+def test_fairseq_pairs_each_file_with_its_units(units: Path, data: DataDir):
+    export_units(units, units.parent / "out", ["fairseq"], data)
+    root, *rows = (units.parent / "out" / "units.tsv").read_text().splitlines()
+    assert [(Path(root, row.split("\t")[0]).is_file(), row.split("\t")[1]) for row in rows] == [
+        (True, "1920"),
+        (True, "640"),
+    ]
+    assert (units.parent / "out" / "units.km").read_text() == "5 5 2 2 2 7\n0 1\n"
+
+
+def test_espnet_has_deduplicated_tokens_and_their_list(units: Path):
+    export_units(units, units.parent / "out", ["espnet"])
+    assert (units.parent / "out" / "text.units").read_text() == "a-1 <5> <2> <7>\na-2 <0> <1>\n"
+    tokens = (units.parent / "out" / "token_list").read_text().split()
+    assert tokens[:3] == ["<blank>", "<unk>", "<0>"]
+    assert tokens[-1] == "<sos/eos>"
+    assert len(tokens) == 8 + 3
+
+
+def test_lhotse_has_supervisions_with_times(units: Path, data: DataDir):
+    export_units(units, units.parent / "out", ["lhotse"], data)
+    first = json.loads((units.parent / "out" / "supervisions.jsonl").read_text().splitlines()[0])
+    assert (first["id"], first["speaker"], first["text"]) == ("a-1", "a", "5 2 7")
+    assert first["alignment"]["unit"][1] == ["2", 0.045, 0.06, None]
+
+
+def test_fairseq_without_audio_says_what_to_give(units: Path):
+    with pytest.raises(DataError, match="--data"):
+        export_units(units, units.parent / "out", ["fairseq"])

@@ -1,0 +1,238 @@
+"""Batches for training: random chunks or whole utterances, as a pure function of (seed, step).
+
+Since a step's batch depends on nothing that came before it, a resumed run needs no saved position, and several
+processes agree on a global batch without talking: each takes its share of the same plan.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Protocol, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unitdisc.data.kaldi import DataDir
+from unitdisc.errors import DataError
+
+R = TypeVar("R")
+
+
+class FrameReader(Protocol):
+    """What a corpus reads its frames from, for example a feature archive."""
+
+    def __getitem__(self, utt: str) -> np.ndarray:
+        """Return all frames of an utterance, [T, D] float32."""
+        ...
+
+    def __contains__(self, utt: object) -> bool:
+        """Tell whether there are frames of an utterance."""
+        ...
+
+    def frames(self, utt: str) -> int:
+        """Return the number of frames without reading them."""
+        ...
+
+
+class Chunk(NamedTuple):
+    """A stretch of an utterance."""
+
+    utt: str
+    first: int  # frame
+    count: int  # frames
+
+
+@dataclass
+class Batch:
+    """Utterances or chunks of them, padded at the end."""
+
+    utts: list[str]
+    frames: Tensor  # [B, T, D] the encoder's input
+    lengths: Tensor  # [B] int64
+    speakers: Tensor  # [B] int64; -1 for a speaker that the model does not know
+    seeds: Tensor | None = None  # [B] int64: what is random about each row while training
+    targets: Tensor | None = None  # [B, T, M] log-mel, or [B, T * hop] waveform
+    target_lengths: Tensor | None = None  # [B]
+    phones: Tensor | None = None  # [B, N] int64 label sequence without silence, -1 on padding
+    phone_lengths: Tensor | None = None  # [B]
+    frame_phones: Tensor | None = None  # [B, T'] int64 at the units' rate, -1 where there is none
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """Return the batch on another device."""
+        moved = {k: v.to(device, non_blocking=True) for k, v in vars(self).items() if isinstance(v, Tensor)}
+        return replace(self, **moved)
+
+    def rows(self, first: int, last: int) -> "Batch":
+        """Return some of the utterances, the padding as it is."""
+        cut = {k: v[first:last] for k, v in vars(self).items() if v is not None}
+        return replace(self, **cut)
+
+
+class PhoneLabels(NamedTuple):
+    """An utterance's phones as numbers."""
+
+    sequence: np.ndarray  # [N] int64, silence left out
+    frames: np.ndarray  # [T'] int64 at the units' rate, -1 where there is none
+
+
+class Corpus:
+    """What is needed to make batches of a data directory; reads features and audio only when asked."""
+
+    def __init__(
+        self,
+        data: DataDir,
+        frames: FrameReader,
+        speakers: Sequence[str],
+        *,
+        targets: FrameReader | None = None,
+        waveform: tuple[int, int] | None = None,  # (sample rate, samples per frame): targets are the audio itself
+        phones: Mapping[str, PhoneLabels] | None = None,
+        stride: int = 1,  # frames per unit
+        min_frames: int = 1,
+    ) -> None:
+        self.data, self._frames, self._targets, self._waveform = data, frames, targets, waveform
+        self._phones, self._stride = phones, stride
+        self._speaker_number = {speaker: number for number, speaker in enumerate(speakers)}
+        # An utterance whose features failed is listed beside them, and is not there.
+        present = [u for u in data.utts if u in frames and (phones is None or u in phones)]
+        self.utts = [u for u in present if frames.frames(u) >= min_frames]
+        self.left_out = sorted(set(data.utts) - set(self.utts))
+        self.lengths = np.array([frames.frames(utt) for utt in self.utts], dtype=np.int64)
+        if not self.utts:
+            why = "have phone labels and " if phones is not None else ""
+            raise DataError(f"{data.path}: none of its {len(data.utts)} utterances {why}are {min_frames} frames long")
+
+    def batch(self, chunks: Sequence[Chunk]) -> Batch:
+        """Read chunks into a padded batch."""
+        frames = [self._frames[c.utt][c.first : c.first + c.count] for c in chunks]
+        batch = Batch(
+            [c.utt for c in chunks],
+            pad([torch.from_numpy(np.ascontiguousarray(f)) for f in frames]),
+            torch.tensor([len(f) for f in frames]),
+            torch.tensor([self._speaker_number.get(self.data.utt2spk[c.utt], -1) for c in chunks]),
+        )
+        if self._targets is not None:
+            targets = [self._targets[c.utt][c.first : c.first + c.count] for c in chunks]
+            batch.targets = pad([torch.from_numpy(np.ascontiguousarray(t)) for t in targets])
+            batch.target_lengths = torch.tensor([len(t) for t in targets])
+        elif self._waveform is not None:
+            waves = [self._wave(c) for c in chunks]
+            batch.targets = pad(waves)
+            batch.target_lengths = torch.tensor([len(w) for w in waves])
+        if self._phones is not None:
+            self._add_phones(batch, chunks, self._phones)
+        return batch
+
+    def _wave(self, chunk: Chunk) -> Tensor:
+        rate, hop = self._waveform or (0, 0)
+        source = self.data.source(chunk.utt)
+        wave = source.load(rate, first=chunk.first * hop, count=chunk.count * hop)
+        missing = chunk.count * hop - len(wave)  # the last frame may stick out over the end by half a hop
+        return torch.from_numpy(np.pad(wave, (0, max(missing, 0))))
+
+    def _add_phones(self, batch: Batch, chunks: Sequence[Chunk], phones: Mapping[str, PhoneLabels]) -> None:
+        labels = [phones[c.utt] for c in chunks]
+        batch.phones = pad([torch.from_numpy(label.sequence) for label in labels], value=-1)
+        batch.phone_lengths = torch.tensor([len(label.sequence) for label in labels])
+        first = [c.first // self._stride for c in chunks]
+        count = [-(-c.count // self._stride) for c in chunks]
+        batch.frame_phones = pad(
+            [torch.from_numpy(x.frames[f : f + n]) for x, f, n in zip(labels, first, count, strict=True)], value=-1
+        )
+
+
+def pad(items: Sequence[Tensor], value: float = 0) -> Tensor:
+    """Stack tensors of different first dimension, padded at the end."""
+    return torch.nn.utils.rnn.pad_sequence(list(items), batch_first=True, padding_value=value)
+
+
+class ChunkPlan:
+    """Random chunks of a fixed length; every frame of the corpus is as likely as any other."""
+
+    def __init__(self, corpus: Corpus, batch: int, chunk: int, seed: int, align: int = 1) -> None:
+        """Chunks start at multiples of `align` frames, so that they hold whole units."""
+        self._corpus, self._batch, self._chunk, self.seed, self._align = corpus, batch, chunk, seed, align
+        self._cumulative = np.cumsum(corpus.lengths)
+
+    def chunks(self, step: int) -> list[Chunk]:
+        """Return the global batch of a step."""
+        random = np.random.default_rng([self.seed, step])
+        rows = np.searchsorted(self._cumulative, random.integers(self._cumulative[-1], size=self._batch), side="right")
+        starts = random.random(self._batch)
+        chunks = []
+        for row, start in zip(rows, starts, strict=True):
+            length = int(self._corpus.lengths[row])
+            places = max(length - self._chunk, 0) // self._align + 1
+            first = int(start * places) * self._align
+            chunks.append(Chunk(self._corpus.utts[row], first, min(self._chunk, length - first)))
+        return chunks
+
+
+class WholePlan:
+    """Whole utterances in batches of similar length; each epoch visits every utterance once, in its own order."""
+
+    def __init__(self, corpus: Corpus, batch: int, seed: int) -> None:
+        self._corpus, self._batch, self.seed = corpus, min(batch, len(corpus.utts)), seed
+        self._epoch = -1
+        self._batches: list[np.ndarray] = []
+
+    def chunks(self, step: int) -> list[Chunk]:
+        """Return the global batch of a step."""
+        per_epoch = len(self._corpus.utts) // self._batch
+        epoch, place = divmod(step, per_epoch)
+        if epoch != self._epoch:
+            self._batches, self._epoch = self._epoch_batches(epoch, per_epoch), epoch
+        lengths = self._corpus.lengths
+        return [Chunk(self._corpus.utts[row], 0, int(lengths[row])) for row in self._batches[place]]
+
+    def _epoch_batches(self, epoch: int, per_epoch: int) -> list[np.ndarray]:
+        random = np.random.default_rng([self.seed, epoch])
+        # The few utterances that do not fill a last batch are others in each epoch.
+        rows = random.permutation(len(self._corpus.utts))[: per_epoch * self._batch]
+        noisy = self._corpus.lengths[rows] * random.uniform(0.9, 1.1, len(rows))
+        batches = np.split(rows[np.argsort(noisy, kind="stable")], per_epoch)
+        return [batches[i] for i in random.permutation(per_epoch)]
+
+
+def in_order(corpus: Corpus, batch: int, limit: int | None = None) -> Iterator[list[Chunk]]:
+    """Yield all utterances once, by length, in batches; with a limit, that many spread evenly over the corpus."""
+    rows = np.arange(len(corpus.utts))
+    if limit is not None and limit < len(rows):
+        rows = rows[np.linspace(0, len(rows) - 1, limit).astype(int)]
+    rows = rows[np.argsort(corpus.lengths[rows], kind="stable")]
+    for first in range(0, len(rows), batch):
+        yield [Chunk(corpus.utts[r], 0, int(corpus.lengths[r])) for r in rows[first : first + batch]]
+
+
+def share(rows: list[R], part: int, parts: int) -> list[R]:
+    """Return one of `parts` equal, contiguous shares of a global batch."""
+    return rows[part * len(rows) // parts : (part + 1) * len(rows) // parts]
+
+
+class Prefetcher:
+    """Reads the next step's batch in a thread while the current one trains."""
+
+    def __init__(self, corpus: Corpus, plan: ChunkPlan | WholePlan, part: int = 0, parts: int = 1) -> None:
+        self._corpus, self._plan, self._part, self._parts = corpus, plan, part, parts
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="batches")
+        self._next: tuple[int, Future[Batch]] | None = None
+
+    def batch(self, step: int) -> Batch:
+        """Return a step's share of its global batch, and start reading the next."""
+        if self._next is None or self._next[0] != step:
+            self._next = (step, self._pool.submit(self._read, step))
+        batch = self._next[1].result()
+        self._next = (step + 1, self._pool.submit(self._read, step + 1))
+        return batch
+
+    def _read(self, step: int) -> Batch:
+        chunks = self._plan.chunks(step)
+        seeds = np.random.default_rng([self._plan.seed, step, 1]).integers(2**62, size=len(chunks)).tolist()
+        batch = self._corpus.batch(share(chunks, self._part, self._parts))
+        batch.seeds = torch.tensor(share(seeds, self._part, self._parts))
+        return batch
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._pool.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,125 @@
+"""Unit files as other tools read them: Kaldi text, CTM, TextGrid, fairseq, ESPnet, lhotse."""
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from unitdisc.data.kaldi import DataDir
+from unitdisc.data.units import UnitHeader, UnitLine, read_header, read_units
+from unitdisc.data.whole import whole_file
+from unitdisc.errors import DataError
+
+
+def spans(line: UnitLine, header: UnitHeader) -> Iterator[tuple[float, float, int]]:
+    """Yield (start, end, unit) in seconds; a run of frames reaches from edge to edge of its frames."""
+    frame = 0
+    for unit, duration in zip(line.units.tolist(), line.durations.tolist(), strict=True):
+        yield header.offset + frame * header.period, header.offset + (frame + duration) * header.period, unit
+        frame += duration
+
+
+def write_text(units: Path, path: Path) -> None:
+    """Write Kaldi text, one unit per frame: '<utt> 7 7 3 ...'."""
+    with whole_file(path) as out:
+        for line in read_units(units):
+            print(line.utt, *line.frames.tolist(), file=out)
+
+
+def write_ctm(units: Path, path: Path) -> None:
+    """Write CTM: '<utt> 1 <start> <duration> <unit>'."""
+    header = read_header(units)
+    with whole_file(path) as out:
+        for line in read_units(units):
+            for start, end, unit in spans(line, header):
+                print(f"{line.utt} 1 {start:.4f} {end - start:.4f} {unit}", file=out)
+
+
+def write_textgrids(units: Path, folder: Path, data: DataDir | None = None) -> None:
+    """Write one Praat TextGrid per utterance, with a tier `units`."""
+    header = read_header(units)
+    for line in read_units(units):
+        rows = list(spans(line, header))
+        end = rows[-1][1] if rows else 0.0
+        with whole_file(folder / f"{line.utt}.TextGrid") as out:
+            print('File type = "ooTextFile"\nObject class = "TextGrid"\n', file=out)
+            print(f"xmin = 0\nxmax = {end:.6f}\ntiers? <exists>\nsize = 1\nitem []:", file=out)
+            print('    item [1]:\n        class = "IntervalTier"\n        name = "units"', file=out)
+            print(f"        xmin = 0\n        xmax = {end:.6f}\n        intervals: size = {len(rows)}", file=out)
+            for number, (start, stop, unit) in enumerate(rows, start=1):
+                start = 0.0 if number == 1 else start
+                print(f"        intervals [{number}]:\n            xmin = {start:.6f}", file=out)
+                print(f'            xmax = {stop:.6f}\n            text = "{unit}"', file=out)
+
+
+def write_fairseq(units: Path, folder: Path, data: DataDir | None = None) -> None:
+    """Write fairseq's pair of files: units.tsv (root, then path and samples) and units.km (one unit per frame)."""
+    if data is None:
+        raise DataError("fairseq's .tsv names audio files and their samples: give the data directory with --data")
+    with whole_file(folder / "units.tsv") as tsv, whole_file(folder / "units.km") as km:
+        print("/", file=tsv)
+        for line in read_units(units):
+            source = _known(data, line.utt).source(line.utt)
+            if source.start or source.end is not None or source.command:
+                raise DataError(
+                    f"{data.path}: {line.utt} is a segment or comes from a command; fairseq's .tsv names whole files only"
+                )
+            path = os.path.relpath(source.path.resolve(), "/")
+            print(path, source.info().samples, sep="\t", file=tsv)
+            print(*line.frames.tolist(), file=km)
+
+
+def write_espnet(units: Path, folder: Path, data: DataDir | None = None) -> None:
+    """Write ESPnet's token text (de-duplicated units as tokens <7>) and its token list."""
+    header = read_header(units)
+    with whole_file(folder / "text.units") as out:
+        for line in read_units(units):
+            print(line.utt, *(f"<{unit}>" for unit in _merged(line)), file=out)
+    with whole_file(folder / "token_list") as out:
+        print("<blank>", "<unk>", *(f"<{unit}>" for unit in range(header.cardinality)), "<sos/eos>", sep="\n", file=out)
+
+
+def write_lhotse(units: Path, folder: Path, data: DataDir | None = None) -> None:
+    """Write a manifest of lhotse's supervision segments, units as an alignment, one JSON a line."""
+    header = read_header(units)
+    with whole_file(folder / "supervisions.jsonl") as out:
+        for line in read_units(units):
+            rows = [[str(u), round(start, 6), round(end - start, 6), None] for start, end, u in spans(line, header)]
+            record = {
+                "id": line.utt,
+                "recording_id": line.utt,
+                "start": 0.0,
+                "duration": round(header.offset + int(line.durations.sum()) * header.period, 6),
+                "channel": 0,
+                "text": " ".join(str(unit) for unit in _merged(line)),
+                "alignment": {"unit": rows},
+            }
+            if data is not None:
+                record["speaker"] = _known(data, line.utt).utt2spk[line.utt]
+            print(json.dumps(record, ensure_ascii=False), file=out)
+
+
+def _merged(line: UnitLine) -> list[int]:
+    return UnitLine.of_frames(line.utt, line.units).units.tolist()
+
+
+def _known(data: DataDir, utt: str) -> DataDir:
+    if utt not in data.utt2spk:
+        raise DataError(
+            f"{data.path}: does not have utterance {utt!r} of the unit file; give the directory it was made from"
+        )
+    return data
+
+
+FORMATS: dict[str, Callable[[Path, Path, DataDir | None], None]] = {
+    "textgrid": write_textgrids,
+    "fairseq": write_fairseq,
+    "espnet": write_espnet,
+    "lhotse": write_lhotse,
+}
+
+
+def export_units(units: str | Path, folder: str | Path, formats: Iterable[str], data: DataDir | None = None) -> None:
+    """Write a unit file in the formats of other tools."""
+    for name in formats:
+        FORMATS[name](Path(units), Path(folder), data)
