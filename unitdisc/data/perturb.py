@@ -1,0 +1,74 @@
+"""Changes of audio that leave the words alone: noise, a room, speed, gain, a telephone's band; seeded by utterance."""
+
+import zlib
+from collections.abc import Callable
+
+import numpy as np
+from scipy import signal
+
+from unitdisc.errors import DataError
+
+Change = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
+
+
+def add_noise(samples: np.ndarray, rate: int, rng: np.random.Generator, decibels: float) -> np.ndarray:
+    """Add white noise at a signal-to-noise ratio over the whole utterance; silence stays silent."""
+    power = float(np.mean(np.square(samples)))
+    noise = rng.standard_normal(len(samples))
+    return samples + noise * np.sqrt(power / 10 ** (decibels / 10))
+
+
+def reverberate(samples: np.ndarray, rate: int, rng: np.random.Generator, seconds: float = 0.5) -> np.ndarray:
+    """Add a room: direct sound and a noise tail that falls by 60 dB in so many seconds, as loud as the direct sound."""
+    times = np.arange(max(int(seconds * rate), 1)) / rate
+    tail = rng.standard_normal(len(times)) * 10 ** (-3 * times / seconds)
+    tail[: int(0.003 * rate)] = 0.0  # the first reflections come 3 ms, about a metre, after the direct sound
+    tail /= max(float(np.sqrt(np.sum(tail**2))), 1e-12)
+    tail[0] += 1.0
+    wet = signal.fftconvolve(samples, tail)[: len(samples)]
+    return wet * _level(samples) / max(_level(wet), 1e-12)
+
+
+def change_speed(samples: np.ndarray, rate: int, rng: np.random.Generator, percent: int) -> np.ndarray:
+    """Play at so many percent of the speed: length and pitch change together."""
+    return signal.resample_poly(samples, 100, percent)
+
+
+def change_gain(samples: np.ndarray, rate: int, rng: np.random.Generator, decibels: float) -> np.ndarray:
+    """Make louder or softer; what leaves -1..1 is clipped, as in a recording."""
+    return np.clip(samples * 10 ** (decibels / 20), -1.0, 1.0)
+
+
+def limit_band(
+    samples: np.ndarray, rate: int, rng: np.random.Generator, low: float = 300.0, high: float = 3400.0
+) -> np.ndarray:
+    """Keep a telephone's band."""
+    band = [low, min(high, 0.45 * rate)]
+    return signal.sosfilt(signal.butter(6, band, "bandpass", fs=rate, output="sos"), samples)
+
+
+def _level(samples: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(samples))))
+
+
+CHANGES: dict[str, Change] = {
+    "noise-20": lambda x, rate, rng: add_noise(x, rate, rng, 20),
+    "noise-10": lambda x, rate, rng: add_noise(x, rate, rng, 10),
+    "noise-0": lambda x, rate, rng: add_noise(x, rate, rng, 0),
+    "reverberation": reverberate,
+    "speed-90": lambda x, rate, rng: change_speed(x, rate, rng, 90),
+    "speed-110": lambda x, rate, rng: change_speed(x, rate, rng, 110),
+    "gain-up": lambda x, rate, rng: change_gain(x, rate, rng, 6),
+    "gain-down": lambda x, rate, rng: change_gain(x, rate, rng, -6),
+    "band-limit": limit_band,
+}
+
+
+def perturb(samples: np.ndarray, rate: int, change: str, utt: str = "", seed: int = 0) -> np.ndarray:
+    """Return changed audio [S'] float32 of samples [S]; the same for an utterance whatever is changed beside it."""
+    if change not in CHANGES:
+        raise DataError(f"unknown change of audio {change!r}; known are {', '.join(CHANGES)}")
+    if not len(samples):
+        return np.zeros(0, np.float32)
+    rng = np.random.default_rng([seed, zlib.crc32(utt.encode())])
+    return np.asarray(CHANGES[change](np.asarray(samples, dtype=np.float64), rate, rng), dtype=np.float32)

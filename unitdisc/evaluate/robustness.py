@@ -1,0 +1,76 @@
+"""Robustness: how far units move when the audio is changed but what is said is not."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from unitdisc.data.units import UnitLine, check_same_codebook, read_header, read_units
+from unitdisc.errors import DataError
+from unitdisc.evaluate.aligned import unit_hashes
+from unitdisc.evaluate.edits import edits
+from unitdisc.evaluate.mapping import merged
+from unitdisc.evaluate.scores import Counts, Groups, Score, bootstrap
+
+MAX_MISSING = 0.01  # share of the clean utterances that the changed file may lack
+
+
+def unit_edit_distance(
+    clean: str | Path, changed: str | Path, condition: str = "", seed: int = 0, resamples: int = 1000
+) -> Score:
+    """Compare two unit files of the same utterances: pooled edits of the de-duplicated units over the clean ones.
+
+    `condition` names the change ("noise-10") and goes into the definition; by default the changed file says it.
+    """
+    one, other = read_header(clean), read_header(changed)
+    check_same_codebook(one, other, (str(clean), str(changed)))
+    if one.codes != other.codes or abs(one.period - other.period) > 1e-9:
+        raise DataError(
+            f"{changed}: has {other.codes} codes and a period of {other.period:g} s, but {clean} has {one.codes} and "
+            f"{one.period:g} s; encode both with the same checkpoint"
+        )
+    condition = condition or other.origin.get("perturbation", "") or Path(changed).stem
+    rows, missing, extra, used = Groups(), 0, 0, 0
+    for left, right in common(clean, changed):
+        if left is None or right is None:
+            missing, extra = missing + (right is None), extra + (left is None)
+            continue
+        used += 1
+        result = edits([merged(left.units)], [merged(right.units)])
+        rows.add(left.utt, [result.total[0], result.lengths[0]])
+    if not used:
+        raise DataError(f"{changed}: has no utterance of {clean}; is it of another corpus?")
+    if missing > MAX_MISSING * (used + missing):
+        raise DataError(f"{changed}: lacks {missing} of the {used + missing} utterances of {clean}; encode it again")
+    table = rows.table()
+    edited, length = table.sum(axis=0)
+    if not length:
+        raise DataError(f"{clean}: has no units to compare")
+    return Score(
+        "ued",
+        float(edited / length),
+        f"unit-edit-distance-{condition}",
+        options={"condition": condition, "codes": one.cardinality},
+        counts=Counts(
+            {"utterances": used, "units": int(length)},
+            {"utterances without a changed copy": missing, "utterances without a clean copy": extra},
+        ),
+        interval=bootstrap(table, seed=seed, resamples=resamples),
+        period=one.period,
+        hashes=unit_hashes(clean) | {"changed": unit_hashes(changed)["units"]},
+        parts={"edits": int(edited), "exactly equal utterances": int((table[:, 0] == 0).sum())},
+    )
+
+
+def common(clean: str | Path, changed: str | Path) -> Iterator[tuple[UnitLine | None, UnitLine | None]]:
+    """Walk two sorted unit files side by side; None stands for an utterance that one of them lacks."""
+    ours, theirs = read_units(clean), read_units(changed)
+    left, right = next(ours, None), next(theirs, None)
+    while left is not None or right is not None:
+        if right is None or (left is not None and left.utt < right.utt):
+            yield left, None
+            left = next(ours, None)
+        elif left is None or right.utt < left.utt:
+            yield None, right
+            right = next(theirs, None)
+        else:
+            yield left, right
+            left, right = next(ours, None), next(theirs, None)
