@@ -1,0 +1,60 @@
+"""The verb `features`."""
+
+import argparse
+import json
+import sys
+import time
+from typing import Any
+
+
+def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add this module's verbs."""
+    parser = verbs.add_parser(
+        "features",
+        help="features of data directories: feats.scp, feats.ark (and targets.*)",
+        description="Compute the features that CONFIG names (its sections `features` and `targets`) for each data "
+        "directory, beside it. A run that was stopped goes on where it was; features that are there are kept.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("config", metavar="CONFIG", help="YAML file")
+    parser.add_argument("data", metavar="DATA", nargs="+", help="Kaldi data directories")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes (default %(default)s)")
+    parser.add_argument("--force", action="store_true", help="replace features that are there")
+    parser.add_argument(
+        "--max-failed", type=float, default=0.01, metavar="SHARE",
+        help="stop if more than this share of the utterances cannot be used (default %(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--device", default="cpu", help="cpu or cuda, for self-supervised features")
+    parser.add_argument("--allow-pipes", action="store_true", help="run commands in wav.scp with a shell")
+    parser.add_argument("--json", action="store_true", help="print one JSON object for each directory")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Make the features of each data directory and print what became of it."""
+    from tqdm import tqdm
+
+    from unitdisc.data.kaldi import DataDir
+    from unitdisc.errors import ConfigError
+    from unitdisc.features.extract import extract, load_config
+
+    if options.jobs < 1 or (options.jobs > 1 and options.device != "cpu"):
+        raise ConfigError(f"--jobs {options.jobs}: expected 1 or more, and 1 with --device {options.device}")
+    config = load_config(options.config)
+    for path in options.data:
+        start = time.perf_counter()
+        data = DataDir.read(path, allow_pipes=options.allow_pipes)
+        with tqdm(total=len(data.utts), desc=str(path), unit="utt", disable=None, file=sys.stderr) as bar:
+
+            def progress(done: int, total: int, bar: Any = bar) -> None:
+                bar.update(done - bar.n)
+
+            summary = extract(data, config, options.jobs, options.force, options.max_failed, options.device, progress)
+        seconds = time.perf_counter() - start
+        if options.json:
+            print(json.dumps({"data": str(path), **summary._asdict(), "seconds": round(seconds, 3)}))
+            continue
+        what = ", ".join(summary.made) if summary.made else "kept what was there"
+        failed = f", {len(summary.failed)} failed (listed in feats.json)" if summary.failed else ""
+        print(f"{path}: {what}: {summary.utterances} utterances, {summary.frames} frames{failed}; {seconds:.1f} s")
+    return 0

@@ -1,0 +1,188 @@
+"""Waveforms to frames: fbank and MFCC equal to Kaldi's, and log-mel targets for decoders.
+
+Input is float samples in -1..1; fbank and MFCC scale them to 16-bit numbers, as Kaldi reads them.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from unitdisc.data.timing import FrameGrid
+from unitdisc.errors import ConfigError
+from unitdisc.features.base import FeatureModule, Features
+from unitdisc.features.configs import FbankConfig, FeatureConfig, LogMelConfig, MfccConfig
+from unitdisc.features.deltas import Deltas
+from unitdisc.features.framing import frame_counts, laid_out, window_sums
+
+__all__ = ["FeatureConfig", "FeatureModule", "Features", "build_features"]
+
+CHUNK = 512  # frames at once: what they need stays in the processor's cache
+FULL_SCALE = 32768.0
+EPSILON = torch.finfo(torch.float32).eps  # Kaldi's floor under every logarithm
+
+
+def build_features(config: FeatureConfig) -> FeatureModule:
+    """Make the module that a config names: `.dim`, `.grid`, forward(waves [B, S], samples [B]) -> Features."""
+    if isinstance(config, (FbankConfig, MfccConfig)):
+        return KaldiFeatures(config)
+    if isinstance(config, LogMelConfig):
+        return LogMel(config)
+    from unitdisc.features.ssl import SelfSupervised
+
+    return SelfSupervised(config)
+
+
+class _Spectral(FeatureModule):
+    """Frames by way of a windowed Fourier transform."""
+
+    n_fft: int
+    window: Tensor  # [window], the signal's scale included
+    banks: Tensor  # [n_fft / 2, M rounded up to a multiple of 8]
+
+    def __init__(self, grid: FrameGrid, n_fft: int) -> None:
+        super().__init__()
+        self.grid, self.n_fft = grid, n_fft
+
+    def _set_banks(self, banks: Tensor) -> None:
+        """Keep filters [n_fft / 2 + 1, M]; none reaches the last bin, and products are far faster in eights."""
+        self._constant("banks", nn.functional.pad(banks[:-1], (0, -banks.shape[1] % 8)))
+
+    @torch.no_grad()
+    def forward(self, waves: Tensor, samples: Tensor) -> Features:
+        """Turn waves [B, S], each with its number of samples [B], into frames."""
+        lengths = frame_counts(samples, self.grid)
+        frames = self._frames(laid_out(waves.to(torch.float32), samples, self.grid), lengths)
+        real = torch.arange(frames.shape[1], device=frames.device) < lengths[:, None]
+        return Features(frames if bool(real.all()) else frames * real[:, :, None], lengths)
+
+    def _frames(self, signal: Tensor, lengths: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def _power(self, windows: Tensor) -> Tensor:
+        """Return the power spectra [B, T, n_fft / 2] of windows that are scaled already."""
+        spectra = torch.fft.rfft(windows, self.n_fft)[:, :, : self.n_fft // 2]
+        return spectra.real.square().addcmul_(spectra.imag, spectra.imag)
+
+
+class KaldiFeatures(_Spectral):
+    """Kaldi's fbank or MFCC, and its add-deltas."""
+
+    cepstra: Tensor  # [M, ceps]
+
+    def __init__(self, config: FbankConfig | MfccConfig) -> None:
+        super().__init__(config.grid, 1 << (config.window - 1).bit_length())
+        self.config = config
+        self._constant("window", _window(config.window_type, config.window) * FULL_SCALE)
+        self._set_banks(kaldi_banks(config, self.n_fft))
+        static = config.mels + config.energy
+        if isinstance(config, MfccConfig):
+            self._constant("cepstra", _cepstra(config))
+            static = config.ceps
+        self.deltas = Deltas(config.deltas, config.delta_window)
+        self.dim = static * (1 + config.deltas)
+
+    def _frames(self, signal: Tensor, lengths: Tensor) -> Tensor:
+        batch, grid, kept = len(signal), self.grid, 1 - self.config.preemphasis
+        if signal.shape[1] == 0:
+            return signal.new_zeros(batch, 0, self.dim)
+        # Pre-emphasis of a window is that of the signal, but for its first sample: Kaldi takes it for its own past.
+        means = window_sums(signal, grid)[:, :, None] / grid.window
+        starts = (signal[:, :: grid.hop][:, : means.shape[1], None] - means) * (kept * self.window[0])
+        emphasised = torch.cat([signal[:, :1] * kept, signal[:, 1:] - self.config.preemphasis * signal[:, :-1]], dim=1)
+        windows = emphasised.unfold(1, grid.window, grid.hop)
+        pieces = []
+        for first in range(0, windows.shape[1], CHUNK):
+            here = slice(first, first + CHUNK)
+            buffer = signal.new_zeros(batch, windows[:, here].shape[1], self.n_fft)
+            inner = buffer[:, :, : grid.window]
+            torch.mul(windows[:, here], self.window, out=inner)
+            inner.addcmul_(means[:, here], self.window, value=-kept)
+            buffer[:, :, :1] = starts[:, here]
+            mels = (self._power(buffer) @ self.banks).clamp_(min=EPSILON).log_()[:, :, : self.config.mels]
+            pieces.append(mels @ self.cepstra if isinstance(self.config, MfccConfig) else mels)
+        frames = torch.cat(pieces, dim=1)
+        if self.config.energy:
+            frames = self._with_energy(frames, signal, means)
+        return self.deltas(frames, lengths)
+
+    def _with_energy(self, frames: Tensor, signal: Tensor, means: Tensor) -> Tensor:
+        squares = window_sums(signal.double().square(), self.grid)[:, :, None]
+        energy = (squares - self.grid.window * means.double().square()) * FULL_SCALE**2
+        energy = energy.clamp(min=EPSILON).log().to(torch.float32)
+        return torch.cat([energy, frames[:, :, 1:] if isinstance(self.config, MfccConfig) else frames], dim=2)
+
+
+class LogMel(_Spectral):
+    """Log mel magnitudes on the same frames as the encoder's input."""
+
+    def __init__(self, config: LogMelConfig) -> None:
+        super().__init__(config.grid, config.n_fft)
+        self.config, self.dim = config, config.mels
+        self._constant("window", torch.hann_window(config.window, dtype=torch.float64))
+        self._set_banks(slaney_banks(config))
+
+    def _frames(self, signal: Tensor, lengths: Tensor) -> Tensor:
+        batch, grid = len(signal), self.grid
+        if signal.shape[1] == 0:
+            return signal.new_zeros(batch, 0, self.dim)
+        windows = signal.unfold(1, grid.window, grid.hop)
+        pieces = []
+        for first in range(0, windows.shape[1], CHUNK):
+            power = self._power(windows[:, first : first + CHUNK] * self.window)
+            mels = (power.sqrt_() @ self.banks).clamp_(min=self.config.floor).log_()
+            pieces.append(mels[:, :, : self.dim])
+        return torch.cat(pieces, dim=1)
+
+
+def _window(kind: str, length: int) -> Tensor:
+    cosine = torch.cos(2 * math.pi * torch.arange(length, dtype=torch.float64) / max(length - 1, 1))
+    if kind == "povey":
+        return (0.5 - 0.5 * cosine).pow(0.85)
+    if kind == "hanning":
+        return 0.5 - 0.5 * cosine
+    if kind == "hamming":
+        return 0.54 - 0.46 * cosine
+    return torch.ones(length, dtype=torch.float64)
+
+
+def _mel(hertz: Tensor) -> Tensor:
+    return 1127.0 * torch.log1p(hertz / 700.0)
+
+
+def kaldi_banks(config: FbankConfig | MfccConfig, n_fft: int) -> Tensor:
+    """Return [n_fft / 2 + 1, M]: Kaldi's triangles, equally wide in mel, for power spectra."""
+    fmax = config.fmax if config.fmax > 0 else config.sample_rate / 2 + config.fmax
+    low, high = _mel(torch.tensor([config.fmin, fmax], dtype=torch.float64))
+    edges = torch.linspace(float(low), float(high), config.mels + 2, dtype=torch.float64)
+    bins = _mel(torch.arange(n_fft // 2 + 1, dtype=torch.float64) * config.sample_rate / n_fft)[:, None]
+    rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
+    banks = torch.minimum(rising, falling).clamp(min=0)
+    banks[-1] = 0  # Kaldi leaves out the bin at half the sample rate
+    empty = (banks.sum(0) == 0).nonzero().flatten().tolist()
+    if empty:
+        raise ConfigError(
+            f"mels = {config.mels}: filter {empty[0]} covers no bin of {n_fft}; lower mels or raise window"
+        )
+    return banks
+
+
+def slaney_banks(config: LogMelConfig) -> Tensor:
+    """Return [n_fft / 2 + 1, M]: Slaney's triangles of area one, for magnitudes."""
+    from torchaudio.functional import melscale_fbanks
+
+    return melscale_fbanks(
+        config.n_fft // 2 + 1, config.fmin, config.fmax, config.mels, config.sample_rate, "slaney", "slaney"
+    )
+
+
+def _cepstra(config: MfccConfig) -> Tensor:
+    """Return [M, ceps]: the orthonormal cosine transform and the lifter in one matrix."""
+    order = torch.arange(config.ceps, dtype=torch.float64)
+    middles = torch.arange(config.mels, dtype=torch.float64)[:, None] + 0.5
+    matrix = torch.cos(math.pi / config.mels * middles * order) * math.sqrt(2 / config.mels)
+    matrix[:, 0] = math.sqrt(1 / config.mels)
+    if config.lifter == 0:
+        return matrix
+    return matrix * (1 + 0.5 * config.lifter * torch.sin(math.pi * order / config.lifter))

@@ -1,0 +1,206 @@
+"""What features there are, and their defaults; light to import.
+
+A config names everything that an archive's bytes depend on. Normalisation (`cmvn*`) is not among that: archives hold
+features as they come, and are normalised when read, so that one archive serves every kind of normalisation.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Union
+
+from unitdisc.config import to_tree
+from unitdisc.data.timing import FrameGrid
+from unitdisc.errors import ConfigError
+
+CmvnKind = Literal["none", "global", "speaker", "utterance", "sliding"]
+
+
+@dataclass(frozen=True)
+class _Normalised:
+    """What all features have in common."""
+
+    cmvn: CmvnKind = "global"
+    cmvn_variance: bool = True  # divide by the standard deviation too, not only subtract the mean
+    cmvn_window: int = 600  # frames; of "sliding" only, as the next two
+    cmvn_min_window: int = 100  # frames at the start of an utterance, where the window is not centred
+    cmvn_centred: bool = True
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.cmvn_min_window <= self.cmvn_window:
+            raise ConfigError(
+                f"cmvn_min_window must lie in 1..cmvn_window = {self.cmvn_window}, got {self.cmvn_min_window}"
+            )
+
+
+@dataclass(frozen=True)
+class _Framed(_Normalised):
+    """Framing in samples; frame i is centred at (i + 1/2) * hop unless snip_edges."""
+
+    sample_rate: int = 16000
+    hop: int = 160
+    window: int = 400
+    snip_edges: bool = False  # Kaldi's own default is True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if min(self.sample_rate, self.hop, self.window) < 1:
+            raise ConfigError(
+                f"sample_rate, hop and window must be above 0, got {self.sample_rate}, {self.hop}, {self.window}"
+            )
+
+    @property
+    def grid(self) -> FrameGrid:
+        """Return where the frames lie."""
+        return FrameGrid(self.sample_rate, self.hop, self.window, self.snip_edges)
+
+
+@dataclass(frozen=True)
+class _Kaldi(_Framed):
+    """What Kaldi's fbank and MFCC share, with Kaldi's defaults; there is no dither."""
+
+    mels: int = 23
+    fmin: float = 20.0  # Hz
+    fmax: float = 0.0  # Hz; 0 or less: below half the sample rate
+    preemphasis: float = 0.97
+    window_type: Literal["povey", "hanning", "hamming", "rectangular"] = "povey"
+    energy: bool = False  # the log energy: before the filters of fbank, in place of c0 of MFCC
+    deltas: int = 2  # orders of differences
+    delta_window: int = 2  # frames to each side
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_band(self.fmin, self.fmax if self.fmax > 0 else self.sample_rate / 2 + self.fmax, self.sample_rate)
+        if self.mels < 3 or self.deltas < 0 or self.delta_window < 1:
+            raise ConfigError(
+                "mels must be 3 or more, deltas 0 or more, delta_window 1 or more, "
+                f"got {self.mels}, {self.deltas}, {self.delta_window}"
+            )
+
+
+@dataclass(frozen=True)
+class FbankConfig(_Kaldi):
+    """Log mel filter banks as Kaldi's compute-fbank-feats makes them."""
+
+    kind: Literal["fbank"] = "fbank"
+    mels: int = 80
+
+
+@dataclass(frozen=True)
+class MfccConfig(_Kaldi):
+    """Mel cepstra as Kaldi's compute-mfcc-feats makes them; 39-d with the two orders of differences."""
+
+    kind: Literal["mfcc"] = "mfcc"
+    ceps: int = 13
+    lifter: float = 22.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 1 <= self.ceps <= self.mels:
+            raise ConfigError(f"ceps must lie in 1..mels = {self.mels}, got {self.ceps}")
+
+
+@dataclass(frozen=True)
+class LogMelConfig(_Framed):
+    """Log mel magnitudes (natural log, Hann window, Slaney's mel scale and norm, samples in -1..1).
+
+    A decoder's target: one frame per frame of the encoder's input with the same hop; `griffin_lim` inverts it.
+    """
+
+    kind: Literal["logmel"] = "logmel"
+    n_fft: int = 1024
+    mels: int = 80
+    fmin: float = 0.0  # Hz
+    fmax: float = 8000.0  # Hz
+    floor: float = 1e-5  # of the magnitude
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_band(self.fmin, self.fmax, self.sample_rate)
+        if self.n_fft < self.window:
+            raise ConfigError(f"n_fft must be at least window = {self.window}, got {self.n_fft}")
+        if self.mels < 1 or self.floor <= 0:
+            raise ConfigError(f"mels and floor must be above 0, got {self.mels}, {self.floor}")
+
+
+@dataclass(frozen=True)
+class _SelfSupervised(_Normalised):
+    """A layer of a transformer that was trained on speech without labels; 16 kHz, hop 320, window 400, snipped edges.
+
+    `checkpoint` is a file of torchaudio weights (torch.save of a state dict), or a folder as transformers writes it
+    (config.json with model.safetensors). Nothing is downloaded.
+    """
+
+    checkpoint: Path = Path("checkpoint")
+    layer: int = 6  # counted from 1; 0 is the transformer's input
+    normalise: bool | None = None  # each utterance to mean 0 and variance 1; None: as the folder's preprocessor says
+    heads: int | None = None  # None: as the checkpoint says, else one per 64 channels
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.layer < 0:
+            raise ConfigError(f"layer must be 0 or more, got {self.layer}")
+
+    @property
+    def sample_rate(self) -> int:
+        """Return the only sample rate that these models know."""
+        return 16000
+
+    @property
+    def grid(self) -> FrameGrid:
+        """Return where the frames lie: that of the seven convolutions without padding."""
+        return FrameGrid(16000, 320, 400, snip_edges=True)
+
+
+@dataclass(frozen=True)
+class HubertConfig(_SelfSupervised):
+    """A layer of HuBERT."""
+
+    kind: Literal["hubert"] = "hubert"
+
+
+@dataclass(frozen=True)
+class WavLMConfig(_SelfSupervised):
+    """A layer of WavLM."""
+
+    kind: Literal["wavlm"] = "wavlm"
+
+
+@dataclass(frozen=True)
+class Wav2Vec2Config(_SelfSupervised):
+    """A layer of wav2vec 2.0."""
+
+    kind: Literal["wav2vec2"] = "wav2vec2"
+
+
+SSLConfig = Union[HubertConfig, WavLMConfig, Wav2Vec2Config]  # noqa: UP007
+FeatureConfig = Union[MfccConfig, FbankConfig, LogMelConfig, HubertConfig, WavLMConfig, Wav2Vec2Config]  # noqa: UP007
+
+
+def check_band(fmin: float, fmax: float, sample_rate: int) -> None:
+    """Refuse a band that is empty or goes over half the sample rate."""
+    if not 0 <= fmin < fmax <= sample_rate / 2:
+        raise ConfigError(f"expected 0 <= fmin < fmax <= {sample_rate / 2:g} Hz, got fmin {fmin:g}, fmax {fmax:g}")
+
+
+def archive_tree(config: FeatureConfig) -> dict[str, Any]:
+    """Return what an archive's bytes depend on: the config without normalisation, a checkpoint by its content."""
+    tree = {key: value for key, value in to_tree(config).items() if not key.startswith("cmvn")}
+    if isinstance(config, _SelfSupervised):
+        tree["checkpoint"] = _content_hash(config.checkpoint)
+    return tree
+
+
+def _content_hash(path: Path) -> str:
+    hasher = hashlib.sha256()
+    files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
+    try:
+        for file in files:
+            with file.open("rb") as content:
+                while block := content.read(1 << 20):
+                    hasher.update(block)
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{path}: no such checkpoint; nothing is downloaded, so fetch it first and name the file or folder"
+        ) from None
+    return hasher.hexdigest()[:12]

@@ -1,0 +1,236 @@
+"""Features of data directories: audio in, archives out, by one process or many, with the same bytes."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from unitdisc.config import from_tree, read_tree
+from unitdisc.data.audio import AudioSource
+from unitdisc.data.kaldi import DataDir
+from unitdisc.data.store import record
+from unitdisc.errors import ConfigError, DataError
+from unitdisc.features.acoustic import FeatureModule, build_features
+from unitdisc.features.cmvn import frame_sums
+from unitdisc.features.configs import FeatureConfig, LogMelConfig, MfccConfig, archive_tree
+from unitdisc.features.manifest import Manifest, data_digest, differences, read_manifest, tree_digest
+from unitdisc.features.partial import Made, PartialArchives
+
+TASK = 8  # utterances that a process is given at a time
+AHEAD = 3  # tasks for each process that may wait for the one that is written next
+
+
+@dataclass(frozen=True)
+class ExtractConfig:
+    """The parts of a model's config that features follow from."""
+
+    features: FeatureConfig = field(default_factory=MfccConfig)
+    targets: LogMelConfig | None = None
+
+    def __post_init__(self) -> None:
+        if self.targets is None:
+            return
+        one, other = self.features.grid, self.targets.grid
+        same = (one.rate, one.offset, one.snip_edges) == (other.rate, other.offset, other.snip_edges)
+        if not same or self.features.sample_rate != self.targets.sample_rate:
+            raise ConfigError(
+                "targets need the frames of the features: the same sample_rate, hop and snip_edges (and window, with "
+                f"snip_edges), got {other} for {one}"
+            )
+
+
+class Summary(NamedTuple):
+    """What became of one data directory."""
+
+    made: tuple[str, ...]  # names of the archives; none if all were there
+    utterances: int  # in the archives
+    frames: int
+    failed: dict[str, str]  # utterance -> reason
+
+
+def load_config(path: str | Path) -> ExtractConfig:
+    """Read `features` and `targets` of a config, be they at its top or under `model`; the rest is not looked at."""
+    tree = read_tree(Path(path))
+    section = tree if "features" in tree or "targets" in tree else tree.get("model", {})
+    if not isinstance(section, dict) or "features" not in section:
+        raise ConfigError(
+            f"{path}: expected a section 'features' (or 'model: features'), as in: features: {{kind: mfcc}}"
+        )
+    return from_tree(ExtractConfig, {k: section[k] for k in ("features", "targets") if k in section}, str(path))
+
+
+def extract(
+    data: DataDir,
+    config: ExtractConfig,
+    jobs: int = 1,
+    force: bool = False,
+    max_failed: float = 0.01,
+    device: str = "cpu",
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Summary:
+    """Write feats.{ark,scp,json} and, if the config has targets, targets.{ark,scp,json} into a data directory.
+
+    What is there already is kept, if the same config made it of the same data; else `force` replaces it. More than a
+    share of `max_failed` of utterances that cannot be read stops the run. `progress` is told (done, total).
+    """
+    wanted: dict[str, FeatureConfig] = {"feats": config.features}
+    if config.targets is not None:
+        wanted["targets"] = config.targets
+    trees = {name: archive_tree(feature) for name, feature in wanted.items()}
+    digest = data_digest(data.path)
+    there = {} if force else {name: _present(data.path, name, tree, digest) for name, tree in trees.items()}
+    missing = [name for name in wanted if there.get(name) is None]
+    if not missing:
+        kept = there["feats"]
+        assert kept is not None
+        return Summary((), kept.utterances, kept.frames, kept.failed)
+    key = f"{digest} {' '.join(tree_digest(trees[name]) for name in missing)}"
+    archives = PartialArchives(data.path, missing, key, data.utt2spk)
+    try:
+        _fill(archives, data, [wanted[name] for name in missing], jobs, max_failed, device, progress)
+        manifests = {}
+        utterances = archives.done - len(archives.failed)
+        for name in missing:
+            module, grid = _module(wanted[name], device), wanted[name].grid
+            manifests[name] = Manifest(
+                tree_digest(trees[name]), trees[name], digest, module.dim, grid.period, grid.offset,
+                utterances, archives.frames, archives.failed,
+            ).to_json()  # fmt: skip
+        archives.finish(manifests)
+    finally:
+        archives.close()
+    return Summary(tuple(missing), utterances, archives.frames, archives.failed)
+
+
+def _present(data_dir: Path, name: str, tree: dict[str, object], digest: str) -> Manifest | None:
+    manifest = read_manifest(data_dir, name)
+    if manifest is None:
+        return None
+    if manifest.digest != tree_digest(tree):
+        what = f"made with another config ({differences(manifest.config, tree)})"
+    elif manifest.data != digest:
+        what = "made before wav.scp, segments or utt2spk changed"
+    elif not all((data_dir / f"{name}.{suffix}").exists() for suffix in ("ark", "scp")):
+        return None
+    else:
+        return manifest
+    raise DataError(f"{data_dir / f'{name}.json'}: {what}; --force makes the features again")
+
+
+def _fill(
+    archives: PartialArchives,
+    data: DataDir,
+    configs: Sequence[FeatureConfig],
+    jobs: int,
+    max_failed: float,
+    device: str,
+    progress: Callable[[int, int], None],
+) -> None:
+    total = len(data.utts)
+    todo = ((utt, data.source(utt)) for utt in data.utts[archives.done :])
+    tasks = iter(lambda: list(islice(todo, TASK)), [])
+    for made in _results(tasks, tuple(configs), jobs, device):
+        archives.append(made)
+        progress(archives.done, total)
+        if len(archives.failed) > max_failed * total:
+            failed = list(archives.failed.items())
+            archives.forget_failures()
+            listed = "; ".join(f"{utt}: {reason}" for utt, reason in failed[:10])
+            raise DataError(
+                f"{data.path}: {len(failed)} of {total} utterances cannot be used, and --max-failed allows a share of "
+                f"{max_failed:g}. Mend or remove them, then start again to go on. The first: {listed}"
+            )
+    if not archives.done > len(archives.failed):
+        raise DataError(f"{data.path}: no utterance could be used, of {total}")
+
+
+Task = list[tuple[str, AudioSource]]
+
+
+def _results(tasks: Iterable[Task], configs: tuple[FeatureConfig, ...], jobs: int, device: str) -> Iterator[Made]:
+    """Make all utterances, in order."""
+    if jobs == 1:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # so that the bytes are those of any number of jobs
+        try:
+            for task in tasks:
+                for utt, source in task:
+                    yield _make(utt, source, configs, device)
+        finally:
+            torch.set_num_threads(threads)
+        return
+    # Not fork: the threads of this process would be missing in its copies.
+    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    context = multiprocessing.get_context(method)
+    if method == "forkserver":
+        context.set_forkserver_preload([__name__])
+    pool = ProcessPoolExecutor(jobs, context, _start_worker)
+    waiting: deque[Future[list[Made]]] = deque()
+    try:
+        for task in tasks:
+            waiting.append(pool.submit(_make_task, task, configs, device))
+            if len(waiting) >= AHEAD * jobs:
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
+    except BrokenProcessPool:
+        raise DataError(
+            "one of the processes was killed, perhaps for lack of memory; start again with fewer --jobs to go on"
+        ) from None
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_worker() -> None:
+    """Prepare a process: one thread, no Ctrl-C of its own, and an end with its parent's."""
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+
+        def follow() -> None:
+            parent.join()
+            os._exit(1)
+
+        threading.Thread(target=follow, daemon=True).start()
+
+
+def _make_task(task: Task, configs: tuple[FeatureConfig, ...], device: str) -> list[Made]:
+    return [_make(utt, source, configs, device) for utt, source in task]
+
+
+@lru_cache(maxsize=4)
+def _module(config: FeatureConfig, device: str) -> FeatureModule:
+    return build_features(config).to(device)
+
+
+def _make(utt: str, source: AudioSource, configs: tuple[FeatureConfig, ...], device: str) -> Made:
+    """Read an utterance and make its features; what is wrong with its audio is its own failure, not the run's."""
+    try:
+        wave = source.load(configs[0].sample_rate)
+        matrices = [_frames(wave, config, device) for config in configs]
+    except (DataError, OSError) as error:
+        return Made(utt, (), (), str(error))
+    return Made(utt, tuple(record(utt, m) for m in matrices), tuple(frame_sums(m) for m in matrices))
+
+
+def _frames(wave: np.ndarray, config: FeatureConfig, device: str) -> np.ndarray:
+    if config.grid.frames(len(wave)) == 0:
+        raise DataError(f"{len(wave)} samples are too few for a frame of {config.grid.window}")
+    waves = torch.from_numpy(wave)[None].to(device)
+    frames = _module(config, device)(waves, torch.tensor([len(wave)], device=device)).frames[0].cpu().numpy()
+    if not np.isfinite(frames).all():
+        raise DataError("features are not finite")
+    return frames

@@ -1,0 +1,84 @@
+"""What stands beside an archive: which config and which data made it, and what could not be made."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from unitdisc.errors import DataError
+from unitdisc.features.configs import FeatureConfig, archive_tree
+
+FORMAT = "unitdisc-features"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The content of feats.json or targets.json."""
+
+    digest: str  # of `config`
+    config: dict[str, Any]  # what the archive's bytes depend on
+    data: str  # hash of the lists that name the audio and its speakers
+    dim: int
+    period: float  # s
+    offset: float  # s
+    utterances: int
+    frames: int
+    failed: dict[str, str] = field(default_factory=dict)  # utterances that are not in the archive, and why
+
+    def to_json(self) -> str:
+        """Write as JSON text."""
+        record = {"format": FORMAT, "version": VERSION, **asdict(self)}
+        return json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+
+
+def tree_digest(tree: dict[str, Any]) -> str:
+    """Hash what an archive depends on to 12 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def data_digest(data_dir: Path) -> str:
+    """Hash the lists that name a directory's audio and speakers to 12 hexadecimal digits."""
+    hasher = hashlib.sha256()
+    for name in ("wav.scp", "segments", "utt2spk", "spk2utt"):
+        path = data_dir / name
+        hasher.update(name.encode() + b"\0" + (path.read_bytes() if path.exists() else b"") + b"\0")
+    return hasher.hexdigest()[:12]
+
+
+def read_manifest(data_dir: Path, name: str) -> Manifest | None:
+    """Read DATA/NAME.json; None if there is no archive, or none that is whole."""
+    path = data_dir / f"{name}.json"
+    try:
+        record = json.loads(path.read_text("utf-8"))
+        if record.pop("format") != FORMAT or record.pop("version") != VERSION:
+            raise KeyError("format")
+        return Manifest(**record)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise DataError(
+            f"{path}: expected a description of features, format {FORMAT} {VERSION}; "
+            "run `unitdisc features --force` to make them again"
+        ) from None
+
+
+def check_manifest(data_dir: Path, config: FeatureConfig, name: str) -> Manifest:
+    """Return what stands beside an archive, if it was made by this config (normalisation aside)."""
+    manifest = read_manifest(data_dir, name)
+    if manifest is None:
+        raise DataError(f"{data_dir}: no {name}.json, so no features that are whole; run `unitdisc features` first")
+    tree = archive_tree(config)
+    if manifest.digest != tree_digest(tree):
+        raise DataError(
+            f"{data_dir / f'{name}.json'}: made with another config ({differences(manifest.config, tree)}); "
+            "run `unitdisc features --force` to make them again"
+        )
+    return manifest
+
+
+def differences(made: dict[str, Any], wanted: dict[str, Any]) -> str:
+    """Name the settings in which two configs differ."""
+    keys = [key for key in {**wanted, **made} if made.get(key) != wanted.get(key)]
+    return ", ".join(f"{key}: {made.get(key)} there, {wanted.get(key)} wanted" for key in keys)

@@ -1,0 +1,183 @@
+"""Archives in the making: a killed run goes on where it was, and nothing has a final name before it is whole.
+
+All of it lies in one folder, DATA/features.partial. The journal has one line for each utterance, written after its
+matrices, with their sizes and checksums; what does not agree with it is made again.
+"""
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+import zlib
+from collections.abc import Mapping, Sequence
+from io import FileIO
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unitdisc.data.store import parse_record, scp_line, write_matrices
+from unitdisc.errors import DataError
+from unitdisc.features.cmvn import frame_sums, stats_name
+
+FOLDER = "features.partial"
+
+
+class Made(NamedTuple):
+    """What was made of one utterance: a record and its statistics for each archive, or a reason why not."""
+
+    utt: str
+    records: tuple[bytes, ...]
+    stats: tuple[NDArray[np.float64], ...]  # each [2, D + 1]
+    error: str | None = None
+
+
+class PartialArchives:
+    """Archives of the same utterances, in the same order, that grow together."""
+
+    def __init__(self, data_dir: Path, names: Sequence[str], key: str, speakers: Mapping[str, str]) -> None:
+        """Open or begin the archives of a data directory; what was begun with another key is begun anew."""
+        self.data_dir, self.names, self.speakers = data_dir, tuple(names), speakers
+        self.folder = data_dir / FOLDER
+        self._header = json.dumps({"key": key, "names": self.names})
+        self._begin()
+        try:
+            self.folder.mkdir(exist_ok=True)
+            self._journal = FileIO(self.folder / "journal.jsonl", "a+")
+            _lock(self._journal)
+            self._arks = [FileIO(self.folder / f"{name}.ark", "a+") for name in self.names]
+            self._resume()
+        except OSError as error:
+            raise self._failure(error) from None
+
+    @property
+    def done(self) -> int:
+        """Return the number of utterances that are made or failed."""
+        return len(self.lines)
+
+    @property
+    def frames(self) -> int:
+        """Return the number of frames of the first archive."""
+        return int(sum(stats[0, -1] for stats in self._stats[0].values()))
+
+    def _begin(self) -> None:
+        self.lines: list[str] = []
+        self.failed: dict[str, str] = {}
+        self._ends = [0 for _ in self.names]
+        self._index: list[list[str]] = [[] for _ in self.names]
+        self._stats: list[dict[str, NDArray[np.float64]]] = [{} for _ in self.names]
+
+    def _resume(self, limit: int | None = None) -> None:
+        """Take in what is whole, up to a number of utterances, and cut off the rest."""
+        self._begin()
+        for stream in (self._journal, *self._arks):
+            stream.seek(0)
+        header, *lines = self._journal.readall().decode("utf-8", "replace").split("\n")
+        for line in lines[:limit] if header == self._header else []:
+            made = self._read(line)
+            if made is None:
+                break
+            self._account(made, line)
+        for ark, end in zip(self._arks, self._ends, strict=True):
+            ark.truncate(end)
+        self._journal.truncate(0)
+        _write(self._journal, "".join(f"{line}\n" for line in (self._header, *self.lines)).encode())
+
+    def _read(self, line: str) -> Made | None:
+        """Return what a line of the journal announces, if the archives have it."""
+        try:
+            entry = json.loads(line)
+            records = tuple(ark.read(size) for ark, size in zip(self._arks, entry["sizes"], strict=True))
+            if [zlib.crc32(blob) for blob in records] != entry["crcs"]:
+                return None
+            stats = tuple(frame_sums(parse_record(blob)) for blob in records if blob)
+            return Made(entry["utt"], records, stats, entry["error"])
+        except (ValueError, KeyError, TypeError):
+            return None  # the line that was being written when the run was killed
+
+    def _account(self, made: Made, line: str) -> None:
+        self.lines.append(line)
+        if made.error is not None:
+            self.failed[made.utt] = made.error
+            return
+        speaker = self.speakers[made.utt]
+        for n, (blob, stats) in enumerate(zip(made.records, made.stats, strict=True)):
+            self._index[n].append(scp_line(made.utt, self.data_dir / f"{self.names[n]}.ark", self._ends[n]))
+            self._ends[n] += len(blob)
+            self._stats[n][speaker] = self._stats[n].get(speaker, 0) + stats
+
+    def append(self, made: Made) -> None:
+        """Write what was made of the next utterance; it counts once its line stands in the journal."""
+        entry: dict[str, Any] = {"utt": made.utt, "error": made.error}
+        records = made.records or tuple(b"" for _ in self.names)
+        entry["sizes"] = [len(blob) for blob in records]
+        entry["crcs"] = [zlib.crc32(blob) for blob in records]
+        line = json.dumps(entry, ensure_ascii=False)
+        try:
+            for ark, blob in zip(self._arks, records, strict=True):
+                _write(ark, blob)
+            _write(self._journal, f"{line}\n".encode())
+        except OSError as error:
+            raise self._failure(error) from None
+        self._account(made, line)
+
+    def forget_failures(self) -> None:
+        """Go back to before the first failed utterance, so that the next run tries it again."""
+        first = next((n for n, line in enumerate(self.lines) if json.loads(line)["error"] is not None), None)
+        if first is not None:
+            self._resume(first)
+
+    def finish(self, manifests: Mapping[str, str]) -> None:
+        """Give everything its final name: archive, index, statistics by speaker and manifest of each name."""
+        try:
+            self._finish(manifests)
+        except OSError as error:
+            raise self._failure(error) from None
+
+    def _finish(self, manifests: Mapping[str, str]) -> None:
+        moves: list[tuple[str, str]] = []
+        for n, name in enumerate(self.names):
+            os.fsync(self._arks[n].fileno())
+            stats_scp = stats_name(name)
+            stem = stats_scp.removesuffix(".scp")
+            write_matrices(self.folder / stem, sorted(self._stats[n].items()), self.data_dir)
+            for file, text in ((f"{name}.scp", "".join(self._index[n])), (f"{name}.json", manifests[name])):
+                with (self.folder / file).open("w", encoding="utf-8") as out:
+                    out.write(text)
+                    out.flush()
+                    os.fsync(out.fileno())
+            moves += [(file, file) for file in (f"{name}.ark", f"{stem}.ark", stats_scp, f"{name}.scp")]
+        # The manifest is what says that an archive is whole: it goes first and comes last.
+        for name in self.names:
+            (self.data_dir / f"{name}.json").unlink(missing_ok=True)
+        for source, target in [*moves, *((f"{name}.json", f"{name}.json") for name in self.names)]:
+            (self.folder / source).replace(self.data_dir / target)
+        self.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def close(self) -> None:
+        """Close the files and leave them for the next run."""
+        for stream in (*self._arks, self._journal):
+            stream.close()
+
+    def _failure(self, error: OSError) -> DataError:
+        if error.errno in (errno.EAGAIN, errno.EACCES) and isinstance(error, BlockingIOError):
+            return DataError(f"{self.folder}: another run is making these features; wait for it, or stop it")
+        what = "no space left on the device" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror
+        return DataError(
+            f"{self.folder}: cannot write: {what}; {self.done} utterances are whole: free some space and start again "
+            "to go on with the next, or remove the folder"
+        )
+
+
+def _write(stream: FileIO, blob: bytes) -> None:
+    """Write all of it; a full disk first takes less than it is given."""
+    view = memoryview(blob)
+    while view:
+        view = view[stream.write(view) :]
+
+
+def _lock(stream: FileIO) -> None:
+    fcntl.flock(stream.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
