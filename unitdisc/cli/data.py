@@ -1,7 +1,216 @@
-"""Verbs: see add_verbs."""
+"""Verbs that make, check and cut data directories: check, import, subset, split, combine."""
 
 import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from unitdisc.data.kaldi import DataDir
+    from unitdisc.data.validate import Report
+
+SHOWN = 20  # messages of one kind
 
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add this module's verbs."""
+    _add_check(verbs)
+    _add_import(verbs)
+    _add_subset(verbs)
+    _add_split(verbs)
+    combine = verbs.add_parser("combine", help="put data directories together", allow_abbrev=False)
+    combine.add_argument("out", type=Path, metavar="OUT")
+    combine.add_argument("data", type=Path, nargs="+", metavar="DATA")
+    _add_pipes(combine)
+    combine.set_defaults(run=run_combine)
+
+
+def _add_check(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    check = verbs.add_parser("check", help="validate (and mend) Kaldi data directories", allow_abbrev=False)
+    check.add_argument("data", type=Path, nargs="+", metavar="DATA")
+    check.add_argument("--fix", action="store_true", help="sort, drop what cannot be used, keep a backup, say so")
+    check.add_argument("--decode", action="store_true", help="decode all audio, not only its headers")
+    check.add_argument("--rate", type=int, metavar="HZ", help="refuse audio at another sampling rate")
+    check.add_argument("--alignment", type=Path, metavar="CTM|DIR", help="check this alignment against the audio")
+    check.add_argument(
+        "--all", action="store_true", help=f"show all messages, not the first {SHOWN} errors and warnings"
+    )
+    check.add_argument("--json", action="store_true", help="print the report as JSON")
+    _add_pipes(check)
+    check.set_defaults(run=run_check)
+
+
+def _add_import(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    add = verbs.add_parser(
+        "import",
+        help="make a data directory of a folder of recordings",
+        description="Make a data directory of a folder of recordings, which stay where they are. Beside x.wav may lie "
+        "x.txt, its transcript, and x.TextGrid, x.phn or x.wrd, its alignment.",
+        allow_abbrev=False,
+    )
+    add.add_argument("folder", type=Path, metavar="FOLDER")
+    add.add_argument("data", type=Path, metavar="DATA")
+    add.add_argument(
+        "--speaker",
+        metavar="REGEX",
+        help="what it (or its first group) matches in a path relative to FOLDER is the speaker; "
+        "without it the folder that a recording lies in",
+    )
+    add.add_argument("--channel", type=int, default=0, metavar="N", help="channel of stereo recordings, from 0")
+    add.add_argument(
+        "--max-bad", type=float, default=0.1, metavar="SHARE", help="stop if more recordings than this cannot be used"
+    )
+    add.add_argument("--force", action="store_true", help="write over an existing data directory")
+    add.set_defaults(run=run_import)
+
+
+def _add_subset(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    subset = verbs.add_parser("subset", help="make a data directory of some utterances of another", allow_abbrev=False)
+    subset.add_argument("data", type=Path, metavar="DATA")
+    subset.add_argument("out", type=Path, metavar="OUT")
+    choice = subset.add_mutually_exclusive_group(required=True)
+    choice.add_argument("--speakers", nargs="+", metavar="SPK", help="all utterances of these speakers")
+    choice.add_argument("--not-speakers", nargs="+", metavar="SPK", help="all utterances of the other speakers")
+    choice.add_argument("--utts", type=Path, metavar="FILE", help="utterances listed in a file, one a line")
+    choice.add_argument("--random", type=int, metavar="N", help="N utterances drawn at random, see --seed")
+    choice.add_argument("--per-speaker", type=int, metavar="N", help="the first N utterances of each speaker")
+    subset.add_argument("--seed", type=int, default=0)
+    _add_pipes(subset)
+    subset.set_defaults(run=run_subset)
+
+
+def _add_split(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    split = verbs.add_parser("split", help="cut a data directory into parts OUT/1, OUT/2, ...", allow_abbrev=False)
+    split.add_argument("data", type=Path, metavar="DATA")
+    split.add_argument("out", type=Path, metavar="OUT")
+    split.add_argument("--parts", type=int, required=True, metavar="N")
+    split.add_argument("--by-utt", action="store_true", help="a speaker may be in several parts")
+    _add_pipes(split)
+    split.set_defaults(run=run_split)
+
+
+def _add_pipes(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--allow-pipes", action="store_true", help="let a shell run commands of wav.scp that do more than decode a file"
+    )
+
+
+def run_check(options: argparse.Namespace) -> int:
+    """Check data directories; exit with 1 if one of them has errors."""
+    from unitdisc.data.fix import fix_data_dir
+    from unitdisc.data.validate import check_data_dir
+
+    reports = []
+    for path in options.data:
+        if options.fix:
+            fixed = fix_data_dir(path, options.allow_pipes)
+            _show("fixed", fixed.changes, everything=True)
+            if fixed.backup is not None:
+                print(f"{path}: the tables as they were are in {fixed.backup}", file=sys.stderr)
+        report = check_data_dir(path, options.allow_pipes, options.decode, options.rate, options.alignment)
+        reports.append(report)
+        if not options.json:
+            _show("error", report.errors, options.all)
+            _show("warning", report.warnings, options.all)
+            print(f"{path}: {_summary(report)}")
+    if options.json:
+        print(json.dumps([_as_json(report) for report in reports]))
+    return int(any(report.errors for report in reports))
+
+
+def _show(kind: str, messages: Sequence[str], everything: bool) -> None:
+    shown = messages if everything else messages[:SHOWN]
+    for message in shown:
+        print(f"{kind}: {message}", file=sys.stderr)
+    if len(messages) > len(shown):
+        print(f"{kind}: {len(messages) - len(shown)} more; --all shows them", file=sys.stderr)
+
+
+def _summary(report: "Report") -> str:
+    hours = f", {report.seconds / 3600:.2f} h" if report.seconds else ""
+    rates = "".join(f", {rate} Hz" for rate in sorted(report.rates))
+    verdict = f"{len(report.errors)} errors" if report.errors else "fine"
+    warnings = f", {len(report.warnings)} warnings" if report.warnings else ""
+    return f"{report.utts} utterances, {report.speakers} speakers{hours}{rates}: {verdict}{warnings}"
+
+
+def _as_json(report: "Report") -> dict[str, object]:
+    return {
+        "data": str(report.path),
+        "utts": report.utts,
+        "speakers": report.speakers,
+        "seconds": round(report.seconds, 3),
+        "rates": report.rates,
+        "errors": report.errors,
+        "warnings": report.warnings,
+    }
+
+
+def run_import(options: argparse.Namespace) -> None:
+    """Make a data directory of a folder of recordings."""
+    from unitdisc.data.folder import import_folder
+    from unitdisc.errors import DataError
+
+    if (options.data / "wav.scp").exists() and not options.force:
+        raise DataError(f"{options.data}: there already; --force writes over it")
+    imported = import_folder(options.folder, options.data, options.speaker, options.channel, options.max_bad)
+    for message in imported.left_out:
+        print(f"left out: {message}", file=sys.stderr)
+    for note in imported.notes:
+        print(f"note: {note}", file=sys.stderr)
+    aligned = "".join(f", {tier} of {count}" for tier, count in imported.aligned.items())
+    hours = sum(imported.data.utt2dur.values()) / 3600
+    text = f", {len(imported.data.text)} transcripts" if imported.data.text else ""
+    print(f"{_counts(imported.data)}, {hours:.2f} h{text}{aligned}; {len(imported.left_out)} left out")
+
+
+def run_subset(options: argparse.Namespace) -> None:
+    """Make a data directory of some utterances of another."""
+    import numpy as np
+
+    from unitdisc.data.kaldi import DataDir
+    from unitdisc.data.subsets import subset, utts_of
+    from unitdisc.data.tables import read_lines
+
+    data = DataDir.read(options.data, options.allow_pipes)
+    if options.speakers:
+        utts = utts_of(data, options.speakers)
+    elif options.not_speakers:
+        unwanted = set(utts_of(data, options.not_speakers))
+        utts = [utt for utt in data.utts if utt not in unwanted]
+    elif options.utts:
+        utts = [words[0] for _, line in read_lines(options.utts) if (words := line.split())]
+    elif options.per_speaker is not None:
+        utts = [utt for names in data.spk2utt.values() for utt in names[: options.per_speaker]]
+    else:
+        count = min(max(options.random, 0), len(data.utts))
+        drawn = np.random.default_rng(options.seed).choice(len(data.utts), count, replace=False)
+        utts = [data.utts[i] for i in drawn]
+    print(_counts(subset(data, options.out, utts)))
+
+
+def run_split(options: argparse.Namespace) -> None:
+    """Cut a data directory into parts."""
+    from unitdisc.data.kaldi import DataDir
+    from unitdisc.data.subsets import split
+    from unitdisc.errors import DataError
+
+    if options.parts < 1:
+        raise DataError(f"--parts {options.parts}: expected 1 or more")
+    outs = [options.out / str(n) for n in range(1, options.parts + 1)]
+    for part in split(DataDir.read(options.data, options.allow_pipes), outs, not options.by_utt):
+        print(_counts(part))
+
+
+def run_combine(options: argparse.Namespace) -> None:
+    """Put data directories together."""
+    from unitdisc.data.kaldi import DataDir
+    from unitdisc.data.subsets import combine
+
+    print(_counts(combine([DataDir.read(path, options.allow_pipes) for path in options.data], options.out)))
+
+
+def _counts(data: "DataDir") -> str:
+    return f"{data.path}: {len(data.utts)} utterances, {len(data.spk2utt)} speakers"

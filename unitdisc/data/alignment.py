@@ -59,6 +59,11 @@ def read_alignment(path: str | Path, tier: str = "phones") -> Alignment:
     return _read_ctm(path)
 
 
+def join_alignments(files: Mapping[str, Path], tier: str = "phones") -> Alignment:
+    """Open the label files of utterances whose names do not follow from them."""
+    return Alignment({utt: _LabelFile(files[utt], tier) for utt in sorted(files)})
+
+
 class _LabelFile:
     def __init__(self, path: Path, tier: str) -> None:
         self.path, self.tier = path, tier
@@ -139,7 +144,7 @@ def _read_folder(folder: Path, tier: str) -> Alignment:
     if not files:
         suffixes = ", ".join(READERS)
         raise DataError(f"{folder}: expected label files with {tier} ({suffixes}), got none")
-    return Alignment({utt: _LabelFile(files[utt], tier) for utt in sorted(files)})
+    return join_alignments(files, tier)
 
 
 def _utt_of(path: Path, folder: Path) -> str:

@@ -19,7 +19,7 @@ from unitdisc.data.resample import needed_input, resample, resampled_count
 from unitdisc.errors import DataError
 
 OVERSHOOT = 0.5  # s by which a segment may end after its recording, as in Kaldi's extract-segments; it is cut
-# libsndfile seeks by the sample in these; in the lossy formats a decoder that starts in the middle differs a little.
+# In these (and Vorbis) libsndfile seeks to the very sample; MP3 and Opus, begun in the middle, come out slightly other.
 SEEKS = ("WAV", "WAVEX", "NIST", "FLAC", "AIFF", "AU", "RF64", "W64", "CAF")
 
 
@@ -117,9 +117,10 @@ class AudioSource:
 
     def _info(self, sound: soundfile.SoundFile) -> AudioInfo:
         samples = sound.frames
-        if samples > 1 << 40:  # a length that the header leaves open, as FLAC from a pipe: count by decoding
-            samples = sum(len(block) for block in sound.blocks(1 << 16, dtype="float32"))
-            sound.seek(0)
+        if samples > 1 << 40:
+            raise DataError(
+                f"{self._name()}: expected a header with the length, got a stream's; encode it to a file again"
+            )
         if samples == 0:
             raise DataError(f"{self._name()}: expected audio, got a file of zero samples; remove the utterance")
         if self.wanted_rate is not None and sound.samplerate != self.wanted_rate:
@@ -145,7 +146,7 @@ class AudioSource:
 
     def _read(self, sound: soundfile.SoundFile, begin: int, end: int) -> np.ndarray:
         try:
-            if sound.format in SEEKS:
+            if sound.format in SEEKS or sound.subtype == "VORBIS":
                 sound.seek(begin)
             else:
                 _skip(sound, begin)

@@ -30,10 +30,25 @@ def check_header(path: Path) -> None:
 
 
 def _compare(path: Path, wanted: int, came: int) -> None:
+    if wanted == 0 < came:
+        raise DataError(
+            f"{path}: expected audio, got a header that announces none before {came} bytes; its writer was interrupted"
+        )
     if wanted < ENDLESS and came < wanted:
         raise DataError(
             f"{path}: truncated: the header announces {wanted} bytes of audio, the file has {came}; copy it again"
         )
+
+
+def ogg_is_cut(path: Path) -> bool:
+    """Tell whether an Ogg file lacks the mark of its end; it can still be played up to where it is cut."""
+    with path.open("rb") as file:
+        if file.read(4) != b"OggS":
+            return False
+        file.seek(max(0, path.stat().st_size - (1 << 16)))  # no page is longer than 65,307 bytes
+        tail = file.read()
+    page = tail.rfind(b"OggS")
+    return page < 0 or len(tail) < page + 6 or not tail[page + 5] & 4
 
 
 def _check_sphere(path: Path, head: bytes, size: int) -> None:

@@ -92,7 +92,7 @@ class DataDir:
         recording = self.recordings.get(segment.recording)
         if recording is None:
             raise DataError(f"{self.path}: expected an utterance of wav.scp or segments, got {utt!r}")
-        where = f"{self.path / 'wav.scp'}:{recording.line}"
+        where = f"{self.path / 'wav.scp'}:{recording.line}" if recording.line else ""
         start, end = segment.start, segment.end
         if recording.is_command and recording.decode is None:
             return AudioSource(Path(), segment.channel or 0, start, end, command=recording.entry, where=where)
@@ -190,14 +190,7 @@ def _read_recordings(path: Path, allow_pipes: bool) -> dict[str, Recording]:
     for number, key, entry in read_rows(path, FORMS["wav.scp"]):
         if not entry:
             raise DataError(f"{path}:{number}: expected '{FORMS['wav.scp']}', got {key!r} alone; {FIX}")
-        decode = None
-        if entry.endswith("|"):
-            try:
-                decode = parse_command(entry, f"{path}:{number}")
-            except DataError:
-                if not allow_pipes:
-                    raise
-        recordings[key] = Recording(number, entry, decode)
+        recordings[key] = parse_recording(entry, number, f"{path}:{number}", allow_pipes)
     if not recordings:
         raise DataError(f"{path}: expected at least one line '{FORMS['wav.scp']}', got an empty file")
     return recordings
@@ -206,20 +199,36 @@ def _read_recordings(path: Path, allow_pipes: bool) -> dict[str, Recording]:
 def _read_segments(path: Path, recordings: Mapping[str, Recording]) -> dict[str, Segment]:
     segments = {}
     for number, utt, rest in read_rows(path, FORMS["segments"]):
-        where, words = f"{path}:{number}", rest.split()
-        if len(words) not in (3, 4):
-            raise DataError(f"{where}: expected '{FORMS['segments']}', got {f'{utt} {rest}'[:80]!r}")
-        if words[0] not in recordings:
-            raise DataError(f"{where}: expected a recording of wav.scp, got {words[0]!r}; {FIX}")
-        start = _seconds(words[1], where, FORMS["segments"])
-        end = None if words[2] in ("-1", "-1.0") else _seconds(words[2], where, FORMS["segments"])
-        if end is not None and end <= start:
-            raise DataError(f"{where}: expected an end after the start, got {start} to {end} s; {FIX}")
-        channel = None if len(words) == 3 else _channel(words[3], where)
-        segments[utt] = Segment(words[0], start, end, channel)
+        segments[utt] = parse_segment(rest, f"{path}:{number}")
+        if segments[utt].recording not in recordings:
+            raise DataError(f"{path}:{number}: expected a recording of wav.scp, got {segments[utt].recording!r}; {FIX}")
     if not segments:
         raise DataError(f"{path}: expected at least one line '{FORMS['segments']}', got an empty file; remove it")
     return segments
+
+
+def parse_recording(entry: str, line: int, where: str, allow_pipes: bool) -> Recording:
+    """Read what stands behind the key in wav.scp; other commands than those that decode need allow_pipes."""
+    if not entry.endswith("|"):
+        return Recording(line, entry)
+    try:
+        return Recording(line, entry, parse_command(entry, where))
+    except DataError:
+        if not allow_pipes:
+            raise
+        return Recording(line, entry)
+
+
+def parse_segment(rest: str, where: str) -> Segment:
+    """Read what stands behind the utterance in segments."""
+    words = rest.split()
+    if len(words) not in (3, 4):
+        raise DataError(f"{where}: expected '{FORMS['segments']}', got {rest[:80]!r} behind the utterance")
+    start = _seconds(words[1], where, FORMS["segments"])
+    end = None if words[2] in ("-1", "-1.0") else _seconds(words[2], where, FORMS["segments"])
+    if end is not None and end <= start:
+        raise DataError(f"{where}: expected an end after the start, got {start} to {end} s; {FIX}")
+    return Segment(words[0], start, end, None if len(words) == 3 else _channel(words[3], where))
 
 
 def _seconds(text: str, where: str, form: str) -> float:
@@ -249,12 +258,14 @@ def write_data_dir(
     spk2gender: Mapping[str, str] | None = None,
     segments: Mapping[str, Segment] | None = None,
     utt2dur: Mapping[str, float] | None = None,
+    images: Mapping[str, str | Path] | None = None,
 ) -> DataDir:
     """Write a data directory, sorted and with spk2utt, and read it back; paths are written as they are given."""
     path = Path(path)
     path.mkdir(parents=True, exist_ok=True)
     tables: dict[str, Iterable[tuple[str, str]] | None] = {
-        "wav.scp": [(key, str(entry)) for key, entry in recordings],
+        "wav.scp": [(key, str(entry)) for key, entry in recordings] or None,
+        "images.scp": None if images is None else [(utt, str(entry)) for utt, entry in images.items()],
         "segments": None if segments is None else [(utt, format_segment(s)) for utt, s in segments.items()],
         "utt2spk": utt2spk.items(),
         "spk2utt": [(spk, " ".join(utts)) for spk, utts in spk2utt_of(utt2spk).items()],

@@ -11,11 +11,12 @@ from functools import lru_cache
 import numpy as np
 from scipy.signal import firwin, resample_poly
 
-# Sinc of 48 zero crossings to each side under a Kaiser window: flat up to 0.94 of the lower Nyquist frequency,
-# and images and aliases more than 80 dB down except in the transition around Nyquist.
-ZEROS = 48
-BETA = 9.0
-CUTOFF = 0.97  # of the lower Nyquist frequency
+# A sinc of 32 zero crossings to each side under a Kaiser window: flat within 0.01 dB up to 0.87 of the lower Nyquist
+# frequency, and whatever lies above 1.01 of it is 70 dB down. The default filters of scipy and torchaudio are three to
+# five times shorter, and leave what lies 5 % above Nyquist only some 10 dB down.
+ZEROS = 32
+BETA = 7.0
+CUTOFF = 0.94  # of the lower Nyquist frequency, at half amplitude
 
 
 def ratio(rate_in: int, rate_out: int) -> tuple[int, int]:

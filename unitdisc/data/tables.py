@@ -23,54 +23,95 @@ class Row(NamedTuple):
     rest: str  # without blanks at its ends
 
 
-def read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Read numbered lines of a UTF-8 text with Unix line ends, refusing any other."""
+class Line(NamedTuple):
+    """One line of a text: as it should be, and what is wrong with it as it is."""
+
+    number: int  # from 1
+    text: str  # mended, without its end
+    problem: str  # empty where nothing is
+
+
+def scan_lines(path: Path) -> Iterator[Line]:
+    """Read the lines of what should be UTF-8 text with Unix line ends, mending others."""
     try:
         with path.open("rb") as lines:
             for number, raw in enumerate(lines, start=1):
-                yield number, _decoded(raw, f"{path}:{number}", number)
+                yield _line(path, number, raw)
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def _decoded(raw: bytes, where: str, number: int) -> str:
+def _line(path: Path, number: int, raw: bytes) -> Line:
+    where, problem = f"{path}:{number}", ""
     try:
-        line = raw.decode("utf-8")
+        text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise DataError(
+        text = raw.decode("latin-1")
+        problem = (
             f"{where}: expected UTF-8 text, got byte 0x{raw[error.start]:02x} at column {error.start + 1}; "
-            "convert the file, as with `iconv -f latin1 -t utf-8`"
-        ) from None
-    if line.endswith(("\r\n", "\r")):
-        raise DataError(f"{where}: expected a Unix line end, got a Windows one (\\r\\n); {FIX}")
-    if number == 1 and line.startswith("\ufeff"):
-        raise DataError(f"{where}: expected a key, got a byte-order mark before it; {FIX}")
-    return line.rstrip("\n")
+            f"convert it, as with `iconv -f latin1 -t utf-8`; {FIX} if it is Latin-1"
+        )
+    text = text.removesuffix("\n")
+    if text.endswith("\r"):
+        text = text.rstrip("\r")
+        problem = problem or f"{where}: expected a Unix line end, got a Windows one (\\r\\n); {FIX}"
+    if number == 1 and text.startswith("\ufeff"):
+        text = text.removeprefix("\ufeff")
+        problem = problem or f"{where}: expected a key, got a byte-order mark before it; {FIX}"
+    return Line(number, text, problem)
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Read numbered lines of a UTF-8 text with Unix line ends, refusing any other."""
+    for number, text, problem in scan_lines(path):
+        if problem:
+            raise DataError(problem)
+        yield number, text
+
+
+class Scanned(NamedTuple):
+    """One line of a table that may be wrong."""
+
+    row: Row | None  # None: it cannot be mended
+    problem: str
+
+
+def scan_rows(path: Path, form: str) -> Iterator[Scanned]:
+    """Read the rows of a table with what is wrong with each, in the order of the file.
+
+    A second line for a key has no row. `form` says in problems what a line looks like.
+    """
+    seen: set[str] = set()
+    last = ""
+    for number, text, problem in scan_lines(path):
+        where = f"{path}:{number}"
+        blank_first = text[:1] in (" ", "\t")
+        key, _, rest = BLANKS.sub(" ", text.strip(" \t"), count=1).partition(" ")
+        if blank_first or not key:
+            problem = problem or f"{where}: expected '{form}', got {text[:80]!r}; {FIX}"
+        if not key:
+            yield Scanned(None, problem)
+            continue
+        if key in seen:
+            yield Scanned(None, problem or f"{where}: expected one line for each key, got {key!r} again; {FIX}")
+            continue
+        if key < last:
+            problem = (
+                problem or f"{where}: expected lines sorted as by `LC_ALL=C sort`, got {key!r} after {last!r}; {FIX}"
+            )
+        last = max(key, last)
+        seen.add(key)
+        yield Scanned(Row(number, key, rest.strip(" \t")), problem)
 
 
 def read_rows(path: Path, form: str) -> Iterator[Row]:
-    """Read the rows of a table, sorted and without duplicates; `form` says in errors what a line looks like."""
-    last = ""
-    for number, line in read_lines(path):
-        key, rest = parse_row(line, form, f"{path}:{number}")
-        if key == last:
-            raise DataError(f"{path}:{number}: expected one line for each key, got {key!r} twice; {FIX}")
-        if key < last:
-            raise DataError(
-                f"{path}:{number}: expected lines sorted as by `LC_ALL=C sort`, got {key!r} after {last!r}; {FIX}"
-            )
-        last = key
-        yield Row(number, key, rest)
-
-
-def parse_row(line: str, form: str, where: str) -> tuple[str, str]:
-    """Split a line into its key and the rest."""
-    key, _, rest = BLANKS.sub(" ", line, count=1).partition(" ") if line[:1] not in (" ", "\t") else ("", "", "")
-    if not key:
-        raise DataError(f"{where}: expected '{form}', got {line[:80]!r}; {FIX}")
-    return key, rest.strip(" \t")
+    """Read the rows of a table, refusing what is wrong."""
+    for row, problem in scan_rows(path, form):
+        if problem or row is None:
+            raise DataError(problem)
+        yield row
 
 
 def read_table(path: Path, form: str) -> dict[str, str]:

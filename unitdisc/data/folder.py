@@ -1,0 +1,142 @@
+"""A plain folder of recordings, turned into a data directory."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from unitdisc.data.alignment import join_alignments
+from unitdisc.data.audio import AudioSource
+from unitdisc.data.corpora import AUDIO, write_alignment
+from unitdisc.data.kaldi import DataDir, Segment, write_data_dir
+from unitdisc.errors import DataError
+
+MOST = 0.1  # share of the recordings that may be left out as unreadable
+
+
+class Imported(NamedTuple):
+    """What became of a folder."""
+
+    data: DataDir
+    left_out: list[str]  # one message for each recording that cannot be used
+    aligned: dict[str, int]  # tier -> utterances with an alignment
+    notes: list[str]
+
+
+def import_folder(
+    folder: str | Path, out: str | Path, speaker: str | None = None, channel: int = 0, most: float = MOST
+) -> Imported:
+    """Write a data directory of all recordings below a folder, in place: nothing is copied or decoded.
+
+    The speaker is what the regular expression `speaker` finds in the path relative to the folder: its first group,
+    or the whole match. Without one it is the name of the folder that the recording lies in, and recordings that lie
+    in `folder` itself are all by one speaker. Utterances are named <speaker>-<path>. Beside a recording x.wav may lie
+    x.txt, its transcript, and x.TextGrid, x.phn or x.wrd, its alignment.
+    """
+    folder = Path(folder).absolute()
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder of recordings")
+    audio = sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO and path.is_file())
+    if not audio:
+        raise DataError(f"{folder}: expected recordings ({', '.join(AUDIO)}), got none; convert other formats first")
+    speaker_of = _speakers(speaker)
+    paths: dict[str, Path] = {}
+    utt2spk, durations, left_out, missed = {}, {}, [], []
+    for path in audio:
+        name = path.relative_to(folder)
+        spk = speaker_of(name, folder)
+        if spk is None:
+            missed.append(str(name))
+            continue
+        try:
+            seconds = AudioSource(_writable(path), channel).seconds()
+        except DataError as error:
+            left_out.append(str(error))
+            continue
+        utt = _utt(name, spk)
+        if utt in paths:
+            raise DataError(f"{path}: would be named {utt!r}, as {paths[utt]} is; rename or remove one of them")
+        paths[utt], utt2spk[utt], durations[utt] = path, spk, seconds
+    if missed:
+        raise DataError(
+            f"{folder}: --speaker {speaker!r} finds nothing in {len(missed)} paths, as {missed[0]!r}; change it"
+        )
+    if len(left_out) > most * len(audio) or not paths:
+        raise DataError(f"{folder}: {len(left_out)} of {len(audio)} recordings cannot be used, as {left_out[0]}")
+    data = write_data_dir(
+        out,
+        paths.items(),
+        utt2spk,
+        _transcripts(paths),
+        segments={utt: Segment(utt, 0.0, None, channel) for utt in paths} if channel else None,
+        utt2dur=durations,
+    )
+    aligned, notes = _alignments(data, paths)
+    return Imported(data, left_out, aligned, notes)
+
+
+def _speakers(pattern: str | None) -> Callable[[Path, Path], str | None]:
+    if pattern is None:
+        return lambda name, folder: _word(name.parent.name or folder.name or "speaker")
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise DataError(f"--speaker {pattern!r}: expected a regular expression, got: {error}") from None
+
+    def found(name: Path, folder: Path) -> str | None:
+        match = expression.search(name.as_posix())
+        return _word(match[1] if expression.groups else match[0]) if match and match[expression.groups and 1] else None
+
+    return found
+
+
+def _word(text: str) -> str:
+    return re.sub(r"\s+", "_", text)
+
+
+def _utt(name: Path, speaker: str) -> str:
+    utt = _word(name.with_suffix("").as_posix().replace("/", "-"))
+    return utt if utt.startswith(speaker) else f"{speaker}-{utt}"
+
+
+def _writable(path: Path) -> Path:
+    """Refuse paths that wav.scp cannot hold."""
+    text = str(path)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise DataError(f"{text!r}: its name is not UTF-8; rename it") from None
+    if "\n" in text or "\r" in text or text != text.strip() or text.endswith("|"):
+        raise DataError(f"{text!r}: a path that wav.scp cannot hold; rename it")
+    return path
+
+
+def _transcripts(paths: dict[str, Path]) -> dict[str, str] | None:
+    text = {}
+    for utt, path in paths.items():
+        transcript = path.with_suffix(".txt")
+        if transcript.is_file():
+            try:
+                text[utt] = " ".join(transcript.read_text("utf-8-sig").split())
+            except UnicodeDecodeError as error:
+                raise DataError(
+                    f"{transcript}: expected UTF-8 text, got byte 0x{error.object[error.start]:02x}"
+                ) from None
+    return text or None
+
+
+def _alignments(data: DataDir, paths: dict[str, Path]) -> tuple[dict[str, int], list[str]]:
+    aligned, notes = {}, []
+    for tier, suffixes in (("phones", (".TextGrid", ".phn", ".PHN")), ("words", (".TextGrid", ".wrd", ".WRD"))):
+        found: dict[str, Path] = {}
+        for utt, path in paths.items():
+            label_file = next((p for p in map(path.with_suffix, suffixes) if p.is_file()), None)
+            if label_file is not None:
+                found[utt] = label_file
+        if not found:
+            continue
+        try:
+            aligned[tier] = write_alignment(data, join_alignments(found, tier), tier)
+        except DataError as error:
+            notes.append(f"no {tier}.ctm, since {error}")
+    return aligned, notes

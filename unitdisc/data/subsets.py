@@ -1,0 +1,131 @@
+"""Data directories made of others: a subset, parts, all together. Audio stays where it is."""
+
+import shutil
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+from unitdisc.data.alignment import read_alignment, write_ctm
+from unitdisc.data.kaldi import DataDir, Recording, resolve, write_data_dir
+from unitdisc.data.pipes import replace_path
+from unitdisc.data.tables import read_table, write_table
+from unitdisc.errors import DataError
+
+ALIGNMENTS = ("phones.ctm", "words.ctm")
+FEATURES = ("feats", "targets")  # <stem>.scp with <stem>.json beside it
+
+
+def subset(data: DataDir, out: str | Path, utts: Iterable[str]) -> DataDir:
+    """Write the data directory of some utterances, with their alignments and features."""
+    chosen = sorted(set(utts))
+    unknown = next((utt for utt in chosen if utt not in data.utt2spk), None)
+    if unknown is not None or not chosen:
+        raise DataError(f"{data.path}: expected utterances of it, got {'none' if unknown is None else repr(unknown)}")
+    if Path(out).resolve() == data.path.resolve():
+        raise DataError(f"{out}: expected another folder than the one to choose from")
+    return _write([data], Path(out), chosen)
+
+
+def utts_of(data: DataDir, speakers: Collection[str]) -> list[str]:
+    """Return the utterances of some speakers."""
+    unknown = [speaker for speaker in speakers if speaker not in data.spk2utt]
+    if unknown:
+        raise DataError(
+            f"{data.path}: expected speakers of it ({', '.join(list(data.spk2utt)[:5])}, ...), got {unknown[0]!r}"
+        )
+    return sorted(utt for speaker in speakers for utt in data.spk2utt[speaker])
+
+
+def split(data: DataDir, outs: Sequence[str | Path], by_speaker: bool = True) -> list[DataDir]:
+    """Write parts of about equal numbers of utterances; with by_speaker nobody is in two of them."""
+    parts: list[list[str]] = [[] for _ in outs]
+    if by_speaker:
+        if len(outs) > len(data.spk2utt):
+            raise DataError(
+                f"{data.path}: expected {len(outs)} speakers or more for as many parts, got {len(data.spk2utt)}"
+            )
+        for speaker in sorted(data.spk2utt, key=lambda speaker: (-len(data.spk2utt[speaker]), speaker)):
+            min(parts, key=len).extend(data.spk2utt[speaker])  # the longest first, always into the shortest part
+    else:
+        bounds = [len(data.utts) * i // len(outs) for i in range(len(outs) + 1)]
+        parts = [data.utts[a:b] for a, b in pairwise(bounds)]
+    return [subset(data, out, utts) for out, utts in zip(outs, parts, strict=True)]
+
+
+def combine(datas: Sequence[DataDir], out: str | Path) -> DataDir:
+    """Write one data directory of several that have no utterance and no recording in common."""
+    for n, one in enumerate(datas):
+        for other in datas[n + 1 :]:
+            common = sorted(one.utt2spk.keys() & other.utt2spk.keys() | one.recordings.keys() & other.recordings.keys())
+            if common:
+                raise DataError(f"{other.path}: has {common[0]!r} ({len(common)} in all) in common with {one.path}")
+            if bool(one.segments) != bool(other.segments):
+                raise DataError(f"{other.path}: only one of it and {one.path} has segments; write segments for both")
+            for speaker in one.spk2gender.keys() & other.spk2gender.keys():
+                if one.spk2gender[speaker] != other.spk2gender[speaker]:
+                    raise DataError(
+                        f"{other.path}: speaker {speaker!r} has another gender than in {one.path}; rename one"
+                    )
+    return _write(datas, Path(out), sorted(utt for data in datas for utt in data.utts))
+
+
+def _write(datas: Sequence[DataDir], out: Path, utts: list[str]) -> DataDir:
+    home = {utt: data for data in datas for utt in data.utt2spk}
+    segments = {utt: home[utt].segments[utt] for utt in utts if utt in home[utt].segments}
+    recordings: dict[str, tuple[DataDir, Recording]] = {}
+    for utt in utts:
+        name = segments[utt].recording if utt in segments else utt
+        if name in home[utt].recordings:
+            recordings[name] = home[utt], home[utt].recordings[name]
+    utt2spk = {utt: home[utt].utt2spk[utt] for utt in utts}
+    speakers = set(utt2spk.values())
+    gender = {spk: g for data in datas for spk, g in data.spk2gender.items() if spk in speakers}
+    made = write_data_dir(
+        out,
+        [(name, _entry(data, recording)) for name, (data, recording) in recordings.items()],
+        utt2spk,
+        {utt: home[utt].text[utt] for utt in utts if utt in home[utt].text} or None,
+        gender or None,
+        segments or None,
+        {utt: home[utt].utt2dur[utt] for utt in utts if utt in home[utt].utt2dur} or None,
+        {utt: home[utt].images[utt].absolute() for utt in utts if utt in home[utt].images} or None,
+    )
+    _carry_alignments(datas, home, utts, out)
+    _carry_features(datas, set(utts), out)
+    return made
+
+
+def _entry(data: DataDir, recording: Recording) -> str:
+    """Return a line of wav.scp that means the same from anywhere."""
+    if not recording.is_command:
+        return str(resolve(data.path, recording.entry).absolute())
+    if recording.decode is None:
+        return recording.entry
+    path = str(resolve(data.path, recording.decode.path).absolute())
+    return replace_path(recording.entry, recording.decode.path, path)
+
+
+def _carry_alignments(datas: Sequence[DataDir], home: Mapping[str, DataDir], utts: list[str], out: Path) -> None:
+    for name in ALIGNMENTS:
+        (out / name).unlink(missing_ok=True)
+        alignments = {id(data): read_alignment(data.path / name) for data in datas if (data.path / name).exists()}
+        known = [utt for utt in utts if utt in alignments.get(id(home[utt]), ())]
+        if known:
+            write_ctm(out / name, ((utt, alignments[id(home[utt])][utt]) for utt in known))
+
+
+def _carry_features(datas: Sequence[DataDir], utts: Collection[str], out: Path) -> None:
+    for stem in FEATURES:
+        for suffix in (".scp", ".json"):
+            (out / f"{stem}{suffix}").unlink(missing_ok=True)
+        notes = {(data.path / f"{stem}.json").read_bytes() for data in datas if (data.path / f"{stem}.json").exists()}
+        if len(notes) != 1 or not all((data.path / f"{stem}.scp").exists() for data in datas):
+            continue  # none, or features of different configurations
+        rows = {}
+        for data in datas:
+            for utt, place in read_table(data.path / f"{stem}.scp", "<utt> <ark>:<byte>").items():
+                name, _, offset = place.rpartition(":")
+                ark = Path(name) if Path(name).exists() else data.path / Path(name).name
+                rows[utt] = f"{ark.absolute()}:{offset}"
+        write_table(out / f"{stem}.scp", [(utt, place) for utt, place in rows.items() if utt in utts])
+        shutil.copyfile(datas[0].path / f"{stem}.json", out / f"{stem}.json")
