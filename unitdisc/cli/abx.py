@@ -1,0 +1,89 @@
+"""Verbs: items, and `abx` of the verb score."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+
+def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `items`."""
+    verb = verbs.add_parser("items", help="make an item file for ABX from a phone alignment", allow_abbrev=False)
+    verb.add_argument("data", type=Path, help="Kaldi data dir: whose utterances and speakers")
+    verb.add_argument("out", type=Path, help="item file to write")
+    verb.add_argument("--alignment", type=Path, required=True, help="a CTM file, or a folder of TextGrid, .phn, ...")
+    verb.add_argument("--unit", choices=("triphone", "phone"), default="triphone", help="what an item spans")
+    verb.add_argument("--silences", default=None, help="labels that are no phones, separated by commas")
+    verb.add_argument("--force", action="store_true", help="replace an existing file")
+    verb.set_defaults(run=run_items)
+
+
+def run_items(options: argparse.Namespace) -> None:
+    """Make an item file."""
+    from unitdisc.data.alignment import read_alignment
+    from unitdisc.data.kaldi import DataDir
+    from unitdisc.errors import DataError
+    from unitdisc.evaluate.items import SILENCES, make_items, write_items
+
+    if options.out.exists() and not options.force:
+        raise DataError(f"{options.out}: exists; --force replaces it")
+    silences = SILENCES if options.silences is None else frozenset(options.silences.split(","))
+    data = DataDir.read(options.data)
+    items = make_items(
+        read_alignment(options.alignment), data.utt2spk, options.unit, silences, where=str(options.alignment)
+    )
+    write_items(options.out, items)
+    print(f"{options.out}: {len(items)} items of {len(set(items.phones))} phones, {len(set(items.speakers))} speakers")
+
+
+def add_abx(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `score abx`."""
+    verb = subverbs.add_parser("abx", help="ABX error of features or units", allow_abbrev=False)
+    verb.add_argument("features", type=Path, help="folder of <file>.npy, .pt or .txt, a feats.scp, or a unit file")
+    verb.add_argument("items", type=Path, help="item file")
+    verb.add_argument("--frame-shift", type=float, help="seconds from frame to frame, where the features do not say")
+    verb.add_argument("--speaker", choices=("within", "across"), default="within", help="is X by the speaker of A, B?")
+    verb.add_argument("--context", choices=("within", "any"), default="within", help="must the neighbours be equal?")
+    verb.add_argument(
+        "--distance",
+        choices=("angular", "euclidean", "kl", "identical", "codebook", "edit"),
+        default="angular",
+        help="of frames; the last three are for units",
+    )
+    verb.add_argument("--codebook", type=Path, help="the units' codewords [K, D] (.npy, .pt) for --distance codebook")
+    verb.add_argument("--max-group", type=_count, default=10, metavar="N|none", help="items of a phone in a cell (10)")
+    verb.add_argument("--max-x-across", type=_count, default=5, metavar="N|none", help="speakers of X for A, B (5)")
+    verb.add_argument("--seed", type=int, default=0, help="of what the two options above draw")
+    verb.add_argument("--slicing", choices=("fastabx", "librilight"), default="fastabx", help="frames of an item")
+    verb.add_argument("--max-dropped", type=_share, default=0.01, metavar="SHARE", help="items that may lack frames")
+    verb.add_argument("--jobs", type=int, default=None, help="threads; all cores by default")
+    verb.add_argument("--json", action="store_true", help="print the whole score as JSON")
+    verb.set_defaults(run=run_abx)
+
+
+def _count(text: str) -> int | None:
+    if text.lower() == "none":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number above 0, or none; got {text!r}")
+    return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"expected a share as 0.01 or 1%, got {text!r}")
+    return share
+
+
+def run_abx(options: argparse.Namespace) -> None:
+    """Score ABX."""
+    from unitdisc.evaluate.abx import AbxOptions, score_abx
+    from unitdisc.evaluate.scores import table
+
+    fields: dict[str, Any] = {name: getattr(options, name) for name in AbxOptions.__dataclass_fields__}
+    score = score_abx(options.features, options.items, options.frame_shift, AbxOptions(**fields), options.jobs)
+    print(json.dumps(score.to_json()) if options.json else table([score]))

@@ -1,0 +1,165 @@
+"""What is scored: one array of frames per file, wherever it comes from.
+
+A folder of <file>.npy, .pt or .txt (subfolders belong to the name), a Kaldi feats.scp, or a unit file.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unitdisc.data.units import read_header, read_units
+from unitdisc.errors import DataError
+
+SUFFIXES = (".npy", ".pt", ".txt")
+
+
+class Frames(Mapping[str, np.ndarray]):
+    """file -> frames: float32 [T, D], or int64 [T, 1] when `units`; read when asked for, and then checked."""
+
+    path: Path
+    units: bool = False
+    period: float | None = None  # seconds per frame
+    offset: float = 0.0  # seconds; see the time contract in data/timing.py
+    hashes: Mapping[str, str] = {}
+
+    def __init__(self, names: Mapping[str, Any], path: Path, period: float | None) -> None:
+        self._names = names
+        self.path, self.period = path, period
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __contains__(self, file: object) -> bool:
+        return file in self._names
+
+    def __getitem__(self, file: str) -> np.ndarray:
+        return checked(self._read(self._names[file]), f"{self.path}: {file}")
+
+    def _read(self, source: Any) -> np.ndarray:
+        raise NotImplementedError
+
+
+class FolderFrames(Frames):
+    """Frames of a folder with a file each."""
+
+    def _read(self, source: Path) -> np.ndarray:
+        return read_array(source)
+
+
+class ArchiveFrames(Frames):
+    """Frames of a Kaldi feats.scp."""
+
+    def _read(self, source: Any) -> np.ndarray:
+        return source()
+
+
+class UnitFrames(Frames):
+    """Units, one per frame, as int64 [T, 1]."""
+
+    units = True
+
+    def _read(self, source: np.ndarray) -> np.ndarray:
+        return source
+
+
+def open_frames(path: str | Path, frame_shift: float | None = None) -> Frames:
+    """Open a folder of arrays, a feats.scp or a unit file; `frame_shift` must agree with what the file says."""
+    path = Path(path)
+    frames = _opened(path)
+    if frame_shift is not None and not frame_shift > 0:
+        raise DataError(f"the frame shift must be above 0 s, got {frame_shift}")
+    if frame_shift is not None and frames.period is not None and abs(frame_shift - frames.period) > 1e-6:
+        raise DataError(
+            f"{path}: has a frame every {frames.period:g} s, but a frame shift of {frame_shift:g} s is asked for; "
+            "leave the option out, or give the one that the file has"
+        )
+    frames.period = frames.period or frame_shift
+    return frames
+
+
+def _opened(path: Path) -> Frames:
+    if path.is_dir():
+        return _folder(path)
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder of features")
+    if path.suffix == ".scp":
+        return _archive(path)
+    return _unit_file(path)
+
+
+def _folder(path: Path) -> Frames:
+    found: dict[str, Path] = {}
+    for file in sorted(path.rglob("*")):
+        if file.suffix in SUFFIXES and file.is_file() and not file.name.startswith("."):
+            name = str(file.relative_to(path).with_name(file.name.removesuffix(file.suffix)))
+            if name in found:
+                raise DataError(f"{path}: has both {found[name].name} and {file.name}; keep one of them")
+            found[name] = file
+    if not found:
+        raise DataError(f"{path}: has no file ending in {', '.join(SUFFIXES)}")
+    return FolderFrames(found, path, None)
+
+
+def _archive(path: Path) -> Frames:
+    from unitdisc.data.store import FeatureReader
+
+    reader = FeatureReader(path)
+    notes, period, offset = path.with_suffix(".json"), None, 0.0
+    if notes.exists():
+        try:
+            grid = json.loads(notes.read_text("utf-8")).get("grid") or {}
+            if grid:
+                from unitdisc.data.timing import FrameGrid
+
+                grid = FrameGrid(**grid)
+                period, offset = grid.period, grid.offset
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            raise DataError(f"{notes}: cannot be read as the notes of {path.name}: {error}") from None
+    frames = ArchiveFrames({utt: lambda utt=utt: reader[utt] for utt in reader}, path, period)
+    frames.offset = offset
+    return frames
+
+
+def _unit_file(path: Path) -> Frames:
+    header = read_header(path)
+    frames = UnitFrames({line.utt: line.frames[:, None] for line in read_units(path)}, path, header.period)
+    frames.offset = header.offset
+    frames.hashes = {"codebook": header.codebook, "model": header.model}
+    return frames
+
+
+def read_array(path: Path) -> np.ndarray:
+    """Read one .npy, .pt (weights only) or .txt array; never a pickle."""
+    try:
+        if path.suffix == ".npy":
+            return np.load(path, allow_pickle=False)
+        if path.suffix == ".txt":
+            return np.loadtxt(path, dtype=np.float32, ndmin=2)
+        import torch
+
+        return torch.load(path, map_location="cpu", weights_only=True).detach().float().numpy()
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file") from None
+    except Exception as error:  # torch.load raises whatever the file makes it raise
+        raise DataError(f"{path}: cannot be read as an array: {' '.join(str(error).split())[:200]}") from None
+
+
+def checked(array: np.ndarray, where: str) -> np.ndarray:
+    """Return frames as float32 (units as int64) [T, D], refusing other shapes and numbers that are not finite."""
+    if array.ndim != 2 or array.shape[1] == 0:
+        raise DataError(f"{where}: expected frames of shape [T, D], got {list(array.shape)}")
+    if array.dtype.kind in "iu":
+        return np.ascontiguousarray(array, dtype=np.int64)
+    if array.dtype.kind != "f":
+        raise DataError(f"{where}: expected real numbers, got {array.dtype}")
+    frames = np.ascontiguousarray(array, dtype=np.float32)
+    if not np.isfinite(frames).all():
+        bad = int(np.flatnonzero(~np.isfinite(frames).all(axis=1))[0])
+        raise DataError(f"{where}: frame {bad} is not finite ({frames[bad][~np.isfinite(frames[bad])][0]})")
+    return frames
