@@ -1,0 +1,188 @@
+"""Checkpoints: written whole or not at all, loaded without pickle, averaged only where codes mean the same.
+
+A checkpoint is one file, EXP/checkpoints/00001000.pt: the configuration as YAML, speakers and phones, the weights,
+their running average, and all that a resumed training needs.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from unitdisc import config as configs
+from unitdisc.data.whole import whole_file
+from unitdisc.errors import CheckpointError
+from unitdisc.model import ModelConfig, UnitModel
+
+FORMAT = "unitdisc-checkpoint-1"
+
+
+def save(path: Path, tree: dict[str, Any]) -> None:
+    """Write a checkpoint under a temporary name, flush it to the disk, and rename it."""
+    try:
+        with whole_file(path, binary=True) as out:
+            torch.save({"format": FORMAT, **tree}, out)
+    except OSError as error:
+        raise CheckpointError(
+            f"{path}: cannot be written: {error.strerror}; earlier checkpoints are untouched"
+        ) from None
+
+
+def load(path: Path, device: str | torch.device = "cpu") -> dict[str, Any]:
+    """Read one checkpoint file."""
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such checkpoint")
+    try:
+        tree = torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:  # torch raises many kinds for a damaged file; all mean the same to the user
+        reason = " ".join(str(error).split())[:120]
+        raise CheckpointError(f"{path}: damaged, or not a checkpoint ({reason})") from None
+    if not isinstance(tree, dict) or tree.get("format") != FORMAT:
+        raise CheckpointError(f"{path}: expected a file of format {FORMAT}")
+    return tree
+
+
+def step_files(exp: Path) -> list[Path]:
+    """List the checkpoints of an experiment, oldest first."""
+    return sorted(p for p in (exp / "checkpoints").glob("*.pt") if p.stem.isdigit())
+
+
+def newest(
+    exp: Path, device: str | torch.device = "cpu", say: Callable[[str], None] = lambda _: None
+) -> dict[str, Any] | None:
+    """Load the newest whole checkpoint, passing over damaged ones and saying so; None if there is none at all."""
+    files = step_files(exp)
+    for path in reversed(files):
+        try:
+            return load(path, device)
+        except CheckpointError as error:
+            say(f"{error}; trying the one before")
+    if files:
+        raise CheckpointError(f"{exp}: none of its {len(files)} checkpoints can be read; start anew in another folder")
+    return None
+
+
+def prune(exp: Path, keep: int) -> None:
+    """Delete all but the newest checkpoints."""
+    for path in step_files(exp)[:-keep]:
+        path.unlink()
+
+
+def build_model(tree: dict[str, Any], *, averaged: bool = True) -> UnitModel:
+    """Make the model of a checkpoint, with its averaged weights if it has them."""
+    config = configs.from_tree(ModelConfig, tree["config"]["model"], "checkpoint")
+    model = UnitModel(config, tree["speakers"], tree["phones"])
+    weights = dict(tree["model"])
+    if averaged and tree.get("average"):
+        weights.update(tree["average"]["values"])
+    model.load_state_dict(weights)
+    return model.eval()
+
+
+def load_model(path: str | Path, device: str | torch.device = "cpu") -> UnitModel:
+    """Load a model for use from an experiment's newest whole checkpoint, or from one checkpoint file."""
+    path = Path(path)
+    tree = newest(path, device) if path.is_dir() else load(path, device)
+    if tree is None:
+        raise CheckpointError(
+            f"{path}: no checkpoint in it; train first: unitdisc train CONFIG {path} --train DATA --dev DATA"
+        )
+    return build_model(tree).to(device)
+
+
+def average_last(exp: Path, last: int) -> Path:
+    """Average the weights of the last checkpoints into EXP/average-N.pt; refuse a range across a re-estimation."""
+    files = step_files(exp)
+    if last < 1 or len(files) < last:
+        raise CheckpointError(
+            f"{exp}: asked to average {last} checkpoints, found {len(files)}; raise train.keep to keep more"
+        )
+    trees = [load(path) for path in files[-last:]]
+    marks = [tree["reestimated_at"] for tree in trees]
+    if len(set(marks)) > 1:
+        whole = sum(mark == marks[-1] for mark in marks)
+        raise CheckpointError(
+            f"{exp}: the codebook was re-estimated at step {marks[-1]}, within the last {last} checkpoints, "
+            f"and its codes have other meanings before and after; average at most the last {whole}"
+        )
+    names = [name for name, value in trees[-1]["model"].items() if value.is_floating_point() and _averages(name)]
+    merged = dict(trees[-1]["model"])
+    for name in names:
+        merged[name] = torch.stack([tree["model"][name].double() for tree in trees]).mean(0).to(merged[name].dtype)
+    path = exp / f"average-{last}.pt"
+    kept = {key: trees[-1][key] for key in ("config", "speakers", "phones", "step", "reestimated_at")}
+    save(path, {**kept, "model": merged, "average": None, "averaged_steps": [tree["step"] for tree in trees]})
+    return path
+
+
+def _averages(name: str) -> bool:
+    """Tell what an average touches: not the reservoir's vectors, which are data and not weights."""
+    return "reservoir" not in name
+
+
+class Polyak:
+    """A running average of the weights, which restarts where the codebook is made anew.
+
+    Averaged are the parameters and the running statistics of batch normalisations; other buffers are taken as they are.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.values = {name: value.detach().clone() for name, value in _live(model)}
+        self.updates = dict.fromkeys(self.values, 0)
+
+    @torch.no_grad()
+    def update_(self, model: nn.Module) -> None:
+        """Move towards the model's weights; young averages move faster, so that the start is forgotten."""
+        by_age: dict[int, tuple[list[Tensor], list[Tensor]]] = {}
+        for name, value in _live(model):
+            ours, theirs = by_age.setdefault(self.updates[name], ([], []))
+            ours.append(self.values[name])
+            theirs.append(value)
+            self.updates[name] += 1
+        for age, (ours, theirs) in by_age.items():
+            torch._foreach_lerp_(ours, theirs, 1 - min(self.decay, (1 + age) / (10 + age)))
+
+    @torch.no_grad()
+    def restart_(self, model: nn.Module, prefix: str) -> None:
+        """Forget the average of the weights below a prefix."""
+        for name, value in _live(model):
+            if name.startswith(prefix):
+                self.values[name].copy_(value)
+                self.updates[name] = 0
+
+    @contextmanager
+    def swapped(self, model: nn.Module) -> Iterator[None]:
+        """Put the averaged weights into the model for the length of a with block."""
+        own = {name: value.detach().clone() for name, value in _live(model)}
+        self._put_(model, self.values)
+        try:
+            yield
+        finally:
+            self._put_(model, own)
+
+    @staticmethod
+    @torch.no_grad()
+    def _put_(model: nn.Module, values: dict[str, Tensor]) -> None:
+        for name, value in _live(model):
+            value.copy_(values[name])
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all state, for a checkpoint."""
+        return {"decay": self.decay, "values": self.values, "updates": self.updates}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up the state of a checkpoint."""
+        for name, value in state["values"].items():
+            self.values[name].copy_(value)
+        self.updates = dict(state["updates"])
+
+
+def _live(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    yield from model.named_parameters()
+    for name, value in model.named_buffers():
+        if name.rsplit(".", 1)[-1] in ("running_mean", "running_var"):
+            yield name, value

@@ -1,0 +1,135 @@
+"""A data directory opened the way a model's configuration asks: its frames, targets and labels."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+
+from unitdisc.data.alignment import Interval, frame_labels, read_alignment
+from unitdisc.data.batches import Corpus, FrameReader, PhoneLabels
+from unitdisc.data.kaldi import DataDir
+from unitdisc.errors import DataError
+from unitdisc.features.acoustic import build_features
+from unitdisc.features.cmvn import Cmvn, Normalisation, global_normalisation, load_normalised, normalised
+from unitdisc.features.configs import FeatureConfig
+from unitdisc.features.manifest import read_manifest
+from unitdisc.model import ModelConfig, UnitModel
+from unitdisc.networks.decoder import FrameDecoderConfig, WaveformDecoderConfig
+
+ALIGNMENT = "phones.ctm"  # where a data directory keeps its phone alignment
+SILENCE = "SIL"
+
+
+def open_corpus(config: ModelConfig, data: DataDir, model: UnitModel) -> Corpus:
+    """Open what a model trains on or is validated with; archives must have been made by `unitdisc features`."""
+    frames_only = isinstance(config.decoder, FrameDecoderConfig)
+    waveform = isinstance(config.decoder, WaveformDecoderConfig)
+    frames = load_normalised(data.path, config.features)
+    return Corpus(
+        data,
+        frames,
+        model.speakers,
+        targets=load_normalised(data.path, config.targets, "targets") if frames_only else None,
+        waveform=(model.grid.sample_rate, model.grid.hop) if waveform else None,
+        phones=PhoneTable(data, model) if model.phones else None,
+        stride=model.encoder.stride,
+    )
+
+
+def fit_normalisation_(model: UnitModel, data: DataDir) -> None:
+    """Set what the model normalises its input and targets by, from the statistics of the training data."""
+    config = model.config
+    if config.features.cmvn == "global":
+        mean, std = global_normalisation([data.path], config.features.cmvn_variance)
+        model.set_normalisation_(torch.from_numpy(mean), torch.from_numpy(std))
+    if isinstance(config.decoder, FrameDecoderConfig):
+        mean, std = global_normalisation([data.path], True, "targets")
+        model.set_target_normalisation_(torch.from_numpy(mean), torch.from_numpy(std))
+
+
+def phone_set(config: ModelConfig, data: DataDir) -> list[str]:
+    """Return the phones of a supervised model, silence left out; none for an unsupervised one."""
+    if config.weights.ctc == config.weights.framewise == 0:
+        return []
+    path = data.path / ALIGNMENT
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; a ctc or framewise loss needs the phones of its training data there")
+    alignment = read_alignment(path)
+    return sorted({interval.label for utt in alignment for interval in alignment[utt]} - {SILENCE})
+
+
+class PhoneTable(Mapping[str, PhoneLabels]):
+    """The phones of each utterance as numbers, read when asked for."""
+
+    def __init__(self, data: DataDir, model: UnitModel) -> None:
+        self._alignment = read_alignment(data.path / ALIGNMENT)
+        self._grid = model.unit_grid
+        self._number = {phone: n for n, phone in enumerate(model.phones)}
+
+    def __getitem__(self, utt: str) -> PhoneLabels:
+        """Return an utterance's phones."""
+        return label_numbers(self._alignment[utt], self._grid.period, self._grid.offset, self._number)
+
+    def __iter__(self) -> Iterator[str]:
+        """Go through the utterances that have an alignment."""
+        return iter(self._alignment)
+
+    def __len__(self) -> int:
+        """Return their number."""
+        return len(self._alignment)
+
+    def __contains__(self, utt: object) -> bool:
+        """Tell whether an utterance has an alignment."""
+        return utt in self._alignment
+
+
+def label_numbers(
+    intervals: Sequence[Interval], period: float, offset: float, number: Mapping[str, int]
+) -> PhoneLabels:
+    """Turn an utterance's alignment into label numbers, in sequence and per unit; unknown labels are left out."""
+    sequence = [number[i.label] for i in intervals if i.label in number]
+    frames = int(np.ceil((intervals[-1].end - offset) / period)) if intervals else 0
+    labels = frame_labels(intervals, frames, period, offset, SILENCE)
+    return PhoneLabels(
+        np.array(sequence, dtype=np.int64), np.array([number.get(x, -1) for x in labels], dtype=np.int64)
+    )
+
+
+def open_frames(config: FeatureConfig, data: DataDir) -> FrameReader:
+    """Return the frames of a data directory: from its archive if it has one, else computed as they are asked for."""
+    if read_manifest(data.path, "feats") is not None:
+        return load_normalised(data.path, config)
+    return LiveFrames(config, data)
+
+
+class LiveFrames:
+    """Features computed from audio when asked for; normalisation by speaker hears all of a speaker first."""
+
+    def __init__(self, config: FeatureConfig, data: DataDir) -> None:
+        self._config, self._data = config, data
+        self._features = build_features(config)
+        self._by_speaker: dict[str, Normalisation] = {}
+
+    def __getitem__(self, utt: str) -> np.ndarray:
+        """Return an utterance's frames, normalised."""
+        speaker = self._data.utt2spk[utt]
+        if self._config.cmvn == "speaker" and speaker not in self._by_speaker:
+            stats = Cmvn(int(str(self._features.dim)))
+            for other in self._data.spk2utt[speaker]:
+                stats.add_(self._raw(other))
+            self._by_speaker[speaker] = stats.normalisation(self._config.cmvn_variance)
+        return normalised(self._raw(utt), self._config, self._by_speaker.get(speaker))
+
+    def _raw(self, utt: str) -> np.ndarray:
+        wave = torch.from_numpy(self._data.source(utt).load(self._config.sample_rate))
+        with torch.no_grad():
+            frames, lengths = self._features(wave[None], torch.tensor([len(wave)]))
+        return frames[0, : int(lengths[0])].numpy()
+
+    def __contains__(self, utt: object) -> bool:
+        """Tell whether there is such an utterance."""
+        return utt in self._data.utt2spk
+
+    def frames(self, utt: str) -> int:
+        """Return an utterance's number of frames."""
+        return self._config.grid.frames(self._data.source(utt).samples(self._config.sample_rate))

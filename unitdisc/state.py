@@ -1,0 +1,128 @@
+"""What changes while a model trains, how its learning rate falls, and the options of a training."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+
+from unitdisc.checkpoint import Polyak
+from unitdisc.errors import ConfigError
+from unitdisc.model import UnitModel
+
+
+@dataclass(frozen=True)
+class Halving:
+    """Multiply the learning rate at given steps."""
+
+    kind: Literal["halving"] = "halving"
+    at: tuple[int, ...] = ()  # steps
+    factor: float = 0.5
+
+
+@dataclass(frozen=True)
+class Plateau:
+    """Multiply the learning rate when the dev loss has stopped to fall."""
+
+    kind: Literal["plateau"] = "plateau"
+    factor: float = 0.8
+    patience: int = 4  # validations without a new best
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train; what is trained stands in ModelConfig."""
+
+    steps: int = 2000
+    batch: int = 32  # chunks or utterances per step, over all processes and accumulated parts
+    chunk: int = 128  # frames; 0 for whole utterances
+    accumulate: int = 1  # parts of a process's share that are run one after the other
+    learning_rate: float = 4e-4
+    warmup: int = 100  # steps of linear rise
+    schedule: Halving | Plateau = field(default_factory=Halving)
+    clip: float = 5.0  # of the gradient's norm; 0 for none
+    skip_above: float = 20.0  # leave out a step whose gradient is so many times the running median; 0 for never
+    average: float = 0.998  # decay of the running average of the weights; 0 for none
+    validate_every: int = 500
+    validate_utts: int = 200  # spread evenly over the dev set
+    save_every: int = 500
+    keep: int = 3  # checkpoints
+    log_every: int = 50
+    seed: int = 0
+    device: str = "auto"
+    precision: Literal["float32", "bfloat16"] = "float32"
+    compile: bool = False
+    tensorboard: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "accumulate", "validate_every", "save_every", "keep", "log_every"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not 0 <= self.average < 1:
+            raise ConfigError(f"average must lie in 0..1, got {self.average}")
+
+
+class State:
+    """All that changes while a model trains."""
+
+    def __init__(self, model: UnitModel, config: TrainConfig) -> None:
+        self.model = model
+        self.config = config
+        self.optimizer = torch.optim.Adam(model.parameter_groups(config.learning_rate), lr=config.learning_rate)
+        self.base_rates = [float(group["lr"]) for group in self.optimizer.param_groups]
+        self.average = Polyak(model, config.average) if config.average else None
+        self.step = 0  # steps done
+        self.reestimated_at = -1
+        self.norms: list[float] = []  # of the gradients of the last 100 steps
+        self.scale, self.best, self.stale = 1.0, math.inf, 0  # of the plateau schedule
+
+    def tree(self) -> dict[str, Any]:
+        """Return everything a checkpoint holds of this state."""
+        return {
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": self.average.state_dict() if self.average else None,
+            "reestimated_at": self.reestimated_at,
+            "norms": self.norms,
+            "plateau": [self.scale, self.best, self.stale],
+        }
+
+    def load_tree(self, tree: dict[str, Any]) -> None:
+        """Take up a checkpoint."""
+        self.model.load_state_dict(tree["model"])
+        self.optimizer.load_state_dict(tree["optimizer"])
+        if self.average and tree["average"]:
+            self.average.load_state_dict(tree["average"])
+        self.step, self.reestimated_at, self.norms = tree["step"], tree["reestimated_at"], list(tree["norms"])
+        self.scale, self.best, self.stale = tree["plateau"]
+
+    def set_rates_(self) -> float:
+        """Set this step's learning rates; return the model's."""
+        schedule = self.config.schedule
+        factor = min(1.0, (self.step + 1) / max(self.config.warmup, 1))
+        if isinstance(schedule, Halving):
+            factor *= schedule.factor ** sum(self.step >= at for at in schedule.at)
+        else:
+            factor *= self.scale
+        for group, rate in zip(self.optimizer.param_groups, self.base_rates, strict=True):
+            group["lr"] = rate * factor
+        return self.config.learning_rate * factor
+
+    def note_dev_loss_(self, loss: float) -> None:
+        """Let the plateau schedule see a validation."""
+        schedule = self.config.schedule
+        if loss < self.best:
+            self.best, self.stale = loss, 0
+            return
+        self.stale += 1
+        if isinstance(schedule, Plateau) and self.stale > schedule.patience:
+            self.scale, self.stale = self.scale * schedule.factor, 0
+
+    def after_reestimation_(self) -> None:
+        """Forget what was learnt about the codebook that has just been replaced."""
+        self.reestimated_at = self.step
+        for parameter in self.model.quantizer.codebook_parameters():
+            self.optimizer.state.pop(parameter, None)
+        if self.average:
+            self.average.restart_(self.model, "quantizer.")

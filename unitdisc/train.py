@@ -1,0 +1,279 @@
+"""Training: one flat loop over steps, with all of its state in checkpoints.
+
+    unitdisc train conf/base.yaml exp/base --train data/train --dev data/dev
+    torchrun --nproc-per-node 2 -m unitdisc train conf/base.yaml exp/base --train data/train --dev data/dev
+
+All randomness of a step is a function of (seed, step), so that a resumed run repeats what an uninterrupted one does.
+"""
+
+import math
+import signal
+import statistics
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from unitdisc import checkpoint, dist
+from unitdisc import config as configs
+from unitdisc.corpus import fit_normalisation_, open_corpus, phone_set
+from unitdisc.data.batches import ChunkPlan, Corpus, Prefetcher, WholePlan, share
+from unitdisc.data.kaldi import DataDir
+from unitdisc.errors import ConfigError, UnitdiscError
+from unitdisc.model import ModelConfig, UnitModel
+from unitdisc.quantizers.base import Reestimation
+from unitdisc.runlog import Meter, RunLog
+from unitdisc.state import State, TrainConfig
+from unitdisc.validate import validate
+
+
+@dataclass(frozen=True)
+class Config:
+    """A whole configuration file."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+
+def train(config: Config, exp: str | Path, train_dir: str | Path, dev_dir: str | Path) -> None:
+    """Train a model, or go on from the newest whole checkpoint of its folder."""
+    device = config.train.device
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    with dist.group(device):
+        if device == "cuda":
+            device = f"cuda:{dist.local_rank()}"
+        _train(config, Path(exp), DataDir.read(train_dir), DataDir.read(dev_dir), torch.device(device))
+
+
+def _train(config: Config, exp: Path, train_data: DataDir, dev_data: DataDir, device: torch.device) -> None:
+    log = RunLog(exp, tensorboard=config.train.tensorboard)
+    speakers, phones = sorted(train_data.spk2utt), phone_set(config.model, train_data)
+    torch.manual_seed(config.train.seed)
+    state = State(UnitModel(config.model, speakers, phones).to(device), config.train)
+    fit_normalisation_(state.model, train_data)
+    corpus = open_corpus(config.model, train_data, state.model)
+    dev = open_corpus(config.model, dev_data, state.model)
+    resume_(state, config, exp, log, device)
+    log.started(
+        configs.dump(config),
+        device=str(device),
+        seed=config.train.seed,
+        parameters=sum(p.numel() for p in state.model.parameters()),
+        train={"data": str(train_data.path), "utterances": len(corpus.utts), "speakers": len(speakers)},
+        dev={"data": str(dev_data.path), "utterances": len(dev.utts)},
+        resumed_at=state.step,
+    )
+    if corpus.left_out:
+        log.say(f"{train_data.path}: {len(corpus.left_out)} utterances left out (too short, or without labels): "
+                f"{' '.join(corpus.left_out[:5])} ...")  # fmt: skip
+    with _stoppable() as stop:
+        run_steps(state, config, corpus, dev, exp, log, device, stop)
+    log.close()
+
+
+def resume_(state: State, config: Config, exp: Path, log: RunLog, device: torch.device) -> None:
+    """Take up the newest whole checkpoint, if there is one, refusing one of another model."""
+    tree = checkpoint.newest(exp, device, log.say)
+    if tree is None:
+        log.rewind(-1)
+        return
+    theirs = configs.from_tree(ModelConfig, tree["config"]["model"], str(exp))
+    if theirs != config.model or tree["speakers"] != list(state.model.speakers):
+        raise ConfigError(
+            f"{exp}: holds a training of another model or other speakers ({_first_difference(theirs, config.model)}); "
+            "train in another folder, or delete this one"
+        )
+    state.load_tree(tree)
+    log.rewind(state.step)
+    log.say(f"{exp}: resumed after step {state.step}")
+
+
+def _first_difference(one: Any, other: Any) -> str:
+    flat_one, flat_other = _flat(configs.to_tree(one)), _flat(configs.to_tree(other))
+    for key in sorted({*flat_one, *flat_other}):
+        if flat_one.get(key) != flat_other.get(key):
+            return f"model.{key}: {flat_one.get(key)} there, {flat_other.get(key)} here"
+    return "other speakers"
+
+
+def _flat(tree: Any, path: str = "") -> dict[str, Any]:
+    if not isinstance(tree, dict):
+        return {path: tree}
+    return {k: v for key, value in tree.items() for k, v in _flat(value, f"{path}.{key}".lstrip(".")).items()}
+
+
+def run_steps(
+    state: State,
+    config: Config,
+    corpus: Corpus,
+    dev: Corpus,
+    exp: Path,
+    log: RunLog,
+    device: torch.device,
+    stop: "Stop",
+) -> None:
+    """Train until the last step, or until asked to stop."""
+    options = config.train
+    plan = batch_plan(corpus, options, state.model.encoder.stride)
+    batches = Prefetcher(corpus, plan, dist.rank(), dist.world_size())
+    meter = Meter()
+    saved = state.step
+    bar = tqdm(total=options.steps, initial=state.step, unit="step", disable=None if dist.is_main() else True)
+    while state.step < options.steps and not stop.asked:
+        event = state.model.begin_step_(state.step)
+        if event is not None:
+            report_reestimation(state, event, log)
+        batch = batches.batch(state.step).to(device)
+        rate = state.set_rates_()
+        train_step(state, batch, meter, log, device)
+        state.step += 1
+        bar.update()
+        if state.step % options.log_every == 0 or state.step == options.steps:
+            values = meter.pop()
+            log.metrics(state.step, "train", {**values, "learning_rate": rate})
+            bar.set_postfix_str(" ".join(f"{k} {values[k]:.4g}" for k in ("loss", "perplexity") if k in values))
+        if state.step % options.validate_every == 0 or state.step == options.steps:
+            values = validate_state(state, dev, options.validate_utts, device)
+            state.note_dev_loss_(values["loss"])
+            log.metrics(state.step, "dev", values)
+            log.say(f"step {state.step}: dev " + " ".join(f"{k} {v:.4g}" for k, v in values.items()))
+        if state.step % options.save_every == 0 or state.step == options.steps:
+            save_state(state, config, exp)
+            saved = state.step
+    bar.close()
+    batches.close()
+    if stop.asked:
+        if state.step > saved:
+            save_state(state, config, exp)
+        log.say(f"stopped after step {state.step}, and saved; the same command goes on from there")
+        raise KeyboardInterrupt
+
+
+def batch_plan(corpus: Corpus, options: TrainConfig, stride: int) -> ChunkPlan | WholePlan:
+    """Return what says which chunks make up each step's batch."""
+    if options.chunk == 0:
+        return WholePlan(corpus, options.batch, options.seed)
+    if options.chunk % stride:
+        raise ConfigError(f"train.chunk: {options.chunk} frames are not a whole number of units of {stride} frames")
+    return ChunkPlan(corpus, options.batch, options.chunk, options.seed, align=stride)
+
+
+def train_step(state: State, batch: Any, meter: Meter, log: RunLog, device: torch.device) -> None:
+    """Do one step: forward and backward over the parts of a batch, then the optimiser."""
+    options, model = state.config, state.model
+    model.train()
+    state.optimizer.zero_grad(set_to_none=True)
+    torch.manual_seed(options.seed * 1_000_003 + state.step)  # for layers that draw by themselves
+    autocast = torch.autocast(device.type, torch.bfloat16) if options.precision == "bfloat16" else nullcontext()
+    weight = 0.0
+    for part in _parts(batch, options.accumulate):
+        with autocast:
+            loss = model.loss(part, part.seeds)
+        # Parts and processes hold different numbers of frames; weighted so, they add up to the global batch's mean.
+        (loss.total * loss.weight).backward()
+        weight += float(loss.weight)
+        meter.add(float(loss.weight), {"loss": loss.total.detach(), **loss.parts}, loss.quantized.stats)
+    norm = sync_gradients_(model, weight, options.clip)
+    if not math.isfinite(norm) or _explodes(norm, state.norms, options.skip_above):
+        log.metrics(state.step, "skipped", {"norm": norm if math.isfinite(norm) else None, "utts": batch.utts[:8]})
+        meter.skipped += 1
+        if meter.skipped > 10:
+            raise UnitdiscError(
+                f"step {state.step}: the gradient exploded or was not a number in more than 10 steps of one log interval "
+                f"(last norm {norm:.3g}; utterances {' '.join(batch.utts[:4])} ...); lower train.learning_rate, "
+                "or look for silent or broken recordings with `unitdisc check`"
+            )
+        return
+    state.norms = [*state.norms[-99:], norm]
+    meter.add_one("gradient_norm", norm)
+    state.optimizer.step()
+    if state.average:
+        state.average.update_(model)
+
+
+def _parts(batch: Any, count: int) -> Iterator[Any]:
+    if count == 1:
+        yield batch
+        return
+    rows = list(range(len(batch.utts)))
+    for part in range(count):
+        own = share(rows, part, count)
+        if own:
+            yield batch.rows(own[0], own[-1] + 1)
+
+
+def _explodes(norm: float, norms: Sequence[float], limit: float) -> bool:
+    return bool(limit) and len(norms) >= 50 and norm > limit * statistics.median(norms)
+
+
+def sync_gradients_(model: UnitModel, weight: float, clip: float) -> float:
+    """Make gradients the mean over all processes' frames, clip them, and return their norm before clipping."""
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    if dist.world_size() > 1:
+        flat = torch.cat([g.flatten() for g in gradients] + [gradients[0].new_tensor([weight])])
+        dist.all_reduce_(flat)
+        weight = float(flat[-1])
+        for gradient, part in zip(gradients, flat[:-1].split([g.numel() for g in gradients]), strict=True):
+            gradient.copy_(part.view_as(gradient))
+    torch._foreach_div_(gradients, weight)
+    norm = float(torch.nn.utils.get_total_norm(gradients))
+    if clip and norm > clip:
+        torch._foreach_mul_(gradients, clip / norm)
+    return norm
+
+
+def report_reestimation(state: State, event: Reestimation, log: RunLog) -> None:
+    """Restart what knew the old codebook, and log the event."""
+    state.after_reestimation_()
+    log.metrics(state.step, "reestimation", event._asdict())
+    log.say(
+        f"step {state.step}: codebook re-estimated from {event.vectors} vectors; "
+        f"codes in use {event.used_before:.1%} -> {event.used_after:.1%}, "
+        f"perplexity {event.perplexity_before:.0f} -> {event.perplexity_after:.0f}"
+    )
+
+
+def validate_state(state: State, dev: Corpus, limit: int, device: torch.device) -> dict[str, float]:
+    """Score the dev set with the averaged weights."""
+    with state.average.swapped(state.model) if state.average else nullcontext():
+        return validate(state.model, dev, limit, device)
+
+
+def save_state(state: State, config: Config, exp: Path) -> None:
+    """Write a checkpoint and delete old ones."""
+    if dist.is_main():
+        names = {
+            "config": configs.to_tree(config),
+            "speakers": list(state.model.speakers),
+            "phones": list(state.model.phones),
+        }
+        checkpoint.save(exp / "checkpoints" / f"{state.step:08d}.pt", {**names, **state.tree()})
+        checkpoint.prune(exp, config.train.keep)
+    dist.barrier()
+
+
+class Stop:
+    """Whether somebody asked the training to stop."""
+
+    asked = False
+
+
+@contextmanager
+def _stoppable() -> Iterator[Stop]:
+    stop = Stop()
+
+    def ask(_number: int, _frame: object) -> None:
+        if stop.asked:  # a second Ctrl-C does not wait for the step to end
+            raise KeyboardInterrupt
+        stop.asked = True
+
+    old = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
