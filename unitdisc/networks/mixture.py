@@ -52,6 +52,6 @@ def inverse_cdf(logits: Tensor, uniforms: Tensor, temperature: float = 1.0) -> T
     if temperature == 0:
         return logits.argmax(-1)
     masses = torch.exp((logits - logits.amax(-1, keepdim=True)) / temperature)
-    cumulated = masses.cumsum(-1)
+    cumulated = masses.double().cumsum(-1)  # so that no order of summing matters to a float32 sampler
     drawn = (cumulated <= (uniforms * cumulated[..., -1]).unsqueeze(-1)).sum(-1)
     return drawn.clamp(max=logits.shape[-1] - 1)

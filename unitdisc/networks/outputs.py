@@ -75,6 +75,10 @@ class Output(ABC):
     def shifted(self, samples: Tensor) -> Tensor:
         """Return the WaveNet's inputs for these steps: delayed by one, silence first."""
 
+    def shape(self, batch: int, steps: int) -> tuple[int, ...]:
+        """Return the shape of steps."""
+        return (batch, steps)
+
     @abstractmethod
     def nll(self, params: Tensor, samples: Tensor) -> Tensor:
         """Return the loss of each step [B, T]: nats, for frames per channel."""
@@ -178,6 +182,10 @@ class Frames(Output):
         self.random = loss in ("laplace", "gaussian")
         self.dim_out = 2 * dim if self.random else dim
         self.uniforms = dim if self.random else 0
+
+    def shape(self, batch: int, steps: int) -> tuple[int, ...]:
+        """Return [B, T, M]."""
+        return (batch, steps, self.dim_in)
 
     def encode(self, targets: Tensor) -> Tensor:
         """Return the frames."""
