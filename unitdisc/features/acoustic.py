@@ -54,7 +54,7 @@ class _Spectral(FeatureModule):
         lengths = frame_counts(samples, self.grid)
         frames = self._frames(laid_out(waves.to(torch.float32), samples, self.grid), lengths)
         real = torch.arange(frames.shape[1], device=frames.device) < lengths[:, None]
-        return Features(frames if bool(real.all()) else frames * real[:, :, None], lengths)
+        return Features(frames.masked_fill_(~real[:, :, None], 0.0), lengths)
 
     def _frames(self, signal: Tensor, lengths: Tensor) -> Tensor:
         raise NotImplementedError

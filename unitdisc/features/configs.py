@@ -132,14 +132,14 @@ class _SelfSupervised(_Normalised):
     """
 
     checkpoint: Path = Path("checkpoint")
-    layer: int = 6  # counted from 1; 0 is the transformer's input
+    layer: int = 6  # of the transformer, counted from 1
     normalise: bool | None = None  # each utterance to mean 0 and variance 1; None: as the folder's preprocessor says
     heads: int | None = None  # None: as the checkpoint says, else one per 64 channels
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.layer < 0:
-            raise ConfigError(f"layer must be 0 or more, got {self.layer}")
+        if self.layer < 1:
+            raise ConfigError(f"layer must be 1 or more, got {self.layer}")
 
     @property
     def sample_rate(self) -> int:
