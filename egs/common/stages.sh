@@ -1,0 +1,97 @@
+# shellcheck shell=bash disable=SC2154 # variables made by `option`
+# Stages of a recipe, to be sourced after options.sh. A recipe has a function stage_NAME for each stage:
+#
+#   stage_train() {
+#     needs features "$data/train/feats.scp"   # which stage makes it, and the files
+#     uses "$seed" "$(section "$config")"      # whatever else the result depends on
+#     kept "$exp/final" && return              # made of the same already
+#     ...                                      # ${force[@]} is --force if it was made of something else
+#   }
+#
+# A stage that ended well leaves a hash of its needs, its uses and its own text in .stages/, and is skipped while they stay
+# as they are. Stages have the same numbers and names in every recipe.
+
+stage_names=(corpus data features train encode score convert report)
+option stage corpus "first stage to run, by number or name: ${stage_names[*]}"
+option stop_stage report "last stage to run"
+option again false "true: run the stages even if nothing changed"
+
+stage_number() { # NAME or NUMBER
+  local number
+  for number in "${!stage_names[@]}"; do
+    if [[ $1 == "$number" || $1 == "${stage_names[number]}" ]]; then
+      echo "$number"
+      return
+    fi
+  done
+  usage_error "unknown stage '$1'; stages: $(for number in "${!stage_names[@]}"; do printf '%s' "$number ${stage_names[number]}, "; done)"
+}
+
+run_stages() {
+  local first last number name
+  first=$(stage_number "$stage") || exit 2
+  last=$(stage_number "$stop_stage") || exit 2
+  ((first <= last)) || usage_error "--stage $stage comes after --stop-stage $stop_stage"
+  for ((number = first; number <= last; number++)); do
+    name=${stage_names[number]}
+    stage_inputs="" stage_record="" stage_title="stage $number ($name)"
+    "stage_$name"
+    [[ -z $stage_record ]] || echo "done $stage_hash" >"$stage_record"
+  done
+}
+
+needs() { # STAGE FILE...
+  local file
+  for file in "${@:2}"; do
+    [[ -s $file ]] || die "$stage_title needs $file; make it first: ./run.sh --stage $1 --stop-stage $1, with your other options"
+    stage_inputs+="$file $(digest "$file")"$'\n'
+  done
+}
+
+uses() { # TEXT...
+  stage_inputs+="$*"$'\n'
+}
+
+digest() { # FILE: of the content, or of size and time if it is large
+  if (($(wc -c <"$1") < 20000000)); then sha256sum <"$1"; else stat -Lc '%s %Y' "$1"; fi
+}
+
+section() { # CONFIG [KEY...]: what a YAML file, its includes followed, says (under these keys)
+  python3 - "$@" <<'PYTHON'
+import json, sys
+from unitdisc.config import read_tree
+from unitdisc.errors import UnitdiscError
+from pathlib import Path
+try:
+    tree = read_tree(Path(sys.argv[1]))
+except UnitdiscError as error:
+    sys.exit(str(error))
+for keys in [key.split(".") for key in sys.argv[2:]] or [[]]:
+    part = tree
+    for key in keys:
+        part = part.get(key) if isinstance(part, dict) else None
+    print(json.dumps(part, sort_keys=True))
+PYTHON
+}
+
+kept() { # OUTPUT...: true if they are there, made of the same; to be called after needs and uses
+  local output before="" name
+  name=${stage_title##*\(}
+  stage_record=.stages/${name%\)}-${1//\//_}
+  stage_hash=$(printf '%s' "$stage_inputs" "$(declare -f "stage_${name%\)}")" | sha256sum | cut -c 1-16)
+  force=()
+  [[ ! -e $stage_record ]] || before=$(<"$stage_record")
+  if [[ $before == "done $stage_hash" && $again != true ]]; then
+    for output; do [[ -s $output || -d $output ]] || before=""; done
+    if [[ -n $before ]]; then
+      echo "$stage_title: unchanged, skipped"
+      return 0
+    fi
+  fi
+  # What was begun with the same inputs goes on where it was; what was made of others is made anew.
+  [[ -z $before || $before == "begun $stage_hash" ]] || force=(--force)
+  mkdir -p .stages
+  echo "begun $stage_hash" >"$stage_record"
+  echo "$stage_title: $(date '+%T')"
+  return 1
+}
