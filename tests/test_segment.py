@@ -109,7 +109,7 @@ def speech(seed: int, utterances: int = 12) -> list[Utterance]:
     made = []
     for _ in range(utterances):
         states = np.repeat(rng.integers(0, 20, 30), rng.integers(3, 8, 30))
-        made.append(utterance(codebook[states] + rng.standard_normal((len(states), 8)) * 1.2, codebook))
+        made.append(utterance(codebook[states] + rng.standard_normal((len(states), 8)) * 2.0, codebook))
     return made
 
 

@@ -249,8 +249,8 @@ def penalty_of_knee(utterances: Sequence[Utterance], period: float) -> float:
     """Return the penalty at the knee of the curve of distance over number of units.
 
     The curve runs from every frame with its nearest codeword to one unit per utterance. The knee is its point farthest
-    below the line through these ends; since a penalty is the slope of the curve at the point that it leads to, the slope
-    of that line is the penalty of the knee.
+    below the line through these ends; since a penalty is the slope of the curve at the point that it leads to, the
+    slope of that line is the penalty of the knee.
     """
     many, few = point_at(utterances, 0.0, period), point_at(utterances, np.inf, period)
     return (few.distance - many.distance) / (many.units - few.units) if many.units > few.units else 0.0
