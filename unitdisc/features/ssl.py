@@ -139,7 +139,7 @@ def _build(config: SSLConfig, state: dict[str, Tensor], said: Mapping[str, Any])
 def _sizes(config: SSLConfig, state: Mapping[str, Tensor], said: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
     """Read the arguments of torchaudio's constructors off the weights; dropout never runs here."""
     convolutions = [state[f"{EXTRACTOR}conv_layers.{n}.conv.weight"] for n in range(len(KERNELS))]
-    kernels = tuple(weight.shape[2] for weight in convolutions)
+    kernels, channels = tuple(w.shape[2] for w in convolutions), [w.shape[0] for w in convolutions]
     strides = tuple(said.get("conv_stride", STRIDES))
     if kernels != KERNELS or strides != STRIDES or f"{EXTRACTOR}conv_layers.{len(KERNELS)}.conv.weight" in state:
         raise ValueError(f"expected convolutions {KERNELS} by {STRIDES}, got {kernels} by {strides}")
@@ -149,7 +149,7 @@ def _sizes(config: SSLConfig, state: Mapping[str, Tensor], said: Mapping[str, An
     every_norm = EXTRACTOR + "conv_layers.1.layer_norm.weight" in state
     sizes = {
         "extractor_mode": "layer_norm" if every_norm else "group_norm",
-        "extractor_conv_layer_config": [(w.shape[0], k, s) for w, k, s in zip(convolutions, KERNELS, STRIDES, strict=True)],
+        "extractor_conv_layer_config": list(zip(channels, KERNELS, STRIDES, strict=True)),
         "extractor_conv_bias": EXTRACTOR + "conv_layers.0.conv.bias" in state,
         "encoder_embed_dim": width,
         "encoder_projection_dropout": 0.0,
