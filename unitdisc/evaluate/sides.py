@@ -1,0 +1,120 @@
+"""The two sides of a probe: utterances to train on and to score on, in memory, with their phones."""
+
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from unitdisc.data.units import check_same_codebook, read_header
+from unitdisc.errors import DataError
+from unitdisc.evaluate.aligned import Fit, Labeller, Labels, unit_hashes
+from unitdisc.evaluate.frames import Frames, open_frames
+from unitdisc.evaluate.scores import Counts
+
+MOST_FRAMES = 2_000_000  # in memory; of more, a seeded draw of utterances is used
+
+
+class Utterance(NamedTuple):
+    """One utterance's input and phones."""
+
+    utt: str
+    x: np.ndarray  # [T, D] float32, or units [T] int64
+    labels: Labels
+
+
+class Side:
+    """The utterances of a unit file, a feats.scp or a folder of arrays that an alignment covers."""
+
+    def __init__(
+        self,
+        inputs: str | Path,
+        labeller: Labeller,
+        utts: Collection[str] | None = None,
+        frame_shift: float | None = None,
+        most: int = MOST_FRAMES,
+    ) -> None:
+        self.path, self.labeller = Path(inputs), labeller
+        frames = open_frames(inputs, frame_shift)
+        if frames.period is None:
+            raise DataError(f"{inputs}: does not say how long a frame is; give --frame-shift SECONDS")
+        self.period = frames.period
+        self.header = read_header(inputs) if frames.units else None
+        self.codes = self.header.cardinality if self.header else 0  # 0: features
+        self.hashes = ({"alignment": labeller.hash} if labeller.hash else {}) | (
+            unit_hashes(inputs) if frames.units else {}
+        )
+        fit = Fit(labeller, str(inputs))
+        self.utterances = sorted(self._read(frames, fit, utts, most))
+        fit.check()
+        self.counts = Counts(dict(fit.used), dict(fit.dropped))
+        self.dim = 0 if self.codes else self.utterances[0].x.shape[1]
+        for u in self.utterances:
+            if not self.codes and u.x.shape[1] != self.dim:
+                raise DataError(f"{inputs}: {u.utt} has {u.x.shape[1]} dimensions, {self.utterances[0].utt} {self.dim}")
+
+    def _read(self, frames: Frames, fit: Fit, utts: Collection[str] | None, most: int) -> Iterator[Utterance]:
+        names = sorted(u for u in frames if utts is None or u in utts)
+        total = 0
+        for place in np.random.default_rng(0).permutation(len(names)):
+            if total >= most:
+                fit.dropped["utterances beyond the memory limit"] += 1
+                continue
+            x = frames[names[place]]
+            labels = fit.labels(names[place], len(x), frames.period or 0.0, frames.offset)
+            if labels is not None:
+                total += len(x)
+                yield Utterance(names[place], x[:, 0] if frames.units else x, labels)
+
+    def renumbered(self, other: Labeller) -> list[Utterance]:
+        """Return the utterances with their phones numbered as in another alignment; unknown phones come after all."""
+        names = other.names
+        table = np.array(
+            [names.index(name) if name in names else len(names) + n for n, name in enumerate(self.labeller.names)]
+        )
+        return [
+            u._replace(labels=u.labels._replace(frames=table[u.labels.frames], phones=table[u.labels.phones]))
+            for u in self.utterances
+        ]
+
+
+def check_sides(train: Side, test: Side) -> None:
+    """Refuse sides that are not the same kind of input, or that share utterances."""
+    if train.header and test.header:
+        check_same_codebook(train.header, test.header, (str(train.path), str(test.path)))
+    if (train.codes, train.dim) != (test.codes, test.dim):
+        raise DataError(
+            f"{train.path} has {_size(train)}, {test.path} {_size(test)}; train and score on the same kind of input"
+        )
+    if abs(train.period - test.period) > 1e-9:
+        raise DataError(f"{train.path} has frames of {train.period:g} s, {test.path} of {test.period:g} s")
+    both = {u.utt for u in train.utterances} & {u.utt for u in test.utterances}
+    if both:
+        raise DataError(f"{len(both)} utterances are both trained and scored on, {min(both)!r} first; split them")
+
+
+def _size(side: Side) -> str:
+    return f"units of {side.codes} codes" if side.codes else f"features of {side.dim} dimensions"
+
+
+class Split(NamedTuple):
+    """Utterances of two disjoint sets of speakers."""
+
+    train: set[str]
+    test: set[str]
+    test_speakers: list[str]
+
+
+def split_speakers(utt2spk: Mapping[str, str], test_speakers: Collection[str] = (), seed: int = 0) -> Split:
+    """Split utterances by speaker: those named, or a seeded quarter (at least one), are scored on."""
+    speakers = sorted(set(utt2spk.values()))
+    unknown = sorted(set(test_speakers) - set(speakers))
+    if unknown:
+        raise DataError(f"unknown speakers to score on: {', '.join(unknown)}; known are {', '.join(speakers[:10])} ...")
+    if not test_speakers:
+        count = max(len(speakers) // 4, 1)
+        test_speakers = [speakers[i] for i in np.random.default_rng(seed).permutation(len(speakers))[:count]]
+    if len(set(test_speakers)) >= len(speakers):
+        raise DataError(f"all {len(speakers)} speakers are scored on; none is left to train on")
+    test = {utt for utt, speaker in utt2spk.items() if speaker in test_speakers}
+    return Split(set(utt2spk) - test, test, sorted(test_speakers))
