@@ -1,4 +1,4 @@
-"""k-means in torch: exact k-means++ seeding in few passes, Lloyd's iteration in blocks."""
+"""k-means in torch: greedy k-means++ seeding in few passes, Lloyd's iteration that skips what cannot have changed."""
 
 from typing import NamedTuple
 
@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from unitdisc.errors import UnitdiscError
-from unitdisc.quantizers.search import nearest
+from unitdisc.quantizers.search import Nearest, chunk_rows, nearest
 
-SEED_BATCH = 512
+SEED_BATCH = 256  # centres chosen at a time
+GREED = 3  # candidates per centre
 
 
 class Clusters(NamedTuple):
@@ -37,44 +38,88 @@ def kmeans(
         raise UnitdiscError(f"k-means: no vectors to make {codes} codes from; is every frame masked out?")
     vectors = vectors.detach().float()
     centres = seed_centres(vectors, codes, generator, floats)
-    last = float("inf")
-    for iteration in range(iterations + 1):
-        units, distances = nearest(vectors, centres, floats)
-        counts = torch.bincount(units, minlength=codes)
-        inertia = float(distances.mean(dtype=torch.float64))
+    return lloyd(vectors, centres, iterations, tolerance, floats)
+
+
+def lloyd(vectors: Tensor, centres: Tensor, iterations: int, tolerance: float, floats: int = 0) -> Clusters:
+    """Move centres [K, D] to the means of the vectors [N, D] nearest to them, again and again."""
+    codes = len(centres)
+    found = nearest(vectors, centres, floats)
+    touched = torch.ones(codes, dtype=torch.bool, device=vectors.device)
+    last, iteration = float("inf"), 0
+    while True:
+        inertia = float(found.distances.mean(dtype=torch.float64))
+        counts = torch.bincount(found.units, minlength=codes)
         if last - inertia <= tolerance * inertia or iteration == iterations:
-            break
+            return Clusters(centres, counts, inertia, iteration)
         last = inertia
-        sums = torch.zeros_like(centres).index_add_(0, units, vectors)
-        centres = _moved(centres, sums, counts, vectors, distances)
-    return Clusters(centres, counts, inertia, iteration)
+        sums = torch.zeros_like(centres).index_add_(0, found.units, vectors)
+        means = sums / counts.clamp(min=1)[:, None]
+        centres = torch.where((touched & (counts > 0))[:, None], means, centres)
+        touched |= _fill_empty_(centres, counts, vectors, found.distances)
+        before = found.units
+        found = _nearest_again(vectors, centres, found, touched, floats)
+        changed = before != found.units
+        touched = torch.zeros_like(touched)
+        touched[before[changed]] = True
+        touched[found.units[changed]] = True
+        iteration += 1
 
 
-def _moved(centres: Tensor, sums: Tensor, counts: Tensor, vectors: Tensor, distances: Tensor) -> Tensor:
-    """Return the mean of each cluster; an empty one goes to one of the vectors that are worst off."""
-    moved = torch.where(counts[:, None] > 0, sums / counts.clamp(min=1)[:, None], centres)
+def _fill_empty_(centres: Tensor, counts: Tensor, vectors: Tensor, distances: Tensor) -> Tensor:
+    """Move each empty centre to one of the vectors that are worst off; return which centres moved, [K] bool."""
     empty = (counts == 0).nonzero().squeeze(1)
+    moved = torch.zeros_like(counts, dtype=torch.bool)
     if len(empty):
         far = distances.topk(min(len(empty), len(vectors))).indices
         far = far[distances[far] > 0]
-        moved[empty[: len(far)]] = vectors[far]
+        centres[empty[: len(far)]] = vectors[far]
+        moved[empty[: len(far)]] = True
     return moved
 
 
-def seed_centres(vectors: Tensor, codes: int, generator: torch.Generator, floats: int = 0) -> Tensor:
-    """Draw `codes` of the vectors [N, D] as k-means++ does, exactly, but in batches.
+def _nearest_again(vectors: Tensor, centres: Tensor, found: Nearest, moved: Tensor, floats: int) -> Nearest:
+    """Return the nearest centres after only some of them moved.
 
-    Candidates are drawn by the squared distances known at the start of a batch, and each is kept with the probability
-    by which its distance has shrunk since: rejection sampling from the true distribution. So all vectors are compared
-    with each centre once, many centres at a time, instead of once per centre.
+    A vector whose own centre has not gone farther away can only have been caught by a centre that moved.
     """
-    noise = 1e-6 * (vectors - vectors.mean(0)).square().sum(1)  # rounding of a distance that is zero
+    own = (vectors - centres.index_select(0, found.units)).square().sum(1)
+    away = own > found.distances
+    away &= moved[found.units]
+    units = found.units.clone()
+    distances = torch.where(moved[units], own, found.distances)
+    places = away.nonzero().squeeze(1)
+    anew = nearest(vectors.index_select(0, places), centres, floats)
+    units[places], distances[places] = anew.units, anew.distances
+    places = away.logical_not_().nonzero().squeeze(1)
+    names = moved.nonzero().squeeze(1)
+    if len(names) and len(places):
+        rival = nearest(vectors.index_select(0, places), centres.index_select(0, names), floats)
+        closer = rival.distances < distances[places]
+        places = places[closer]
+        units[places], distances[places] = names[rival.units[closer]], rival.distances[closer]
+    return Nearest(units, distances)
+
+
+def seed_centres(vectors: Tensor, codes: int, generator: torch.Generator, floats: int = 0) -> Tensor:
+    """Choose `codes` of the vectors [N, D] as greedy k-means++ does, but many at a time.
+
+    Candidates are drawn by the squared distances known at the start of a batch and ranked by how much each alone would
+    lower the sum of distances. In that order each is kept with the probability by which its distance has shrunk since
+    the start of the batch (rejection sampling), until the batch is full.
+    """
+    vectors = vectors - (centre := vectors.mean(0))
+    squares = vectors.square().sum(1)
+    noise = 1e-6 * squares  # rounding of a distance that is zero
     first = int(torch.rand(1, dtype=torch.float64, generator=generator).item() * len(vectors))
     chosen = torch.tensor([first], device=vectors.device)
     distances = _clean((vectors - vectors[first]).square().sum(1), noise)
     while len(chosen) < codes and distances.any():
-        candidates = _draw(distances, min(max(len(chosen), 8), SEED_BATCH), generator)
-        kept = _accept(vectors[candidates], distances[candidates], noise[candidates], codes - len(chosen), generator)
+        wanted = min(max(len(chosen) // 2, 1), SEED_BATCH, codes - len(chosen))
+        candidates = _draw(distances, max(GREED * wanted, 8), generator)
+        gains = _gains(vectors, distances - squares, vectors[candidates], floats)
+        candidates = candidates[gains.argsort(descending=True)]
+        kept = _accept(vectors[candidates], distances[candidates], noise[candidates], wanted, generator)
         candidates = candidates[kept.to(candidates.device)]
         chosen = torch.cat([chosen, candidates])
         distances = torch.minimum(distances, _clean(nearest(vectors, vectors[candidates], floats).distances, noise))
@@ -85,7 +130,7 @@ def seed_centres(vectors: Tensor, codes: int, generator: torch.Generator, floats
         moves = torch.randn(len(copies), vectors.shape[1], generator=generator).to(vectors.device)
         spread = vectors.std(0, correction=0).clamp(min=1e-6)
         centres = torch.cat([centres, vectors[copies] + 0.01 * spread * moves])
-    return centres
+    return centres + centre
 
 
 def _clean(distances: Tensor, noise: Tensor) -> Tensor:
@@ -99,14 +144,33 @@ def _draw(weights: Tensor, count: int, generator: torch.Generator) -> Tensor:
     return torch.searchsorted(ends, draws, right=True).clamp_(max=len(weights) - 1)
 
 
+def _gains(vectors: Tensor, excess: Tensor, candidates: Tensor, floats: int) -> Tensor:
+    """Return the sum over vectors [N, D] of max(0, distance - |vector - candidate|^2) for each candidate [M, D].
+
+    `excess` [N] is distance - |vector|^2.
+    """
+    ones = candidates.new_ones(len(candidates), 1)
+    right = torch.cat([2 * candidates, ones, -candidates.square().sum(1, keepdim=True)], 1).t()
+    gains = candidates.new_zeros(len(candidates))
+    rows = chunk_rows(len(candidates), vectors.device, floats)
+    for start in range(0, len(vectors), rows):
+        part, above = vectors[start : start + rows], excess[start : start + rows, None]
+        gains += (torch.cat([part, above, torch.ones_like(above)], 1) @ right).relu_().sum(0)
+    return gains
+
+
 def _accept(x: Tensor, known: Tensor, noise: Tensor, wanted: int, generator: torch.Generator) -> Tensor:
     """Return which of candidates x [M, D], drawn by `known` squared distances, are kept, at most `wanted`."""
-    between = _clean((x[:, None] - x).square().sum(2), noise).double().cpu().numpy()
+    squares = x.square().sum(1)
+    between = _clean(torch.addmm(squares[:, None] + squares, x, x.t(), alpha=-2), noise[:, None]).cpu().numpy()
     bar = (torch.rand(len(x), dtype=torch.float64, generator=generator) * known.cpu()).numpy()
-    best = known.double().cpu().numpy()
+    best = known.cpu().numpy().copy()
     kept: list[int] = []
     for i in range(len(x)):
-        if bar[i] < best[i] and len(kept) < wanted:
+        if bar[i] < best[i]:
             kept.append(i)
             best = best.clip(max=between[i])
+            best[i] = 0
+            if len(kept) == wanted:
+                break
     return torch.tensor(kept, dtype=torch.int64)

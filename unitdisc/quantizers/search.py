@@ -51,7 +51,8 @@ def _search(x: Tensor, codebook: Tensor, floats: int, want_distances: bool) -> N
         scores = torch.addmm(offset, part, words.t(), alpha=-2, out=buffer[: len(part)])
         blocks = scores.view(len(part), -1, BLOCK)
         block = blocks.amin(2).argmin(1)
-        inside = blocks[torch.arange(len(part), device=x.device), block].min(1)
+        first = torch.arange(len(part), device=x.device) * blocks.shape[1]
+        inside = blocks.view(-1, BLOCK).index_select(0, block + first).min(1)
         torch.add(inside.indices, block, alpha=BLOCK, out=units[start : start + rows])
         if want_distances:
             torch.add(inside.values, part.square().sum(1), out=distances[start : start + rows])
