@@ -8,6 +8,7 @@ import torch
 from unitdisc.data.alignment import Interval, frame_labels, read_alignment
 from unitdisc.data.batches import Corpus, FrameReader, PhoneLabels
 from unitdisc.data.kaldi import DataDir
+from unitdisc.data.perturb import perturb
 from unitdisc.errors import DataError
 from unitdisc.features.acoustic import build_features
 from unitdisc.features.cmvn import Cmvn, Normalisation, global_normalisation, load_normalised, normalised
@@ -95,18 +96,21 @@ def label_numbers(
     )
 
 
-def open_frames(config: FeatureConfig, data: DataDir) -> FrameReader:
-    """Return the frames of a data directory: from its archive if it has one, else computed as they are asked for."""
-    if read_manifest(data.path, "feats") is not None:
+def open_frames(config: FeatureConfig, data: DataDir, change: str = "") -> FrameReader:
+    """Return the frames of a data directory: from its archive if it has one, else computed as they are asked for.
+
+    With `change`, a name of data/perturb.py, they are computed from audio changed so.
+    """
+    if not change and read_manifest(data.path, "feats") is not None:
         return load_normalised(data.path, config)
-    return LiveFrames(config, data)
+    return LiveFrames(config, data, change)
 
 
 class LiveFrames:
     """Features computed from audio when asked for; normalisation by speaker hears all of a speaker first."""
 
-    def __init__(self, config: FeatureConfig, data: DataDir) -> None:
-        self._config, self._data = config, data
+    def __init__(self, config: FeatureConfig, data: DataDir, change: str = "") -> None:
+        self._config, self._data, self._change = config, data, change
         self._features = build_features(config)
         self._by_speaker: dict[str, Normalisation] = {}
 
@@ -121,7 +125,10 @@ class LiveFrames:
         return normalised(self._raw(utt), self._config, self._by_speaker.get(speaker))
 
     def _raw(self, utt: str) -> np.ndarray:
-        wave = torch.from_numpy(self._data.source(utt).load(self._config.sample_rate))
+        samples = self._data.source(utt).load(self._config.sample_rate)
+        if self._change:
+            samples = perturb(samples, self._config.sample_rate, self._change, utt)
+        wave = torch.from_numpy(samples)
         with torch.no_grad():
             frames, lengths = self._features(wave[None], torch.tensor([len(wave)]))
         return frames[0, : int(lengths[0])].numpy()

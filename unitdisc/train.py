@@ -183,7 +183,7 @@ def train_step(state: State, batch: Any, meter: Meter, log: RunLog, device: torc
         meter.skipped += 1
         if meter.skipped > 10:
             raise UnitdiscError(
-                f"step {state.step}: the gradient exploded or was not a number in more than 10 steps of one log interval "
+                f"step {state.step}: the gradient exploded or was not a number in over 10 steps of one log interval "
                 f"(last norm {norm:.3g}; utterances {' '.join(batch.utts[:4])} ...); lower train.learning_rate, "
                 "or look for silent or broken recordings with `unitdisc check`"
             )

@@ -1,7 +1,87 @@
-"""Verbs: see add_verbs."""
+"""Verbs `encode`, `export` and `inspect`."""
 
 import argparse
+import sys
 
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add this module's verbs."""
+    encode = verbs.add_parser(
+        "encode",
+        help="turn a data directory into units",
+        description="Write OUT/units.jsonl, units.txt, units.ctm, codes.scp and codebook.npy. The units are the same for "
+        "any number of jobs. An encoding that was interrupted goes on where it was.",
+        allow_abbrev=False,
+    )
+    encode.add_argument("exp", help="folder of a training run, or a checkpoint file")
+    encode.add_argument("data", help="data directory; its features are computed on the fly if it has none")
+    encode.add_argument("out", help="folder to write to")
+    encode.add_argument("--jobs", type=int, default=1, metavar="N", help="processes (default: 1)")
+    encode.add_argument("--device", default="cpu", help="cpu or cuda")
+    encode.add_argument("--no-vectors", action="store_true", help="leave out codes.scp, one vector per frame")
+    encode.add_argument(
+        "--projection", action="store_true", help="also write projection.scp, the vectors before quantisation"
+    )
+    encode.add_argument(
+        "--change", default="", metavar="NAME", help="change the audio first, e.g. noise-10, reverberation"
+    )
+    encode.add_argument("--max-failed", type=float, default=0.01, metavar="SHARE", help="stop above it (default: 0.01)")
+    encode.add_argument("--force", action="store_true", help="replace units that are there")
+    encode.set_defaults(run=run_encode)
+    export = verbs.add_parser(
+        "export",
+        help="write a unit file for other tools",
+        description="Write units for other tools.",
+        allow_abbrev=False,
+    )
+    export.add_argument("units", help="unit file (units.jsonl)")
+    export.add_argument("out", help="folder to write to")
+    export.add_argument("--format", action="append", required=True, choices=("textgrid", "fairseq", "espnet", "lhotse"))
+    export.add_argument(
+        "--data", help="data directory the units are of; fairseq needs it, lhotse takes speakers from it"
+    )
+    export.set_defaults(run=run_export)
+    inspect = verbs.add_parser("inspect", help="print the essentials of a unit file", allow_abbrev=False)
+    inspect.add_argument("units", help="unit file (units.jsonl)")
+    inspect.set_defaults(run=run_inspect)
+
+
+def run_encode(options: argparse.Namespace) -> None:
+    """Encode and print what came of it."""
+    from tqdm import tqdm
+
+    from unitdisc import dist
+    from unitdisc.data.kaldi import DataDir
+    from unitdisc.encode import EncodeOptions, encode
+
+    wanted = EncodeOptions(not options.no_vectors, options.projection, options.change, options.max_failed)
+    with dist.group(options.device), tqdm(unit="utt", disable=None, file=sys.stderr) as bar:
+        bar.total = len(DataDir.read(options.data).utts)
+        done = encode(
+            options.exp, options.data, options.out, wanted,
+            jobs=options.jobs, force=options.force, device=options.device, progress=bar.update,
+        )  # fmt: skip
+        if not dist.is_main():
+            return
+    for utt, reason in list(done.failed.items())[:5]:
+        print(f"failed: {utt}: {reason}", file=sys.stderr)
+    what = "kept" if done.kept else "encoded"
+    print(
+        f"{options.out}: {what} {done.utterances} utterances, {done.frames} frames, {done.seconds / 3600:.2f} h; "
+        f"{len(done.failed)} failed" + (" (failed.txt)" if done.failed else "")
+    )
+
+
+def run_export(options: argparse.Namespace) -> None:
+    """Write units for other tools."""
+    from unitdisc.data.exports import export_units
+    from unitdisc.data.kaldi import DataDir
+
+    export_units(options.units, options.out, options.format, DataDir.read(options.data) if options.data else None)
+
+
+def run_inspect(options: argparse.Namespace) -> None:
+    """Print the essentials of a unit file."""
+    from unitdisc.evaluate.inspect import summary
+
+    print(summary(options.units))

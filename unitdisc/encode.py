@@ -1,0 +1,307 @@
+"""Data to units: shard by shard, by any number of processes, with the same bytes.
+
+    OUT/units.jsonl     the unit file (docs/formats.md); units.txt and units.ctm say the same to other tools
+    OUT/codes.scp       the codeword vector of every frame, [T', D]
+    OUT/projection.scp  if asked for: what was compared with the codewords, [T', D]
+    OUT/codebook.npy    the codewords, [K, D] (several codebooks: one under the other)
+    OUT/failed.txt      utterances that could not be encoded, and why
+
+A shard is a fixed run of utterances. Its files are written whole, so that a killed encoding goes on where it was.
+"""
+
+import json
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from shutil import rmtree
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from unitdisc import __version__, dist
+from unitdisc import config as configs
+from unitdisc.checkpoint import load_model
+from unitdisc.corpus import open_frames
+from unitdisc.data.exports import write_ctm, write_text
+from unitdisc.data.kaldi import DataDir
+from unitdisc.data.store import write_features
+from unitdisc.data.units import UnitHeader, UnitLine, read_header, write_units
+from unitdisc.data.whole import whole_file
+from unitdisc.errors import CheckpointError, ConfigError, DataError
+from unitdisc.model import UnitModel
+
+SHARD = 64  # utterances
+
+
+@dataclass(frozen=True)
+class EncodeOptions:
+    """What to write besides units, and what to do to the audio first."""
+
+    vectors: bool = True  # codes.scp
+    projection: bool = False  # projection.scp
+    change: str = ""  # encode changed audio: a name of data/perturb.py, such as noise-10
+    max_failed: float = 0.01  # share of utterances
+
+
+class Shard(NamedTuple):
+    """A run of utterances, encoded by one process."""
+
+    number: int
+    utts: list[str]
+
+
+class Summary(NamedTuple):
+    """What was encoded."""
+
+    utterances: int
+    frames: int
+    seconds: float  # of audio
+    failed: dict[str, str]  # utterance: reason
+    kept: bool  # it had all been there before
+
+
+def encode(
+    exp: str | Path,
+    data: str | Path,
+    out: str | Path,
+    options: EncodeOptions | None = None,
+    *,
+    jobs: int = 1,
+    force: bool = False,
+    device: str = "cpu",
+    progress: Callable[[int], None] = lambda utterances: None,
+) -> Summary:
+    """Encode a data directory into a folder of unit files; what was made of the same model and data is kept."""
+    out, options = Path(out), options or EncodeOptions()
+    data_dir, model = DataDir.read(data), load_model(exp, device)
+    if not model.quantizer.codes:
+        raise ConfigError(f"{exp}: its model has no codebook (quantizer.kind: none), so there are no units to encode")
+    header = unit_header(model, data_dir)
+    stamp = configs.digest({**asdict(header), **asdict(options), "utts": data_dir.utts})
+    if _kept(out, header, stamp, force):
+        return _summary(out, header, kept=True)
+    work = out / ".shards"
+    shards = list(make_shards(data_dir.utts))
+    if dist.is_main():
+        _begin(work, stamp)
+    dist.barrier()
+    todo = [s for s in shards[dist.rank() :: dist.world_size()] if not _shard_path(work, s).exists()]
+    progress(
+        sum(len(shard.utts) for shard in shards[dist.rank() :: dist.world_size()]) - sum(len(s.utts) for s in todo)
+    )
+    job = _Job(str(exp), str(data), str(out), options, device)
+    for count in _run(job, model, todo, jobs):
+        progress(count)
+    dist.barrier()
+    if dist.is_main():
+        _merge(out, header, shards, options, model, stamp)
+    dist.barrier()
+    return _summary(out, header, kept=False)
+
+
+def unit_header(model: UnitModel, data: DataDir) -> UnitHeader:
+    """Return the header of what a model makes of a data directory."""
+    grid = model.unit_grid
+    return UnitHeader(
+        period=grid.period,
+        codes=tuple(model.quantizer.codes),
+        offset=grid.offset,
+        codebook=model.codebook_hash(),
+        model=model.model_hash(),
+        origin={"tool": f"unitdisc {__version__}", "data": str(data.path)},
+    )
+
+
+def make_shards(utts: list[str]) -> Iterator[Shard]:
+    """Cut a sorted list of utterances into shards."""
+    for number, first in enumerate(range(0, len(utts), SHARD)):
+        yield Shard(number, utts[first : first + SHARD])
+
+
+def compound_units(units: np.ndarray, codes: tuple[int, ...]) -> np.ndarray:
+    """Return one number in mixed radix for the units [T', G] of several codebooks."""
+    compound = np.zeros(len(units), dtype=np.int64)
+    for group, count in enumerate(codes):
+        compound = compound * count + units[:, group]
+    return compound
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What a process needs to encode shards."""
+
+    exp: str
+    data: str
+    out: str
+    options: EncodeOptions
+    device: str
+
+
+class _Encoder:
+    """One process's model and data."""
+
+    def __init__(self, job: _Job, model: UnitModel | None = None) -> None:
+        self.model = model if model is not None else load_model(job.exp, job.device)
+        self.data = DataDir.read(job.data)
+        self.frames = open_frames(self.model.config.features, self.data, job.options.change)
+        self.job = job
+
+    def encode(self, shard: Shard) -> int:
+        """Write a shard's files; return its number of utterances."""
+        out, options = Path(self.job.out), self.job.options
+        lines, codes, projections, failed = [], [], [], {}
+        for utt in shard.utts:
+            try:
+                frames = torch.from_numpy(self.frames[utt]).to(self.job.device)
+            except (DataError, KeyError) as error:
+                failed[utt] = str(error) if isinstance(error, DataError) else "has no features; see feats.json"
+                continue
+            lengths = torch.tensor([len(frames)])
+            encoded = self.model.encode(frames[None], lengths)
+            if bool((encoded.units < 0).any()):
+                raise CheckpointError(
+                    f"{self.job.exp}: its training was still in the warm-up, before the codebook is used "
+                    "(quantizer.schedule.warm_up); train longer"
+                )
+            lines.append(
+                UnitLine.of_frames(utt, compound_units(encoded.units[0].cpu().numpy(), self.model.quantizer.codes))
+            )
+            if options.vectors:
+                codes.append((utt, encoded.values[0].cpu().numpy()))
+            if options.projection:
+                projections.append((utt, self.model.probe(frames[None], lengths, "projection")[0][0].cpu().numpy()))
+        for name, items in (("codes", codes), ("projection", projections)):
+            if items:
+                (out / name).mkdir(parents=True, exist_ok=True)
+                write_features(out / name / f"{shard.number:05d}", items)
+        # Written last: a shard is done when this file is there.
+        with whole_file(_shard_path(out / ".shards", shard)) as file:
+            for line in lines:
+                print(
+                    json.dumps([line.utt, line.units.tolist(), line.durations.tolist()], ensure_ascii=False), file=file
+                )
+            print(json.dumps(failed, ensure_ascii=False), file=file)
+        return len(shard.utts)
+
+
+def _run(job: _Job, model: UnitModel, shards: list[Shard], jobs: int) -> Iterator[int]:
+    if jobs <= 1 or len(shards) <= 1:
+        encoder = _Encoder(job, model)
+        for shard in shards:
+            yield encoder.encode(shard)
+        return
+    # Fork would copy a process that runs threads; each process loads the model anew instead.
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(min(jobs, len(shards)), _start, (job,)) as pool:
+        yield from pool.imap_unordered(_encode, shards)
+
+
+_here: list[_Encoder] = []  # in a process of the pool: its encoder, made once
+
+
+def _start(job: _Job) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    torch.set_num_threads(1)
+    _here.append(_Encoder(job))
+
+
+def _encode(shard: Shard) -> int:
+    return _here[0].encode(shard)
+
+
+def _shard_path(work: Path, shard: Shard) -> Path:
+    return work / f"{shard.number:05d}.jsonl"
+
+
+def _begin(work: Path, stamp: str) -> None:
+    """Keep the shards of an interrupted encoding of the same model and data, and drop any others."""
+    mark = work / "stamp"
+    if mark.is_file() and mark.read_text("utf-8") == stamp:
+        return
+    if work.exists():
+        rmtree(work)
+    with whole_file(mark) as out:
+        out.write(stamp)
+
+
+def _kept(out: Path, header: UnitHeader, stamp: str, force: bool) -> bool:
+    units, mark = out / "units.jsonl", out / "encode.json"
+    if not units.exists() or force:
+        return False
+    same = mark.is_file() and json.loads(mark.read_text("utf-8"))["stamp"] == stamp
+    if not same:
+        theirs = read_header(units)
+        what = "the same model" if theirs.model == header.model else f"model {theirs.model}, not {header.model}"
+        raise DataError(
+            f"{units}: there are units of {what}, of other data or with other options; --force replaces them"
+        )
+    return True
+
+
+def _merge(
+    out: Path, header: UnitHeader, shards: list[Shard], options: EncodeOptions, model: UnitModel, stamp: str
+) -> None:
+    work, failed = out / ".shards", _failures(out / ".shards", shards)
+    total = sum(len(shard.utts) for shard in shards)
+    if len(failed) > options.max_failed * total:
+        first = next(iter(failed.items()))
+        raise DataError(
+            f"{out}: {len(failed)} of {total} utterances could not be encoded, more than --max-failed "
+            f"{options.max_failed:g}; the first is {first[0]}: {first[1]}"
+        )
+    for name, wanted in (("codes", options.vectors), ("projection", options.projection)):
+        if wanted:
+            with whole_file(out / f"{name}.scp") as scp:
+                for path in sorted((out / name).glob("*.scp")):
+                    scp.write(path.read_text("utf-8"))
+    with whole_file(out / "codebook.npy", binary=True) as file:
+        np.save(file, codebook_of(model), allow_pickle=False)
+    with whole_file(out / "failed.txt") as file:
+        file.writelines(f"{utt} {reason}\n" for utt, reason in failed.items())
+    utterances = write_units(work / "units.jsonl", header, _lines(work, shards))
+    write_text(work / "units.jsonl", out / "units.txt")
+    write_ctm(work / "units.jsonl", out / "units.ctm")
+    with whole_file(out / "encode.json") as file:
+        json.dump({"stamp": stamp, "utterances": utterances, "failed": failed}, file, ensure_ascii=False)
+    (work / "units.jsonl").replace(out / "units.jsonl")  # last: where it is, all is
+    rmtree(work)
+
+
+def _lines(work: Path, shards: list[Shard]) -> Iterator[UnitLine]:
+    for shard in shards:
+        *lines, _failed = _shard_path(work, shard).read_text("utf-8").splitlines()
+        for line in lines:
+            utt, units, durations = json.loads(line)
+            yield UnitLine(utt, np.array(units, dtype=np.int64), np.array(durations, dtype=np.int64))
+
+
+def _failures(work: Path, shards: list[Shard]) -> dict[str, str]:
+    failed: dict[str, str] = {}
+    for shard in shards:
+        failed.update(json.loads(_shard_path(work, shard).read_text("utf-8").splitlines()[-1]))
+    return failed
+
+
+def codebook_of(model: UnitModel) -> np.ndarray:
+    """Return the codewords of a model, [K, D]; those of several codebooks one after the other."""
+    device = next(model.parameters()).device
+    with model.inference(device):
+        rows = []
+        for group, count in enumerate(model.quantizer.codes):
+            units = torch.zeros(1, count, len(model.quantizer.codes), dtype=torch.int64, device=device)
+            units[0, :, group] = torch.arange(count, device=device)
+            rows.append(model.quantizer.decode(units)[0].cpu().numpy())
+    return np.concatenate(rows)
+
+
+def _summary(out: Path, header: UnitHeader, kept: bool) -> Summary:
+    record = json.loads((out / "encode.json").read_text("utf-8"))
+    frames = 0
+    with (out / "units.jsonl").open(encoding="utf-8") as lines:
+        next(lines)
+        for line in lines:
+            frames += json.loads(line)["frames"]
+    return Summary(record["utterances"], frames, frames * header.period, record["failed"], kept)
