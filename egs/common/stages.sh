@@ -89,6 +89,7 @@ kept() { # OUTPUT...: true if they are there, made of the same; to be called aft
     fi
   fi
   # What was begun with the same inputs goes on where it was; what was made of others is made anew.
+  # shellcheck disable=SC2034 # for the stage
   [[ -z $before || $before == "begun $stage_hash" ]] || force=(--force)
   mkdir -p .stages
   echo "begun $stage_hash" >"$stage_record"

@@ -15,6 +15,7 @@ import os
 import shutil
 import sys
 import zlib
+from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,21 +70,21 @@ def read_rows(name: str) -> list[list[str]]:
 
 
 def read_speakers(count: int | None) -> list[Speaker]:
-    """Return the speakers, or so many of them, evenly from the splits and alternating women and men."""
+    """Return the speakers, or so many of them from all splits, women and men by turns."""
     everyone = [
         Speaker(name, split, voice, int(pitch), int(spread), int(wpm), float(tract))
         for name, split, voice, pitch, spread, wpm, tract in read_rows("speakers.txt")
     ]
     if count is None or count >= len(everyone):
         return everyone
-    ranks: dict[str, float] = {}
-    for split in SHARES:
-        names = [s.name for s in everyone if s.split == split]
-        # By number first, so that f01 m01 f02 m02 ... even though the table lists women first.
-        by_sex = {sex: [n for n in names if n[0] == sex] for sex in "fm"}
-        for group in by_sex.values():
-            ranks |= {name: (place + 0.5) / len(group) for place, name in enumerate(group)}
-    return [s for s in everyone if s.name in sorted(ranks, key=lambda n: (ranks[n], n))[:count]]
+    shares = {split: [s for s in everyone if s.split == split] for split in SHARES}
+    sizes = {split: max(2, round(count * len(shares[split]) / len(everyone))) for split in ("dev", "test")}
+    sizes["train"] = count - sum(sizes.values())
+    chosen: set[Speaker] = set()
+    for split, size in sizes.items():
+        women, men = ([s for s in shares[split] if s.name[0] == sex] for sex in "fm")
+        chosen |= set([s for pair in zip_longest(women, men) for s in pair if s is not None][:size])
+    return [s for s in everyone if s in chosen]
 
 
 def read_sentences(seed: int) -> dict[str, list[tuple[str, str]]]:
