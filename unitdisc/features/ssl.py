@@ -5,7 +5,6 @@ normalises before each layer ("large" ones) the last layer is taken before the f
 """
 
 import json
-import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -68,7 +67,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     said: dict[str, Any] = {}
     try:
         if not path.is_dir():
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            state = _weights(path)
         else:
             for name in ("preprocessor_config.json", "config.json"):
                 if (path / name).exists():
@@ -78,8 +77,8 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise ConfigError(
             f"{path}: no such checkpoint; nothing is downloaded, so fetch it first and name the file or folder"
         ) from None
-    except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
-        raise CheckpointError(f"{path}: cannot be read as plain weights: {str(error).splitlines()[0]}") from None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: cannot be read: {error}") from None
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise CheckpointError(
             f"{path}: expected a state dict, got {type(state).__name__}; save model.state_dict() alone"
@@ -91,6 +90,15 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         if key.startswith((EXTRACTOR, PROJECTION, TRANSFORMER)):
             renamed[key] = value
     return renamed, said
+
+
+def _weights(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # the unpickler stumbles over other files in more ways than one can name
+        raise CheckpointError(f"{path}: cannot be read as plain weights: {_first_line(error)}") from None
 
 
 def _folder_weights(path: Path) -> Mapping[str, Tensor]:
@@ -105,7 +113,7 @@ def _folder_weights(path: Path) -> Mapping[str, Tensor]:
         except SafetensorError as error:
             raise CheckpointError(f"{path / 'model.safetensors'}: damaged: {error}; fetch it again") from None
     if (path / "pytorch_model.bin").exists():
-        return torch.load(path / "pytorch_model.bin", map_location="cpu", weights_only=True)
+        return _weights(path / "pytorch_model.bin")
     raise CheckpointError(f"{path}: expected model.safetensors or pytorch_model.bin, got neither")
 
 
@@ -123,7 +131,7 @@ def _build(config: SSLConfig, state: dict[str, Tensor], said: Mapping[str, Any])
             _join_projections(state, layers)
             buckets = state[TRANSFORMER + "layers.0.attention.rel_attn_embed.weight"].shape[0]
             distance = int(said.get("max_bucket_distance", 800))
-            model = wavlm_model(**sizes, encoder_num_buckets=buckets, encoder_max_distance=distance)
+            model = wavlm_model(**sizes, encoder_num_buckets=buckets, encoder_max_distance=distance, aux_num_out=None)
         else:
             model = wav2vec2_model(**sizes, aux_num_out=None)
         model.load_state_dict(state)
@@ -184,3 +192,7 @@ def _join_projections(state: dict[str, Tensor], layers: int) -> None:
             joined = torch.cat([state.pop(f"{prefix}{letter}_proj.{part}") for letter in "qkv"])
             state[f"{prefix}attention.in_proj_{part}"] = joined
             state[f"{prefix}attention.out_proj.{part}"] = state.pop(f"{prefix}out_proj.{part}")
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
