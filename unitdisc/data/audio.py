@@ -19,7 +19,8 @@ from unitdisc.data.resample import needed_input, resample, resampled_count
 from unitdisc.errors import DataError
 
 OVERSHOOT = 0.5  # s by which a segment may end after its recording, as in Kaldi's extract-segments; it is cut
-# In these (and Vorbis) libsndfile seeks to the very sample; MP3 and Opus, begun in the middle, come out slightly other.
+# In these (and Vorbis) libsndfile seeks to the very sample; MP3 and Opus, begun in the middle, come out
+# slightly other, so they are decoded from their beginning.
 SEEKS = ("WAV", "WAVEX", "NIST", "FLAC", "AIFF", "AU", "RF64", "W64", "CAF")
 
 
@@ -108,6 +109,8 @@ class AudioSource:
             return
         if not self.path.exists():
             raise DataError(f"{self.path}: no such audio file")
+        if self.path.is_dir():
+            raise DataError(f"{self.path}: expected an audio file, got a folder")
         check_header(self.path)
         with _opened(self.path, str(self.path)) as sound:
             yield sound
@@ -148,9 +151,9 @@ class AudioSource:
         try:
             if sound.format in SEEKS or sound.subtype == "VORBIS":
                 sound.seek(begin)
+                samples = sound.read(end - begin, dtype="float32", always_2d=True)
             else:
-                _skip(sound, begin)
-            samples = sound.read(end - begin, dtype="float32", always_2d=True)
+                samples = sound.read(end, dtype="float32", always_2d=True)[begin:]
         except (soundfile.LibsndfileError, RuntimeError) as error:
             raise DataError(f"{self._name()}: damaged: {error}; copy it again") from None
         if len(samples) < end - begin:
@@ -163,14 +166,6 @@ class AudioSource:
             bad = int(np.flatnonzero(~np.isfinite(mono))[0])
             raise DataError(f"{self._name()}: expected finite samples, got {mono[bad]} at {begin + bad}; mend the file")
         return mono
-
-
-def _skip(sound: soundfile.SoundFile, samples: int) -> None:
-    while samples > 0:
-        block = len(sound.read(min(samples, 1 << 16), dtype="float32"))
-        if not block:
-            return  # the read that follows reports it
-        samples -= block
 
 
 @contextmanager

@@ -142,6 +142,7 @@ def write_alignment(data: DataDir, alignment: Alignment, tier: str = "phones") -
 
     Return the number of utterances with an alignment.
     """
+    (data.path / f"{tier}.ctm").unlink(missing_ok=True)
     aligned = [utt for utt in data.utts if alignment.get(utt)]
     if aligned:
         sources = ((utt, data.source(utt)) for utt in aligned)

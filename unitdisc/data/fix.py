@@ -72,7 +72,7 @@ def _load(path: Path, changes: list[str]) -> dict[str, dict[str, str]]:
                 changes.append("dropped " + problem.split("; ")[0])
             elif row is not None and not row.rest and name != "text":
                 changes.append(f"dropped {path / name}:{row.line}: {row.key!r} alone")
-        changes += [f"mended {path / name}: {count} lines to be {what}" for what, count in mended.items()]
+        changes += [f"mended {path / name}: {count} lines where {what} is expected" for what, count in mended.items()]
         tables[name] = table
     return tables
 

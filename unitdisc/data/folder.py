@@ -128,6 +128,7 @@ def _transcripts(paths: dict[str, Path]) -> dict[str, str] | None:
 def _alignments(data: DataDir, paths: dict[str, Path]) -> tuple[dict[str, int], list[str]]:
     aligned, notes = {}, []
     for tier, suffixes in (("phones", (".TextGrid", ".phn", ".PHN")), ("words", (".TextGrid", ".wrd", ".WRD"))):
+        (data.path / f"{tier}.ctm").unlink(missing_ok=True)
         found: dict[str, Path] = {}
         for utt, path in paths.items():
             label_file = next((p for p in map(path.with_suffix, suffixes) if p.is_file()), None)

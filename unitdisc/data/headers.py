@@ -48,7 +48,11 @@ def ogg_is_cut(path: Path) -> bool:
         file.seek(max(0, path.stat().st_size - (1 << 16)))  # no page is longer than 65,307 bytes
         tail = file.read()
     page = tail.rfind(b"OggS")
-    return page < 0 or len(tail) < page + 6 or not tail[page + 5] & 4
+    if page < 0 or len(tail) < page + 27:
+        return True
+    lengths = tail[page + 27 : page + 27 + tail[page + 26]]
+    is_whole = len(tail) >= page + 27 + tail[page + 26] + sum(lengths)
+    return not (is_whole and tail[page + 5] & 4)
 
 
 def _check_sphere(path: Path, head: bytes, size: int) -> None:

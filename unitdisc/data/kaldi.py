@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from unitdisc.data.audio import AudioSource
 from unitdisc.data.pipes import Decode, parse_command
-from unitdisc.data.tables import FIX, read_pairs, read_rows, read_table, read_words, write_table
+from unitdisc.data.tables import BLANKS, FIX, read_pairs, read_rows, read_table, read_words, write_table
 from unitdisc.errors import DataError
 
 FORMS = {
@@ -221,7 +221,7 @@ def parse_recording(entry: str, line: int, where: str, allow_pipes: bool) -> Rec
 
 def parse_segment(rest: str, where: str) -> Segment:
     """Read what stands behind the utterance in segments."""
-    words = rest.split()
+    words = BLANKS.split(rest)
     if len(words) not in (3, 4):
         raise DataError(f"{where}: expected '{FORMS['segments']}', got {rest[:80]!r} behind the utterance")
     start = _seconds(words[1], where, FORMS["segments"])

@@ -229,24 +229,23 @@ FFMPEG_CODECS = ("pcm_s16le", "pcm_s24le", "pcm_s32le", "pcm_f32le")
 
 
 def _ffmpeg(words: list[str]) -> Decode:
-    any_value = {"-loglevel": None, "-v": None, "-threads": None}
-    options = _Options(words, {**any_value, "-i": None}, FFMPEG_BARE)
-    options.take()
-    if "-i" not in options.values:
+    anywhere: dict[str, tuple[str, ...] | None] = {"-loglevel": None, "-v": None, "-threads": None}
+    if "-i" not in words[:-1]:
         raise _Refused("the lack of -i")
-    path = options.values["-i"]
-    options.valued = {**any_value, "-f": ("wav",), "-ac": ("1",), "-ar": None}
-    options.valued.update(dict.fromkeys(("-acodec", "-c:a", "-codec:a"), FFMPEG_CODECS))
-    # ffmpeg has no marker between the options of its input and those of its output: read them again as output's.
-    options.position, options.valued = 0, {**options.valued, "-i": None}
+    cut = words.index("-i")
+    options = _Options(words[:cut], anywhere, FFMPEG_BARE)
+    options.take()
+    if options.position != cut:
+        raise _Refused(repr(words[options.position]))
+    path = "-" if words[cut + 1] in ("pipe:", "pipe:0") else words[cut + 1]
+    coding = dict.fromkeys(("-acodec", "-c:a", "-codec:a"), FFMPEG_CODECS)
+    options = _Options(
+        words[cut + 2 :], {**anywhere, **coding, "-f": ("wav",), "-ac": ("1",), "-ar": None}, FFMPEG_BARE
+    )
     options.take()
     if options.word("'-', the output") not in ("-", "pipe:", "pipe:1") or options.position != len(options.words):
         raise _Refused(f"{options.words[options.position - 1]!r}, an output other than '-',")
     if "-f" not in options.values:
         raise _Refused("the lack of -f wav")
-    before = options.words[: options.words.index("-i")]
-    for name in ("-ar", "-ac", "-f"):
-        if name in before:
-            raise _Refused(f"{name!r} before -i")
     rate = _rate(options.values["-ar"]) if "-ar" in options.values else None
-    return Decode("-" if path in ("pipe:", "pipe:0") else path, "mix" if "-ac" in options.values else None, rate)
+    return Decode(path, "mix" if "-ac" in options.values else None, rate)

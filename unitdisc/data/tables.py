@@ -95,7 +95,7 @@ def scan_rows(path: Path, form: str) -> Iterator[Scanned]:
             yield Scanned(None, problem)
             continue
         if key in seen:
-            yield Scanned(None, problem or f"{where}: expected one line for each key, got {key!r} again; {FIX}")
+            yield Scanned(None, f"{where}: expected one line for each key, got {key!r} again; {FIX}")
             continue
         if key < last:
             problem = (

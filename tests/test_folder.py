@@ -1,0 +1,105 @@
+"""A plain folder of recordings becomes a data directory."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_data import noise, put_audio
+from test_alignment import put_grid
+
+from unitdisc.data.alignment import read_alignment
+from unitdisc.data.audio import save_audio
+from unitdisc.data.folder import import_folder
+from unitdisc.data.kaldi import DataDir
+from unitdisc.data.validate import check_data_dir
+from unitdisc.errors import DataError
+
+
+def test_folders_are_speakers(tmp_path: Path):
+    put_audio(tmp_path / "rec" / "Anna Ä" / "first tape.wav", 3000)
+    put_audio(tmp_path / "rec" / "ben" / "ben_2.flac", 4000)
+    put_audio(tmp_path / "rec" / "loose.WAV", 5000, format="WAV")
+    (tmp_path / "rec" / "notes.doc").write_text("x")
+    (tmp_path / "rec" / "ben" / "ben_2.txt").write_text("\ufeffhello\n there\n", "utf-8")
+    data, left_out, aligned, notes = import_folder(tmp_path / "rec", tmp_path / "data")
+    assert data.utt2spk == {"Anna_Ä-first_tape": "Anna_Ä", "ben-ben_2": "ben", "rec-loose": "rec"}
+    assert data.text == {"ben-ben_2": "hello there"}
+    assert (left_out, aligned, notes) == ([], {}, [])
+    assert data.utt2dur == {"Anna_Ä-first_tape": 3000 / 16000, "ben-ben_2": 0.25, "rec-loose": 5000 / 16000}
+    report = check_data_dir(data.path, decode=True)
+    assert report.errors == []
+    assert not any("do not begin with their speaker" in warning for warning in report.warnings)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "speaker"), [(r"^\d+", "12"), (r"_([a-z]+)_", "kim"), (r"(?P<s>kim)_x", "kim"), (r"_(kim|lee)", "kim")]
+)
+def test_speakers_are_found_by_an_expression(tmp_path: Path, pattern, speaker):
+    put_audio(tmp_path / "rec" / "12_kim_x.wav")
+    data = import_folder(tmp_path / "rec", tmp_path / "data", pattern).data
+    assert data.utt2spk == {("12_kim_x" if speaker == "12" else f"{speaker}-12_kim_x"): speaker}
+
+
+def test_expressions_that_find_nothing_are_refused(tmp_path: Path):
+    put_audio(tmp_path / "rec" / "a.wav")
+    for pattern in ("x", "(x)?a"):
+        with pytest.raises(DataError, match=r"finds nothing in 1 paths, as 'a\.wav'; change it"):
+            import_folder(tmp_path / "rec", tmp_path / "data", pattern)
+    with pytest.raises(DataError, match=r"--speaker '\(': expected a regular expression, got: missing \)"):
+        import_folder(tmp_path / "rec", tmp_path / "data", "(")
+
+
+def test_an_empty_folder_and_two_names_for_one_are_refused(tmp_path: Path):
+    (tmp_path / "rec").mkdir()
+    with pytest.raises(
+        DataError, match=r"rec: expected recordings \(\.wav, .*\), got none; convert other formats first"
+    ):
+        import_folder(tmp_path / "rec", tmp_path / "data")
+    with pytest.raises(DataError, match="no such folder of recordings"):
+        import_folder(tmp_path / "no", tmp_path / "data")
+    put_audio(tmp_path / "rec" / "a.wav")
+    put_audio(tmp_path / "rec" / "a.flac")
+    with pytest.raises(DataError, match=r"a\.wav: would be named 'rec-a', as .*a\.flac is; rename or remove one"):
+        import_folder(tmp_path / "rec", tmp_path / "data")
+    assert not (tmp_path / "data").exists()
+
+
+def test_bad_recordings_are_listed_and_many_stop_the_import(tmp_path: Path):
+    for n in range(9):
+        put_audio(tmp_path / "rec" / f"a{n}.wav")
+    (tmp_path / "rec" / "bad.wav").write_bytes(b"abc")
+    data, left_out, _, _ = import_folder(tmp_path / "rec", tmp_path / "data")
+    assert len(data.utts) == 9
+    assert len(left_out) == 1
+    assert "bad.wav: expected audio (wav, flac, ogg, mp3, sph), got 3 bytes" in left_out[0]
+    put_audio(tmp_path / "rec" / "odd .wav |.wav")
+    (tmp_path / "rec" / "worse.wav").write_bytes(b"")
+    with pytest.raises(DataError, match=r"rec: 2 of 12 recordings cannot be used, as .*bad\.wav"):
+        import_folder(tmp_path / "rec", tmp_path / "data")
+
+
+def test_alignments_beside_the_recordings_are_taken(tmp_path: Path):
+    for speaker in ("x", "y"):
+        put_audio(tmp_path / "rec" / speaker / "a.wav", 16000)
+        put_grid(tmp_path / "rec" / speaker / "a.TextGrid", phones=[(0.1, 0.2, "h")], words=[(0.1, 0.5, "he")])
+    imported = import_folder(tmp_path / "rec", tmp_path / "data")
+    assert imported.aligned == {"phones": 2, "words": 2}
+    assert dict(read_alignment(tmp_path / "data" / "phones.ctm")) == {
+        "x-a": [(0.1, 0.2, "h")],
+        "y-a": [(0.1, 0.2, "h")],
+    }
+    put_grid(tmp_path / "rec" / "x" / "a.TextGrid", one=[(0.1, 0.2, "h")], words=[(0.1, 0.5, "he")])
+    imported = import_folder(tmp_path / "rec", tmp_path / "data")
+    assert imported.aligned == {"words": 2}
+    assert len(imported.notes) == 1
+    assert "no phones.ctm, since" in imported.notes[0]
+    assert not (tmp_path / "data" / "phones.ctm").exists()
+
+
+def test_a_channel_of_stereo_recordings_is_chosen(tmp_path: Path):
+    (tmp_path / "rec").mkdir()
+    stereo = np.stack([noise(1000, 1), noise(1000, 2)], axis=1)
+    save_audio(tmp_path / "rec" / "s.wav", stereo, 16000)
+    data = import_folder(tmp_path / "rec", tmp_path / "data", channel=1).data
+    np.testing.assert_array_equal(data.source("rec-s").load(16000), stereo[:, 1])
+    np.testing.assert_array_equal(DataDir.read(tmp_path / "data").source("rec-s").load(16000), stereo[:, 1])

@@ -1,0 +1,110 @@
+"""Subsets, parts and combinations of data directories mean the same audio."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made_data import put_audio, put_data, put_tables
+
+from unitdisc.data.alignment import read_alignment
+from unitdisc.data.kaldi import DataDir
+from unitdisc.data.subsets import combine, split, subset, utts_of
+from unitdisc.errors import DataError
+
+
+def test_a_subset_has_the_same_audio_from_anywhere(tmp_path: Path, monkeypatch):
+    path = put_data(tmp_path / "d")
+    (path / "phones.ctm").write_text("s0-u0 1 0.0 0.2 K\ns0-u2 1 0.0 0.1 T\n")
+    (path / "feats.scp").write_text("s0-u0 feats.ark:5\ns0-u2 feats.ark:99\n")
+    (path / "feats.ark").write_bytes(b"")
+    (path / "feats.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    data = DataDir.read("d")
+    part = subset(data, "elsewhere/part", ["s1-u1", "s0-u2"])
+    monkeypatch.chdir("/")
+    part = DataDir.read(tmp_path / "elsewhere" / "part")
+    assert part.utts == ["s0-u2", "s1-u1"]
+    assert part.text == {utt: f"WORDS OF {utt}" for utt in part.utts}
+    assert part.spk2gender == {"s0": "m", "s1": "f"}
+    for utt in part.utts:
+        np.testing.assert_array_equal(part.source(utt).load(16000), DataDir.read(path).source(utt).load(16000))
+    assert dict(read_alignment(part.path / "phones.ctm")) == {"s0-u2": [(0, 0.1, "T")]}
+    assert (part.path / "feats.scp").read_text() == f"s0-u2 {path}/feats.ark:99\n"
+    assert (part.path / "feats.json").read_text() == "{}"
+
+
+def test_segments_and_commands_keep_their_meaning(tmp_path: Path, monkeypatch):
+    path = tmp_path / "d"
+    put_audio(path / "my wavs" / "r.flac", 16000, seed=1)
+    put_audio(path / "q.wav", 16000, seed=2)
+    put_tables(
+        path,
+        {
+            "wav.scp": "q q.wav\nr flac -dcs 'my wavs/r.flac' | sox - -t wav -r 8000 - |\n",
+            "segments": "a q 0.1 0.2\nb r 0.5 0.75\nc q 0.5 -1\n",
+            "utt2spk": "a a\nb b\nc c\n",
+        },
+    )
+    data = DataDir.read(path)
+    part = subset(data, tmp_path / "part", ["b"])
+    monkeypatch.chdir("/")
+    assert list(part.recordings) == ["r"]
+    assert part.segments == {"b": data.segments["b"]}
+    np.testing.assert_array_equal(part.source("b").load(16000), data.source("b").load(16000))
+    assert part.source("b").native_rate() == 8000
+
+
+def test_what_is_not_there_cannot_be_chosen(tmp_path: Path):
+    data = DataDir.read(put_data(tmp_path / "d"))
+    with pytest.raises(DataError, match="expected utterances of it, got 'x'"):
+        subset(data, tmp_path / "o", ["x"])
+    with pytest.raises(DataError, match="expected utterances of it, got none"):
+        subset(data, tmp_path / "o", [])
+    with pytest.raises(DataError, match=r"expected speakers of it \(s0, s1, \.\.\.\), got 'z'"):
+        utts_of(data, ["z"])
+    with pytest.raises(DataError, match="expected another folder than the one to choose from"):
+        subset(data, tmp_path / "x" / ".." / "d", data.utts)
+    assert utts_of(data, ["s1"]) == ["s1-u1", "s1-u3"]
+
+
+@given(speakers=st.integers(1, 5), utts=st.integers(5, 12), parts=st.integers(1, 5), by_speaker=st.booleans())
+@settings(max_examples=20, deadline=None)
+def test_parts_are_disjoint_and_together_are_the_whole(tmp_path_factory, speakers, utts, parts, by_speaker):
+    path = tmp_path_factory.mktemp("split")
+    names = sorted(f"s{n % speakers}-u{n}" for n in range(utts))
+    put_tables(
+        path / "d",
+        {
+            "wav.scp": "".join(f"{name} {name}.wav\n" for name in names),
+            "utt2spk": "".join(f"{name} {name.split('-')[0]}\n" for name in names),
+        },
+    )
+    data = DataDir.read(path / "d")
+    outs = [path / str(n) for n in range(parts)]
+    if by_speaker and parts > speakers:
+        with pytest.raises(DataError, match=f"expected {parts} speakers or more for as many parts, got {speakers}"):
+            split(data, outs)
+        return
+    made = split(data, outs, by_speaker)
+    assert sorted(itertools.chain(*(part.utts for part in made))) == data.utts
+    if by_speaker:
+        assert sum(len(part.spk2utt) for part in made) == speakers
+    else:
+        assert max(len(part.utts) for part in made) - min(len(part.utts) for part in made) <= 1
+    whole = combine(made, path / "whole")
+    assert (whole.utts, whole.utt2spk) == (data.utts, data.utt2spk)
+
+
+def test_what_does_not_go_together_is_not_combined(tmp_path: Path):
+    one = DataDir.read(put_data(tmp_path / "one"))
+    with pytest.raises(DataError, match=r"has 's0-u0' \(4 in all\) in common with"):
+        combine([one, one], tmp_path / "o")
+    put_tables(tmp_path / "two", {"wav.scp": "x x.wav\n", "utt2spk": "x s0\n", "spk2gender": "s0 f\n"})
+    with pytest.raises(DataError, match="speaker 's0' has another gender than in"):
+        combine([one, DataDir.read(tmp_path / "two")], tmp_path / "o")
+    put_tables(tmp_path / "three", {"wav.scp": "y y.wav\n", "utt2spk": "x s0\n", "segments": "x y 0 1\n"})
+    with pytest.raises(DataError, match=r"only one of it and .* has segments; write segments for both"):
+        combine([one, DataDir.read(tmp_path / "three")], tmp_path / "o")
