@@ -1,0 +1,313 @@
+"""Training: nothing is lost by a kill, a split of the batch or of the processes, and what is wrong is said."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from made_up import make_data, tiny_model
+from torch import Tensor
+
+from unitdisc import checkpoint, config
+from unitdisc.checkpoint import Polyak
+from unitdisc.errors import CheckpointError, ConfigError, UnitdiscError
+from unitdisc.runlog import RunLog, read_metrics
+from unitdisc.state import Halving, Plateau, State, TrainConfig
+from unitdisc.train import Config, train
+
+TRAIN = TrainConfig(
+    steps=6,
+    batch=4,
+    chunk=16,
+    warmup=2,
+    validate_every=2,
+    save_every=2,
+    keep=9,
+    log_every=2,
+    tensorboard=False,
+    device="cpu",
+)
+KILLER = """
+import os, signal, sys
+import torch
+from unitdisc import checkpoint, config, train
+torch.set_num_threads(1)
+place = sys.argv[5]
+die = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)
+def at(function, call):
+    calls = []
+    def wrapped(*a, **k):
+        calls.append(1)
+        if len(calls) == call:
+            die()
+        return function(*a, **k)
+    return wrapped
+if place == "validation":
+    train.validate_state = at(train.validate_state, 2)
+if place == "reestimation":
+    train.report_reestimation = at(train.report_reestimation, 2)
+if place == "checkpoint":
+    whole = torch.save
+    def half(tree, file):
+        if tree["step"] == 4:
+            file.write(b"half of it")
+            file.flush()
+            die()
+        whole(tree, file)
+    torch.save = half
+train.train(config.load(sys.argv[1], train.Config), *sys.argv[2:5])
+"""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("data")
+    make_data(root / "train", 6)
+    make_data(root / "dev", 3, seed=1)
+    return root
+
+
+def run(data: Path, exp: Path, options: TrainConfig = TRAIN, **model: object) -> dict:
+    train(Config(tiny_model(**model), options), exp, data / "train", data / "dev")
+    return checkpoint.newest(exp)  # type: ignore[return-value]
+
+
+def assert_same(one: object, other: object, path: str = "") -> None:
+    if isinstance(one, Tensor):
+        assert isinstance(other, Tensor)
+        assert torch.equal(one, other), path
+    elif isinstance(one, dict):
+        assert one.keys() == other.keys()  # type: ignore[attr-defined]
+        for key, value in one.items():
+            assert_same(value, other[key], f"{path}.{key}")  # type: ignore[index]
+    elif isinstance(one, (list, tuple)):
+        for number, (a, b) in enumerate(zip(one, other, strict=True)):  # type: ignore[call-overload]
+            assert_same(a, b, f"{path}[{number}]")
+    else:
+        assert one == other, path
+
+
+@pytest.fixture(scope="module")
+def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Train without an interruption, in a process like the others."""
+    exp = tmp_path_factory.mktemp("whole")
+    drive(data, exp, "nowhere")
+    return exp
+
+
+def drive(data: Path, exp: Path, place: str) -> int:
+    """Run a training in a process of its own that kills itself at a place."""
+    path = exp.parent / f"{exp.name}.yaml"
+    path.write_text(config.dump(Config(tiny_model(), TRAIN)))
+    command = [sys.executable, "-c", KILLER, str(path), str(exp), str(data / "train"), str(data / "dev"), place]
+    return subprocess.run(command, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"}).returncode
+
+
+@pytest.mark.parametrize("place", ["validation", "checkpoint", "reestimation"])
+def test_a_killed_and_resumed_training_equals_an_uninterrupted_one(data: Path, whole: Path, tmp_path: Path, place: str):
+    exp = tmp_path / "killed"
+    assert drive(data, exp, place) == -signal.SIGKILL
+    assert drive(data, exp, "nowhere") == 0
+    assert [p.name for p in checkpoint.step_files(exp)] == [p.name for p in checkpoint.step_files(whole)]
+    assert_same(checkpoint.newest(exp), checkpoint.newest(whole))
+    clocks = ("steps_per_second",)
+    rows = [[{k: v for k, v in r.items() if k not in clocks} for r in read_metrics(e)] for e in (exp, whole)]
+    assert [r for r in rows[0] if r["kind"] == "dev"] == [r for r in rows[1] if r["kind"] == "dev"]
+    assert not list(exp.rglob("*.partial"))
+
+
+def test_the_log_has_losses_usage_and_reestimations(whole: Path):
+    rows = read_metrics(whole)
+    assert [r["step"] for r in rows if r["kind"] == "reestimation"] == [1, 3, 5]
+    dev = [r for r in rows if r["kind"] == "dev"]
+    assert [r["step"] for r in dev] == [2, 4, 6]
+    assert {"loss", "reconstruction", "quantizer", "perplexity", "used_codes", "pnmi"} <= dev[-1].keys()
+    assert 0 <= dev[-1]["pnmi"] <= 1
+    env = json.loads((whole / "env.json").read_text())
+    assert env["starts"][0]["train"]["speakers"] == 2
+    assert config.load(whole / "config.yaml", Config) == Config(tiny_model(), TRAIN)
+
+
+def test_a_truncated_checkpoint_is_passed_over_and_said_so(data: Path, whole: Path, tmp_path: Path):
+    exp = tmp_path / "exp"
+    (exp / "checkpoints").mkdir(parents=True)
+    for path in checkpoint.step_files(whole):
+        content = path.read_bytes()
+        (exp / "checkpoints" / path.name).write_bytes(
+            content if path.stem != "00000006" else content[: len(content) // 2]
+        )
+    said: list[str] = []
+    tree = checkpoint.newest(exp, say=said.append)
+    assert tree is not None
+    assert tree["step"] == 4
+    assert "00000006.pt: damaged" in said[0]
+    assert run(data, exp)["step"] == 6
+    assert "trying the one before" in (exp / "log.txt").read_text()
+
+
+def test_a_folder_of_damaged_checkpoints_is_refused(tmp_path: Path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "00000002.pt").write_bytes(b"no")
+    with pytest.raises(CheckpointError, match="none of its 1 checkpoints can be read"):
+        checkpoint.newest(tmp_path)
+
+
+def test_a_pickle_is_not_read(tmp_path: Path):
+    torch.save({"format": os.system}, tmp_path / "evil.pt")
+    with pytest.raises(CheckpointError, match="damaged, or not a checkpoint"):
+        checkpoint.load(tmp_path / "evil.pt")
+
+
+def test_accumulated_parts_add_up_to_the_batch(data: Path, tmp_path: Path):
+    # The quantiser's normalisation and reservoir see parts one after the other, so this holds without a quantiser.
+    none = config.from_tree(Config, {"model": {"quantizer": {"kind": "none"}}}, "").model.quantizer
+    one = run(data, tmp_path / "one", quantizer=none)
+    two = run(data, tmp_path / "two", replace(TRAIN, accumulate=2), quantizer=none)
+    for name, value in one["model"].items():
+        assert torch.allclose(value, two["model"][name], atol=2e-5), name
+
+
+@pytest.mark.parametrize(
+    "quantizer", [{"kind": "none"}, {"codes": 8, "dim": 8, "schedule": {"warm_up": 1, "until": 0}}]
+)
+def test_two_processes_train_as_one(data: Path, tmp_path: Path, quantizer: dict):
+    changes = {"quantizer": config.from_tree(Config, {"model": {"quantizer": quantizer}}, "").model.quantizer}
+    one = run(data, tmp_path / "one", **changes)
+    path = tmp_path / "config.yaml"
+    path.write_text(config.dump(Config(tiny_model(**changes), TRAIN)))
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone",
+        "-m", "unitdisc", "train", str(path), str(tmp_path / "two"),
+        "--train", str(data / "train"), "--dev", str(data / "dev"),
+    ]  # fmt: skip
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=200)
+    assert done.returncode == 0, done.stderr[-2000:]
+    two = checkpoint.newest(tmp_path / "two")
+    assert two is not None
+    for name, value in one["model"].items():
+        if value.is_floating_point() and "reservoir" not in name:
+            assert torch.allclose(value, two["model"][name], atol=2e-4), name
+
+
+def test_ctrl_c_saves_and_the_same_command_goes_on(data: Path, tmp_path: Path):
+    path, exp = tmp_path / "config.yaml", tmp_path / "exp"
+    path.write_text(
+        config.dump(Config(tiny_model(), replace(TRAIN, steps=100_000, save_every=50_000, validate_every=50_000)))
+    )
+    command = [sys.executable, "-m", "unitdisc", "train", str(path), str(exp), "--train", str(data / "train"), "--dev"]
+    process = subprocess.Popen([*command, str(data / "dev")], stderr=subprocess.PIPE, text=True)
+    metrics = exp / "metrics.jsonl"
+    deadline = time.monotonic() + 120
+    while not (metrics.exists() and metrics.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "and saved" in said
+    step = checkpoint.newest(exp)["step"]  # type: ignore[index]
+    assert 2 <= step < 50_000
+    again = [*command, str(data / "dev"), "--set", f"train.steps={step + 2}"]
+    assert subprocess.run(again, capture_output=True).returncode == 0
+    assert checkpoint.newest(exp)["step"] == step + 2  # type: ignore[index]
+
+
+def test_another_model_is_not_trained_in_the_same_folder(data: Path, whole: Path):
+    with pytest.raises(ConfigError, match=r"another model .*model\.jitter: 0\.12 there, 0\.5 here"):
+        run(data, whole, jitter=0.5)
+
+
+def test_averages_never_cross_a_reestimation(data: Path, tmp_path: Path):
+    exp = tmp_path / "exp"
+    run(data, exp, replace(TRAIN, steps=10))  # saved at 2, 4, 6, 8, 10; the last re-estimation starts step 5
+    path = checkpoint.average_last(exp, 3)
+    trees = [checkpoint.load(p) for p in checkpoint.step_files(exp)[-3:]]
+    name = next(n for n in trees[0]["model"] if n.startswith("encoder.") and n.endswith("weight"))
+    wanted = torch.stack([t["model"][name] for t in trees]).mean(0)
+    assert torch.allclose(checkpoint.load(path)["model"][name], wanted)
+    assert checkpoint.load_model(path).codebook_hash()
+    with pytest.raises(CheckpointError, match=r"re-estimated at step 5, within the last 4 .* at most the last 3"):
+        checkpoint.average_last(exp, 4)
+    with pytest.raises(CheckpointError, match="asked to average 7 checkpoints, found 5"):
+        checkpoint.average_last(exp, 7)
+
+
+def test_a_running_average_forgets_only_what_was_replaced():
+    model = torch.nn.ModuleDict({"quantizer": torch.nn.Linear(1, 1), "other": torch.nn.Linear(1, 1)})
+    average = Polyak(model, 0.9)
+    for value in (1.0, 2.0, 3.0):
+        for parameter in model.parameters():
+            parameter.data.fill_(value)
+        average.update_(model)
+    before = average.values["other.weight"].clone()
+    average.restart_(model, "quantizer.")
+    assert average.values["quantizer.weight"].item() == 3.0
+    assert torch.equal(average.values["other.weight"], before)
+    assert 1.0 < before.item() < 3.0
+    with average.swapped(model):
+        assert torch.equal(model["other"].weight, before)
+    assert model["other"].weight.item() == 3.0
+
+
+def test_rates_rise_and_halve_and_the_codebook_keeps_its_factor():
+    options = replace(TRAIN, learning_rate=1e-3, warmup=4, schedule=Halving(at=(6, 8)))
+    from unitdisc.model import UnitModel
+
+    state = State(UnitModel(tiny_model(), ["a"]), options)
+    rates = []
+    for state.step in range(10):
+        rates.append(state.set_rates_())
+        model, codebook = (group["lr"] for group in state.optimizer.param_groups)
+        assert codebook == pytest.approx(10 * model)
+    assert rates == pytest.approx([x * 1e-3 for x in (0.25, 0.5, 0.75, 1, 1, 1, 0.5, 0.5, 0.25, 0.25)])
+    state.config = replace(options, schedule=Plateau(factor=0.8, patience=1), warmup=0)
+    for loss in (3.0, 2.0, 2.5, 2.5, 1.0):
+        state.note_dev_loss_(loss)
+    assert state.set_rates_() == pytest.approx(0.8e-3)
+
+
+def test_a_step_that_explodes_is_left_out(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from unitdisc import train as module
+
+    norms = iter([1.0, float("nan"), 1.0, float("inf"), 1.0, 1.0])
+    monkeypatch.setattr(module, "sync_gradients_", lambda *_: next(norms))
+    run(data, tmp_path / "exp")
+    skipped = [r for r in read_metrics(tmp_path / "exp") if r["kind"] == "skipped"]
+    assert [r["step"] for r in skipped] == [1, 3]
+    assert skipped[0]["utts"]
+
+
+def test_a_training_that_only_explodes_stops_with_step_utterances_and_advice(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from unitdisc import train as module
+
+    monkeypatch.setattr(module, "sync_gradients_", lambda *_: float("nan"))
+    with pytest.raises(UnitdiscError, match=r"step 10: the gradient exploded .* utterances [ab]-0.*learning_rate"):
+        run(data, tmp_path / "exp", replace(TRAIN, steps=50, log_every=50, validate_every=50))
+
+
+def test_whole_utterances_and_a_supervised_bottleneck_train(data: Path, tmp_path: Path):
+    model = tiny_model()
+    weights = replace(model.weights, ctc=1.0, framewise=1.0)
+    tree = run(data, tmp_path / "exp", replace(TRAIN, chunk=0, batch=2), weights=weights)
+    assert tree["phones"] == ["A", "B", "C", "D"]
+    dev = [r for r in read_metrics(tmp_path / "exp") if r["kind"] == "dev"][-1]
+    assert {"ctc", "framewise"} <= dev.keys()
+
+
+def test_metrics_after_the_resumed_step_are_made_again(tmp_path: Path):
+    log = RunLog(tmp_path)
+    for step in (2, 4, 6):
+        log.metrics(step, "train", {"loss": 1.0})
+    (tmp_path / "metrics.jsonl").open("a").write('{"step": 8, "ki')
+    log.rewind(4)
+    log.metrics(6, "train", {"loss": 2.0})
+    log.close()
+    assert [(r["step"], r["loss"]) for r in read_metrics(tmp_path)] == [(2, 1.0), (4, 1.0), (6, 2.0)]
