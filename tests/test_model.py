@@ -494,3 +494,14 @@ def test_what_the_loss_misses_is_said():
         model_of("waveform").set_target_normalisation_(torch.zeros(5), torch.ones(5))
     with pytest.raises(ConfigError, match="needs whole utterances"):
         model_of("supervised, lstm").stream()
+
+
+@pytest.mark.parametrize("name", ["frame", "waveform", "waveform, mixture"])
+@pytest.mark.parametrize("window", [1, 40, 2**16])
+def test_without_gradients_the_loss_is_computed_in_windows(name: str, window: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("unitdisc.networks.decoder.WINDOW", window)
+    model = model_of(name).eval()
+    batch = batch_of(model, [13, 30])
+    with torch.no_grad():
+        windowed = model.loss(batch).total
+    assert float(windowed) == pytest.approx(float(model.loss(batch).total.detach()), rel=1e-5)

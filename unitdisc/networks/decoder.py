@@ -15,6 +15,8 @@ from unitdisc.networks.jitter import drop_frames
 from unitdisc.networks.outputs import FramesConfig, MixtureConfig, Output, SoftmaxConfig, build_output
 from unitdisc.networks.wavenet import WaveNetConfig
 
+WINDOW = 2**15  # steps of all rows together that are computed at once where no gradient is wanted
+
 
 def _frame_wavenet() -> WaveNetConfig:
     return WaveNetConfig(layers=6, cycles=1, residual=128, gate=256, skip=128, hidden=256)
@@ -92,7 +94,22 @@ class Decoder(nn.Module):
         past = self.output.shifted(samples)
         if self.training and self.dropout > 0 and seeds is not None:
             past = drop_frames(past, self.dropout, seeds)
-        return self.output.nll(self.wavenet(past, condition).float(), samples)
+        if torch.is_grad_enabled():
+            return self.output.nll(self.wavenet(past, condition).float(), samples)
+        losses = [self._window(past, condition, samples, *window) for window in self._windows(*samples.shape[:2])]
+        return torch.cat(losses, 1) if losses else samples.new_zeros(samples.shape[:2], dtype=torch.float32)
+
+    def _windows(self, batch: int, steps: int) -> list[tuple[int, int]]:
+        """Cut the steps into windows of whole units: without gradients, whole utterances need bounded memory only."""
+        size = max(WINDOW // max(batch, 1) // self.hold, 1) * self.hold
+        return [(first, min(first + size, steps)) for first in range(0, steps, size)]
+
+    def _window(self, past: Tensor, condition: Tensor, samples: Tensor, first: int, last: int) -> Tensor:
+        """Return the losses of steps first..last, from these and as many before them as the WaveNet looks back."""
+        unit = max(first - self.wavenet.receptive_field + 1, 0) // self.hold
+        start = unit * self.hold
+        params = self.wavenet(past[:, start:last], condition[:, unit : -(-last // self.hold)])[:, first - start :]
+        return self.output.nll(params.float(), samples[:, first:last])
 
 
 def _fit(x: Tensor, steps: int) -> Tensor:

@@ -92,7 +92,7 @@ class WaveNet(nn.Module):
         skips: Tensor | None = None
         for layer, dilation in enumerate(self.config.dilations):
             y = self.dilated[layer](taps(x, self.config.kernel, dilation))
-            a, b = (y if given is None else y + given[layer]).chunk(2, -1)
+            a, b = (y if given is None else _added(y, given[layer])).chunk(2, -1)
             mixed = self.mix[layer](torch.tanh(a) * torch.sigmoid(b))
             skip = mixed[..., -self.config.skip :]
             skips = skip if skips is None else skips + skip
@@ -112,17 +112,14 @@ class WaveNet(nn.Module):
         return summed
 
     def _conditions(self, condition: Tensor | None, steps: int) -> tuple[Tensor, ...] | None:
-        """Return what the condition adds to the gates of each layer, [B, T, gate] each, from one product."""
+        """Return what the condition adds to the gates of each layer, [B, T / n, gate] each, from one product."""
         if self.condition is None:
             assert condition is None, "this WaveNet was built without a condition"
             return None
         assert condition is not None, "this WaveNet was built with a condition"
         rows = condition.shape[1]
         assert steps % rows == 0, f"{steps} steps are no multiple of {rows} conditions"
-        given = self.condition(condition)
-        if rows != steps:
-            given = given.repeat_interleave(steps // rows, dim=1)
-        return given.split(self.config.gate, -1)
+        return self.condition(condition).split(self.config.gate, -1)
 
 
 def taps(x: Tensor, kernel: int, dilation: int) -> Tensor:
@@ -132,3 +129,8 @@ def taps(x: Tensor, kernel: int, dilation: int) -> Tensor:
 
 def _delayed(x: Tensor, delay: int, steps: int) -> Tensor:
     return F.pad(x, (0, 0, delay, 0))[:, :steps] if delay else x
+
+
+def _added(y: Tensor, given: Tensor) -> Tensor:
+    """Add given [B, T / n, C], each row to n steps, to y [B, T, C], without repeating it in memory."""
+    return (y.unflatten(1, (given.shape[1], -1)) + given[:, :, None]).flatten(1, 2)
