@@ -54,8 +54,8 @@ def _train(config: Config, exp: Path, train_data: DataDir, dev_data: DataDir, de
     speakers, phones = sorted(train_data.spk2utt), phone_set(config.model, train_data)
     torch.manual_seed(config.train.seed)
     state = State(UnitModel(config.model, speakers, phones).to(device), config.train)
-    fit_normalisation_(state.model, train_data)
     corpus = open_corpus(config.model, train_data, state.model)
+    fit_normalisation_(state.model, train_data)
     dev = open_corpus(config.model, dev_data, state.model)
     resume_(state, config, exp, log, device)
     log.started(

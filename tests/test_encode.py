@@ -1,0 +1,181 @@
+"""Encoding: the same bytes however it is done, nothing lost by a kill, and bad utterances counted."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_up import make_data, tiny_model
+from test_train import TRAIN
+
+from unitdisc import encode as module
+from unitdisc.data.store import FeatureReader
+from unitdisc.data.units import read_header, read_units
+from unitdisc.encode import EncodeOptions, compound_units, encode
+from unitdisc.errors import CheckpointError, ConfigError, DataError
+from unitdisc.features.configs import MfccConfig
+from unitdisc.quantizers.build import IdentityConfig
+from unitdisc.quantizers.schedule import ScheduleConfig
+from unitdisc.quantizers.vq import VQConfig
+from unitdisc.train import Config, train
+
+TEXTS = ("units.jsonl", "units.txt", "units.ctm", "codebook.npy", "failed.txt")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("data")
+    make_data(root / "train", 6)
+    make_data(root / "test", 7, seed=2)
+    return root
+
+
+@pytest.fixture(scope="module")
+def exp(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("exp")
+    train(Config(tiny_model(), TRAIN), folder, data / "train", data / "train")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SHARD", 2)
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    return {name: (out / name).read_bytes() for name in TEXTS}
+
+
+@pytest.fixture(scope="module")
+def once(data: Path, exp: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("once")
+    encode(exp, data / "test", out, EncodeOptions(projection=True))
+    return out
+
+
+def test_a_unit_file_keeps_the_time_contract(data: Path, once: Path):
+    header = read_header(once / "units.jsonl")
+    assert (header.period, header.offset, header.codes) == (0.02, 0.0, (8,))
+    assert len(header.codebook) == len(header.model) == 12
+    lines = list(read_units(once / "units.jsonl"))
+    assert [line.utt for line in lines] == sorted(f"{'ab'[i % 2]}-{i:02d}" for i in range(7))
+    for line in lines:  # 0.1 s a tone: a whole number of frames
+        samples = len(FeatureReader(data / "test" / "feats.scp")[line.utt]) * 160
+        assert line.durations.sum() == -(-samples // 320)
+    assert (once / "units.txt").read_text().splitlines()[0].split() == [lines[0].utt, *map(str, lines[0].frames)]
+
+
+def test_vectors_are_the_codewords_of_the_units(once: Path):
+    codebook = np.load(once / "codebook.npy")
+    codes, projection = FeatureReader(once / "codes.scp"), FeatureReader(once / "projection.scp")
+    for line in read_units(once / "units.jsonl"):
+        assert np.array_equal(codes[line.utt], codebook[line.frames])
+        distance = ((projection[line.utt][:, None] - codebook[None]) ** 2).sum(-1)
+        assert np.array_equal(distance.argmin(1), line.frames)
+
+
+@pytest.mark.parametrize("jobs", [2, 3])
+def test_jobs_change_no_byte(data: Path, exp: Path, once: Path, tmp_path: Path, jobs: int):
+    encode(exp, data / "test", tmp_path / "out", EncodeOptions(projection=True), jobs=jobs)
+    assert contents(tmp_path / "out") == contents(once)
+
+
+def test_archives_and_features_on_the_fly_give_the_same_units(data: Path, exp: Path, once: Path, tmp_path: Path):
+    make_data(tmp_path / "bare", 7, seed=2, features=False)
+    encode(exp, tmp_path / "bare", tmp_path / "out")
+    assert (tmp_path / "out" / "units.txt").read_bytes() == (once / "units.txt").read_bytes()
+
+
+def test_two_processes_change_no_byte(data: Path, exp: Path, once: Path, tmp_path: Path):
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "-m", "unitdisc"]
+    command += ["encode", str(exp), str(data / "test"), str(tmp_path / "out"), "--projection"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=200
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert contents(tmp_path / "out") == contents(once)
+
+
+def test_a_killed_encoding_goes_on_where_it_was(data: Path, exp: Path, once: Path, tmp_path: Path, monkeypatch):
+    out, whole = tmp_path / "out", module._Encoder.encode
+
+    def killed(self, shard):
+        if shard.number == 2:
+            raise KeyboardInterrupt
+        return whole(self, shard)
+
+    monkeypatch.setattr(module._Encoder, "encode", killed)
+    with pytest.raises(KeyboardInterrupt):
+        encode(exp, data / "test", out)
+    assert not (out / "units.jsonl").exists()
+    seen = []
+
+    def counted(self, shard):
+        seen.append(shard.number)
+        return whole(self, shard)
+
+    monkeypatch.setattr(module._Encoder, "encode", counted)
+    encode(exp, data / "test", out)
+    assert seen == [2, 3]
+    assert (out / "units.txt").read_bytes() == (once / "units.txt").read_bytes()
+    assert not (out / ".shards").exists()
+
+
+def test_units_that_are_there_are_kept_or_refused(data: Path, exp: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    assert not encode(exp, data / "test", out).kept
+    before = (out / "units.jsonl").stat().st_mtime_ns
+    assert encode(exp, data / "test", out).kept
+    assert (out / "units.jsonl").stat().st_mtime_ns == before
+    with pytest.raises(DataError, match="other data or with other options; --force"):
+        encode(exp, data / "train", out)
+    assert not encode(exp, data / "train", out, force=True).kept
+
+
+def test_bad_utterances_are_counted_listed_and_stop_the_run_when_many(data: Path, exp: Path, tmp_path: Path):
+    make_data(tmp_path / "bad", 7, seed=2, features=False)
+    (tmp_path / "bad" / "a-02.wav").write_bytes(b"no!")
+    with pytest.raises(DataError, match=r"1 of 7 utterances .* a-02"):
+        encode(exp, tmp_path / "bad", tmp_path / "out")
+    assert not (tmp_path / "out" / "units.jsonl").exists()
+    done = encode(exp, tmp_path / "bad", tmp_path / "out", EncodeOptions(max_failed=0.2))
+    assert list(done.failed) == ["a-02"]
+    assert (tmp_path / "out" / "failed.txt").read_text().startswith("a-02 ")
+    assert done.utterances == 6
+
+
+def test_changed_audio_gives_units_of_the_same_codebook(data: Path, exp: Path, once: Path, tmp_path: Path):
+    encode(exp, data / "test", tmp_path / "noise", EncodeOptions(change="noise-0", max_failed=0))
+    assert read_header(tmp_path / "noise" / "units.jsonl").codebook == read_header(once / "units.jsonl").codebook
+    assert (tmp_path / "noise" / "units.txt").read_bytes() != (once / "units.txt").read_bytes()
+
+
+def test_a_model_that_cannot_encode_says_why(data: Path, tmp_path: Path):
+    train(
+        Config(tiny_model(quantizer=IdentityConfig()), replace(TRAIN, steps=2)),
+        tmp_path / "a",
+        data / "train",
+        data / "train",
+    )
+    with pytest.raises(ConfigError, match="has no codebook"):
+        encode(tmp_path / "a", data / "test", tmp_path / "out")
+    early = VQConfig(codes=8, dim=8, schedule=ScheduleConfig(warm_up=9, every=2, until=20, reservoir=64))
+    train(Config(tiny_model(quantizer=early), replace(TRAIN, steps=2)), tmp_path / "b", data / "train", data / "train")
+    with pytest.raises(CheckpointError, match="still in the warm-up"):
+        encode(tmp_path / "b", data / "test", tmp_path / "out")
+    with pytest.raises(CheckpointError, match="no checkpoint in it; train first"):
+        encode(tmp_path, data / "test", tmp_path / "out")
+
+
+def test_features_of_another_config_are_refused(data: Path, tmp_path: Path):
+    changed = replace(tiny_model(), features=MfccConfig(ceps=12))
+    with pytest.raises(DataError, match="ceps: 13 there, 12 wanted"):
+        train(Config(changed, TRAIN), tmp_path / "exp", data / "train", data / "train")
+
+
+def test_several_codebooks_make_one_number():
+    units = np.array([[0, 0], [1, 2], [3, 4]])
+    assert compound_units(units, (4, 5)).tolist() == [0, 7, 19]
