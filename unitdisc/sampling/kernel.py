@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from unitdisc.sampling.lanes import LANES, exponentials, gate, product
+from unitdisc.sampling.lanes import LANES, add, copy, exponentials, gate, product, rectify
 from unitdisc.sampling.packed import (
     AHEAD,
     MIX_AT,
@@ -85,12 +85,6 @@ def _draw(
                 drawn[i] += temperature * scale * noise[i]
 
 
-@njit(cache=True)
-def _rectify(x: np.ndarray, x_at: int, y: np.ndarray, y_at: int, count: int) -> None:
-    for i in range(count):
-        y[y_at + i] = max(x[x_at + i], np.float32(0.0))
-
-
 @cache
 def runner(batch: int) -> Callable[..., Any]:
     """Return the compiled kernel for this many utterances, 1, 2, 4 or 8.
@@ -137,7 +131,7 @@ def runner(batch: int) -> Callable[..., Any]:
             for u in range(batch):
                 for i in range(packed.input_width):
                     inputs[(row * batch + u) * packed.input_width + i] = memory.last[0, u, i]
-                x[u * stream : (u + 1) * stream] = packed.start
+                copy(packed.start, 0, x, u * stream, stream)
             for tap in range(taps):
                 row = (now - (taps - 1 - tap)) % packed.input_rows * batch * packed.input_width
                 if packed.embed:
@@ -145,8 +139,7 @@ def runner(batch: int) -> Callable[..., Any]:
                         drawn_class = int(inputs[row + u])
                         if drawn_class >= 0:
                             at = packed.input_at[tap] + drawn_class * residual
-                            for i in range(residual):
-                                x[u * stream + i] += weights[at + i]
+                            add(weights, at, x, u * stream, residual)
                 else:
                     width = (residual + PANEL - 1) // PANEL * PANEL
                     for o in range(0, width, PANEL):
@@ -160,8 +153,7 @@ def runner(batch: int) -> Callable[..., Any]:
                 info = layers[layer]
                 here = (info[RING_AT] + now % info[RING_ROWS]) * batch * residual
                 for u in range(batch):
-                    for i in range(residual):
-                        rings[here + u * residual + i] = x[u * stream + i]
+                    copy(x, u * stream, rings, here + u * residual, residual)
                 sums = (layer * ahead + slot) * batch * pre
                 for tap in range(taps):
                     at, back = info[TAPS + 2 * tap], info[TAPS + 2 * tap + 1]
@@ -186,14 +178,14 @@ def runner(batch: int) -> Callable[..., Any]:
             b[:] = 0.0
             params[:] = 0.0
             for u in range(batch):
-                _rectify(x, u * stream + residual, a, u * (skip + 16), skip)
+                rectify(x, u * stream + residual, a, u * (skip + 16), skip)
             for o in range(0, packed.hidden, PANEL):
                 product(
                     weights, packed.hidden_at + o * (skip + 1), a, 0, skip + 16, skip + 1,
                     b, o, hidden_row, VECTORS, batch,
                 )  # fmt: skip
             for u in range(batch):
-                _rectify(b, u * hidden_row, c, u * (packed.hidden + 16), packed.hidden)
+                rectify(b, u * hidden_row, c, u * (packed.hidden + 16), packed.hidden)
             for o in range(0, packed.params, PANEL):
                 product(
                     weights, packed.output_at + o * (packed.hidden + 1), c, 0, packed.hidden + 16, packed.hidden + 1,

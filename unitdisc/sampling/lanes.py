@@ -5,6 +5,7 @@ into whatever the machine has (AVX-512, AVX2, NEON), so no compiler is needed at
 position counts floats; nothing is checked.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -68,7 +69,12 @@ def _exp(builder: Any, x: Any) -> Any:
     return builder.fmul(y, power)
 
 
-@intrinsic(prefer_literal=True)
+def _instruction(function: Callable[..., Any]) -> Any:
+    """Make an intrinsic; a plain Any to type checkers, which numba's decorator leaves in the wrong shape."""
+    return intrinsic(prefer_literal=True)(function)
+
+
+@_instruction
 def product(  # type: ignore[no-untyped-def]
     typing_context, w, w_at, x, x_at, x_step, inputs, y, y_at, y_step, panel, rows
 ):
@@ -109,7 +115,7 @@ def product(  # type: ignore[no-untyped-def]
     return types.void(w, at, x, at, at, at, y, at, at, panel, rows), codegen
 
 
-@intrinsic
+@_instruction
 def gate(typing_context, x, x_at, c, c_at, half, y, y_at):  # type: ignore[no-untyped-def]
     """Write tanh(a) * sigmoid(b) of 16 floats to y[y_at:], where a = x[x_at:] + c[c_at:], and b the same `half` later.
 
@@ -137,7 +143,7 @@ def gate(typing_context, x, x_at, c, c_at, half, y, y_at):  # type: ignore[no-un
     return types.void(x, at, c, at, at, y, at), codegen
 
 
-@intrinsic
+@_instruction
 def exponentials(typing_context, x, x_at, minus, times, y, y_at):  # type: ignore[no-untyped-def]
     """Write exp((x[x_at:] - minus) * times) of 16 floats to y[y_at:], and return their sum."""
 
@@ -155,3 +161,30 @@ def exponentials(typing_context, x, x_at, minus, times, y, y_at):  # type: ignor
         return builder.extract_element(value, ir.Constant(ir.IntType(32), 0))
 
     return types.float32(x, types.int64, types.float32, types.float32, y, types.int64), codegen
+
+
+def _lanewise(operation: Callable[[Any, Any, Any], Any]) -> Any:
+    """Make an intrinsic f(x, x_at, y, y_at, count) that overwrites y with operation(builder, x, y), 16 at a time."""
+
+    @_instruction
+    def lanewise(typing_context, x, x_at, y, y_at, count):  # type: ignore[no-untyped-def]
+        def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+            x, x_at, y, y_at, count = arguments
+            lanes = ir.Constant(count.type, LANES)
+            with cgutils.for_range(builder, builder.sdiv(count, lanes)) as loop:
+                here = builder.mul(loop.index, lanes)
+                source = _pointer(context, builder, signature.args[0], x, builder.add(x_at, here))
+                target = _pointer(context, builder, signature.args[2], y, builder.add(y_at, here))
+                _store(builder, operation(builder, _load(builder, source), _load(builder, target)), target)
+            return context.get_dummy_value()
+
+        return types.void(x, types.int64, y, types.int64, types.int64), codegen
+
+    return lanewise
+
+
+copy = _lanewise(lambda builder, x, y: x)
+add = _lanewise(lambda builder, x, y: builder.fadd(x, y))
+rectify = _lanewise(
+    lambda builder, x, y: builder.select(builder.fcmp_ordered(">", x, _constant(0.0)), x, _constant(0.0))
+)

@@ -56,11 +56,11 @@ class Memory(NamedTuple):
     pre: np.ndarray  # [layers * AHEAD / B, B, pre]: past taps of the steps next to come
     last: np.ndarray  # [1, B, input_width]: the step drawn last
 
-    def keep(self, rows: list[int]) -> "Memory":
-        """Return the memory of some of the utterances, at a time that is a multiple of AHEAD."""
-        rings, inputs, last = (np.ascontiguousarray(a[:, rows]) for a in (self.rings, self.inputs, self.last))
-        steps, batch, width = self.pre.shape
-        return Memory(rings, inputs, np.zeros((steps * batch // len(rows), len(rows), width), np.float32), last)
+    def keep(self, batch: int) -> "Memory":
+        """Return the memory of the first utterances, at a time that is a multiple of AHEAD: so nothing is pre-made."""
+        rings, inputs, last = (np.ascontiguousarray(a[:, :batch]) for a in (self.rings, self.inputs, self.last))
+        steps, before, width = self.pre.shape
+        return Memory(rings, inputs, np.zeros((steps * before // batch, batch, width), np.float32), last)
 
 
 def round_up(count: int, to: int = 16) -> int:
@@ -118,23 +118,27 @@ def pack(wavenet: WaveNet, output: Output) -> Packed:
         input_at = [writer.add(pad(tap.T, (0, residual - config.residual)).reshape(-1)) for tap in inputs]
     else:
         input_at = [writer.add(_panels(tap, None, wavenet.dim_in, residual)) for tap in inputs]
-    layers, rows = [], 0
-    for layer, dilation in enumerate(config.dilations):
-        reach = (config.kernel - 1) * dilation
-        ring = round_up(reach + AHEAD, AHEAD)
-        mix, last = state[f"mix.{layer}.weight"], layer + 1 == config.layers
-        bias = state[f"mix.{layer}.bias"]
-        if not last:  # residual and skip each begin at a multiple of 16
-            gap = (0, 0, 0, residual - config.residual)
-            mix = torch.cat([pad(mix[: config.residual], gap), mix[config.residual :]])
-            bias = torch.cat([pad(bias[: config.residual], gap[2:]), bias[config.residual :]])
-        width = round_up(skip if last else residual + skip, PANEL)
-        row = [rows, ring, writer.add(_panels(mix, bias, half, width)), width, residual if last else 0]
-        for tap, weight in enumerate(state[f"dilated.{layer}.weight"].chunk(config.kernel, 1)):
-            begins = writer.add(_panels(_halves(weight, half), None, residual, 2 * half))
-            row += [begins, (config.kernel - 1 - tap) * dilation]
-        layers.append(row)
-        rows += ring
+    layers, rows = np.zeros((config.layers, TAPS + 2 * config.kernel), np.int64), 0
+    # In the order of use, for the sake of the hardware's prefetching: first what is used for many steps at once.
+    for early in (True, False):
+        for layer, dilation in enumerate(config.dilations):
+            for tap, weight in enumerate(state[f"dilated.{layer}.weight"].chunk(config.kernel, 1)):
+                back = (config.kernel - 1 - tap) * dilation
+                if (back >= AHEAD and back % AHEAD == 0) == early:
+                    begins = writer.add(_panels(_halves(weight, half), None, residual, 2 * half))
+                    layers[layer, TAPS + 2 * tap : TAPS + 2 * tap + 2] = begins, back
+            if not early:
+                last = layer + 1 == config.layers
+                mix, bias = state[f"mix.{layer}.weight"], state[f"mix.{layer}.bias"]
+                if not last:  # residual and skip each begin at a multiple of 16
+                    gap = (0, 0, 0, residual - config.residual)
+                    mix = torch.cat([pad(mix[: config.residual], gap), mix[config.residual :]])
+                    bias = torch.cat([pad(bias[: config.residual], gap[2:]), bias[config.residual :]])
+                width = round_up(skip if last else residual + skip, PANEL)
+                ring = round_up((config.kernel - 1) * dilation + AHEAD, AHEAD)
+                at = writer.add(_panels(mix, bias, half, width))
+                layers[layer, :TAPS] = rows, ring, at, width, residual if last else 0
+                rows += ring
     hidden_at = writer.add(_panels(state["hidden.weight"], state["hidden.bias"], skip, hidden))
     output_at = writer.add(_panels(state["output.weight"], state["output.bias"], hidden, wavenet.dim_out))
     stream = residual + round_up(skip, PANEL)
@@ -143,7 +147,7 @@ def pack(wavenet: WaveNet, output: Output) -> Packed:
     kind, classes, levels = _drawn(output)
     embed = wavenet.embed
     return Packed(
-        weights=writer.array(), start=start.numpy(), layers=np.array(layers, np.int64),
+        weights=writer.array(), start=start.numpy(), layers=layers,
         input_at=np.array(input_at, np.int64), ring_rows=rows,
         input_rows=round_up(config.kernel - 1 + AHEAD, AHEAD), input_width=1 if embed else wavenet.dim_in,
         input_inputs=wavenet.dim_in, embed=embed, kernel=config.kernel, residual=residual, half=half,
