@@ -176,6 +176,17 @@ def test_two_processes_give_the_gradient_of_the_whole_batch(tmp_path: Path):
     assert outcome.stdout.count("same") == 6
 
 
+@pytest.mark.parametrize("name", VARIANTS)
+def test_half_precision_comes_near(name: str):
+    model = model_of(name).eval()
+    batch = batch_of(model, [13, 30])
+    exact = model.loss(batch)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = model.loss(batch)
+    assert float(half.total.detach()) == pytest.approx(float(exact.total.detach()), rel=0.05)
+    assert torch.isfinite(gradient_of(model, half.total)).all()
+
+
 def test_the_reconstruction_is_the_mean_over_valid_frames():
     model = model_of("frame").eval()
     batch = batch_of(model, [9, 20])

@@ -31,7 +31,6 @@ class ConvEncoderConfig:
     before: int = 2  # convolutions of width 3 at frame rate, all but the first residual
     after: int = 2  # residual convolutions of width 3 at unit rate
     pointwise: int = 4  # residual layers of width 1 at unit rate
-    dropout: float = 0.0
 
     def __post_init__(self) -> None:
         if self.channels < 1 or self.before < 1 or min(self.after, self.pointwise) < 0:
@@ -52,7 +51,6 @@ class ConvLSTMEncoderConfig:
     clip: float = 20.0  # of the clipped ReLU
     cells: int = 320
     layers: int = 4
-    dropout: float = 0.0
 
     def __post_init__(self) -> None:
         _check_strides(self.time_strides)
@@ -108,7 +106,6 @@ class ConvEncoder(Encoder):
         super().__init__()
         channels = config.channels
         self.dim_in, self.dim, self.stride, self.receptive_field = dim_in, channels, 1, 1
-        self.dropout = nn.Dropout(config.dropout)
         self.layers = nn.ModuleList()
         for n in range(config.before):
             self._add(dim_in if n == 0 else channels, channels, 3, 1)
@@ -133,7 +130,7 @@ class ConvEncoder(Encoder):
             if layer.stride > 1:
                 lengths = ceil_divide(lengths, layer.stride)
                 mask = padding_mask(lengths, -(-y.shape[2] // layer.stride))
-            y = masked(self.dropout(layer(y)), mask, time=2)
+            y = masked(layer(y), mask, time=2)
         return y.transpose(1, 2), lengths
 
 
@@ -178,7 +175,6 @@ class ConvLSTMEncoder(Encoder):
             channels, bands, self.stride = config.channels, -(-bands // band), self.stride * time
         sizes = [channels * bands] + [config.cells] * (config.layers - 1)
         self.lstms = nn.ModuleList(nn.LSTM(n, config.cells, batch_first=True, bidirectional=True) for n in sizes)
-        self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Encode x [B, T, dim_in]; return vectors [B, T', cells] and their lengths."""
@@ -192,7 +188,7 @@ class ConvLSTMEncoder(Encoder):
             y = masked(norm(y, mask).clamp(0.0, self.clip), mask, time=2)
         z = y.transpose(1, 2).flatten(2)  # [B, T', channels * bands]
         for lstm in self.lstms:
-            z = self.dropout(_run_packed(lstm, z, lengths, mask))
+            z = _run_packed(lstm, z, lengths, mask)
         return masked(z, mask), lengths
 
 
