@@ -64,10 +64,11 @@ run_local() {
     trap 'for pid in "${pids[@]}"; do kill -'$signal' -- "-$pid" 2>/dev/null; done; wait 2>/dev/null; exit 130' $signal
   done
   for ((number = first; number <= last; number++)); do
-    while ((max_jobs > 0)) && (($(jobs -rp | wc -l) >= max_jobs)); do wait -n; done
+    while ((max_jobs > 0)) && (($(jobs -rp | wc -l) >= max_jobs)); do wait -n 2>/dev/null; done
     run_one "$number" "$@" &
     pids+=($!)
   done
+  set +m # or bash would tell of each job's end
   wait
 }
 
@@ -91,18 +92,19 @@ run_slurm() {
   sbatch --wait --parsable "--job-name=$name" "--output=$script.%a.out" "${array[@]}" "${sbatch_options[@]}" \
     "$script" >"$script.id" || true # the logs say which jobs failed
   local patience=10 # half seconds that a network file system may need to show the logs
-  while ((patience-- > 0)) && [[ -n $(failed_jobs) ]]; do sleep 0.5; done
+  [[ -s $script.id ]] || patience=0 # it was not even accepted
+  while ((patience-- > 0)) && [[ -n $(jobs_without '^# ended with code ') ]]; do sleep 0.5; done
 }
 
-failed_jobs() { # the numbers of the jobs whose logs do not end well
+jobs_without() { # PATTERN: the numbers of the jobs whose logs do not end so
   local number
   for ((number = first; number <= last; number++)); do
-    tail -n 1 "$(numbered "$log" "$number")" 2>/dev/null | grep -q '^# ended with code 0 ' || echo "$number"
+    tail -n 1 "$(numbered "$log" "$number")" 2>/dev/null | grep -q "$1" || echo "$number"
   done
 }
 
 if [[ $backend == local ]]; then run_local "$@"; else run_slurm "$@"; fi
-failed=$(failed_jobs)
+failed=$(jobs_without '^# ended with code 0 ')
 [[ -n $failed ]] || exit 0
 worst=$(numbered "$log" "$(head -n 1 <<<"$failed")")
 printf 'cmd.sh: %d of %d jobs failed; the end of %s:\n' "$(wc -l <<<"$failed")" $((last - first + 1)) "$worst" >&2

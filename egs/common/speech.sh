@@ -21,7 +21,7 @@ start_recipe() { # the recipe's arguments
   parse_options "$@"
   [[ -s $config ]] || usage_error "--config: no such file: $config"
   exp=${exp:-exp/$(basename "${config%.yaml}")-$seed}
-  command -v unitdisc >/dev/null || die "there is no unitdisc on the PATH; 'make demo' in the project's folder sets it up"
+  command -v unitdisc >/dev/null || die "there is no unitdisc on the PATH; 'make demo' in the top folder sets it up"
   run_stages
 }
 

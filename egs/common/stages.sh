@@ -8,8 +8,8 @@
 #     ...                                      # ${force[@]} is --force if it was made of something else
 #   }
 #
-# A stage that ended well leaves a hash of its needs, its uses and its own text in .stages/, and is skipped while they stay
-# as they are. Stages have the same numbers and names in every recipe.
+# A stage that ended well leaves a hash of its needs, its uses and its own text in .stages/, and is skipped while they
+# stay as they are. Stages have the same numbers and names in every recipe.
 
 stage_names=(corpus data features train encode score convert report)
 option stage corpus "first stage to run, by number or name: ${stage_names[*]}"
@@ -24,7 +24,7 @@ stage_number() { # NAME or NUMBER
       return
     fi
   done
-  usage_error "unknown stage '$1'; stages: $(for number in "${!stage_names[@]}"; do printf '%s' "$number ${stage_names[number]}, "; done)"
+  usage_error "unknown stage '$1'; expected one of ${stage_names[*]}, or its number from 0"
 }
 
 run_stages() {
@@ -43,7 +43,8 @@ run_stages() {
 needs() { # STAGE FILE...
   local file
   for file in "${@:2}"; do
-    [[ -s $file ]] || die "$stage_title needs $file; make it first: ./run.sh --stage $1 --stop-stage $1, with your other options"
+    [[ -s $file ]] || die "$stage_title needs $file, which stage $(stage_number "$1") ($1) makes;" \
+      "run it first: ./run.sh --stage $1 --stop-stage $1, with your other options"
     stage_inputs+="$file $(digest "$file")"$'\n'
   done
 }
