@@ -363,6 +363,8 @@ def test_generated_sound_covers_the_units_and_is_silent_on_padding(name: str):
     if model.quantizer.codes:
         again = model.generate(encoded.units, encoded.lengths, speaker, torch.Generator().manual_seed(0))
         assert torch.equal(again, sound)
+    pieces = model.generate_stream(encoded.values, encoded.lengths, speaker, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(torch.cat(list(pieces), 1)[0, : int(steps[0])], sound[0])
 
 
 def test_frames_generated_are_those_that_the_decoder_predicts_from_them():

@@ -6,7 +6,7 @@ This is the only place that knows the order of its parts. It knows no optimiser 
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Literal, NamedTuple, Protocol
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from unitdisc import config as configs
 from unitdisc import dist
 from unitdisc.errors import ConfigError, DataError
-from unitdisc.features.acoustic import build_features
+from unitdisc.features.acoustic import build_features, centre_frequencies
 from unitdisc.features.configs import archive_tree
 from unitdisc.model_config import LossWeights, ModelConfig
 from unitdisc.networks.blocks import BlockEncoder, one_thread
@@ -24,10 +24,11 @@ from unitdisc.networks.decoder import Decoder, FrameDecoderConfig, NoDecoderConf
 from unitdisc.networks.encoder import build_encoder
 from unitdisc.networks.heads import CTCHead, FramewiseHead, HeadLoss
 from unitdisc.networks.jitter import TimeJitter, draw_seeds
+from unitdisc.networks.perturb import Perturbation
 from unitdisc.networks.padding import ceil_divide, masked, padding_mask
 from unitdisc.quantizers.base import Quantized, Reestimation
 from unitdisc.quantizers.build import build_quantizer
-from unitdisc.sampling.reference import sample
+from unitdisc.sampling import sample, stream
 
 __all__ = ["Encoded", "Loss", "LossWeights", "ModelConfig", "Point", "UnitModel", "UnitStream"]
 
@@ -85,6 +86,9 @@ class UnitModel(nn.Module):
         super().__init__()
         self.config, self.speakers, self.phones = config, tuple(speakers), tuple(phones)
         self.dim_in, self.grid = int(build_features(config.features).dim), config.features.grid  # type: ignore[arg-type]
+        self.perturbation: Perturbation | None = None
+        if config.perturbation.on:
+            self.perturbation = Perturbation(config.perturbation, centre_frequencies(config.features))
         self.encoder = build_encoder(config.encoder, self.dim_in)
         self.unit_grid = self.grid.strided(self.encoder.stride)
         self.quantizer = build_quantizer(config.quantizer, self.encoder.dim)
@@ -148,7 +152,8 @@ class UnitModel(nn.Module):
         """
         seeds = self._seeds(batch.frames, generator)
         frames = self.normalise(batch.frames)
-        y, lengths = self.encoder(frames, batch.lengths)
+        heard = self.normalise(self.perturbation(batch.frames, seeds)) if self.perturbation is not None else frames
+        y, lengths = self.encoder(heard, batch.lengths)
         quantized = self.quantizer(y, padding_mask(lengths, y.shape[1]))
         weight = batch.lengths.sum()
         count = weight.clamp(min=1)
@@ -308,35 +313,60 @@ class UnitModel(nn.Module):
         Content is units [B, T', G] int64, or values [B, T', D]; lengths [B] count units. Speaker is numbers [B] int64,
         places in `speakers`, or vectors [B, S] of `speaker_vectors`.
         """
+        with self.inference(content.device, exact=False):
+            decoder, condition = self._condition(content, lengths, speaker)
+            steps = lengths * decoder.hold
+            samples = sample(
+                decoder.wavenet, decoder.output, condition, steps, None, generator, temperature, decoder.hold
+            )
+            sound = decoder.denormalise(decoder.output.decode(samples))
+            return masked(sound, padding_mask(steps, sound.shape[1]))
+
+    def generate_stream(
+        self,
+        content: Tensor,
+        lengths: Tensor,
+        speaker: Tensor | None = None,
+        generator: torch.Generator | None = None,
+        temperature: float = 1.0,
+    ) -> Iterator[Tensor]:
+        """Yield what `generate` returns piece by piece, as it is ready; what lies on padding has no meaning."""
+        with self.inference(content.device, exact=False):
+            decoder, condition = self._condition(content, lengths, speaker)
+        pieces = stream(
+            decoder.wavenet,
+            decoder.output,
+            condition,
+            lengths * decoder.hold,
+            None,
+            generator,
+            temperature,
+            decoder.hold,
+        )
+        return (decoder.denormalise(decoder.output.decode(piece)) for piece in pieces)
+
+    def _condition(self, content: Tensor, lengths: Tensor, speaker: Tensor | None) -> tuple[Decoder, Tensor]:
+        """Return the decoder and what it is told: [B, T', dim]."""
         if self.decoder is None or self.conditioning is None:
             raise ConfigError("this model has no decoder; train with decoder.kind frame or waveform")
-        with self.inference(content.device):
-            values = content if content.is_floating_point() else self.quantizer.decode(content)
-            if speaker is not None and not speaker.is_floating_point():
-                speaker = self.conditioning.speaker_vectors(speaker)
-            condition = self.conditioning(self.conditioning.content(values, lengths), speaker)
-            steps = lengths * self.decoder.hold
-            samples = sample(
-                self.decoder.wavenet,
-                self.decoder.output,
-                condition,
-                steps,
-                generator=generator,
-                temperature=temperature,
-                hop=self.decoder.hold,
-            )
-            sound = self.decoder.denormalise(self.decoder.output.decode(samples))
-            return masked(sound, padding_mask(steps, sound.shape[1]))
+        values = content if content.is_floating_point() else self.quantizer.decode(content)
+        if speaker is not None and not speaker.is_floating_point():
+            speaker = self.conditioning.speaker_vectors(speaker)
+        return self.decoder, self.conditioning(self.conditioning.content(values, lengths), speaker)
 
     # State
 
     @contextmanager
-    def inference(self, device: torch.device) -> Iterator[None]:
-        """Switch to evaluation, without gradients or autocast, for the length of a with block."""
+    def inference(self, device: torch.device, exact: bool = True) -> Iterator[None]:
+        """Switch to evaluation, without gradients or autocast, for the length of a with block.
+
+        Exact: the same bits for any number of threads, by using one.
+        """
         training = self.training
+        threads = one_thread(device) if exact else nullcontext()
         self.eval()
         try:
-            with torch.no_grad(), torch.autocast(device.type, enabled=False), one_thread(device):
+            with torch.no_grad(), torch.autocast(device.type, enabled=False), threads:
                 yield
         finally:
             self.train(training)
