@@ -208,7 +208,7 @@ def write_matrices(
     """Write matrices in their own precision; the scp says that the ark lies in `home`."""
     stem = Path(stem)
     ark, scp = stem.with_name(stem.name + ".ark"), stem.with_name(stem.name + ".scp")
-    named = (home or ark.parent) / ark.name
+    named = (home or ark.parent).resolve() / ark.name
     lines: list[str] = []
     seen: set[str] = set()
     try:
@@ -226,5 +226,5 @@ def write_matrices(
 
 
 def scp_line(utt: str, ark: Path, start: int) -> str:
-    """Return the scp line of a record that starts at a byte."""
-    return f"{utt} {ark.resolve()}:{start + len(utt.encode()) + 1}\n"
+    """Return the scp line of a record that starts at a byte; `ark` is the whole path, as Kaldi's tools want it."""
+    return f"{utt} {ark}:{start + len(utt.encode()) + 1}\n"

@@ -68,7 +68,7 @@ class _Spectral(FeatureModule):
 class KaldiFeatures(_Spectral):
     """Kaldi's fbank or MFCC, and its add-deltas."""
 
-    cepstra: Tensor  # [M, ceps]
+    cepstra: Tensor  # [M rounded up to a multiple of 8, ceps]
 
     def __init__(self, config: FbankConfig | MfccConfig) -> None:
         super().__init__(config.grid, 1 << (config.window - 1).bit_length())
@@ -77,30 +77,33 @@ class KaldiFeatures(_Spectral):
         self._set_banks(kaldi_banks(config, self.n_fft))
         static = config.mels + config.energy
         if isinstance(config, MfccConfig):
-            self._constant("cepstra", _cepstra(config))
+            self._constant("cepstra", nn.functional.pad(_cepstra(config), (0, 0, 0, -config.mels % 8)))
             static = config.ceps
         self.deltas = Deltas(config.deltas, config.delta_window)
         self.dim = static * (1 + config.deltas)
 
     def _frames(self, signal: Tensor, lengths: Tensor) -> Tensor:
         batch, grid, kept = len(signal), self.grid, 1 - self.config.preemphasis
+        is_mfcc = isinstance(self.config, MfccConfig)
         if signal.shape[1] == 0:
             return signal.new_zeros(batch, 0, self.dim)
         # Pre-emphasis of a window is that of the signal, but for its first sample: Kaldi takes it for its own past.
         means = window_sums(signal, grid)[:, :, None] / grid.window
         starts = (signal[:, :: grid.hop][:, : means.shape[1], None] - means) * (kept * self.window[0])
-        emphasised = torch.cat([signal[:, :1] * kept, signal[:, 1:] - self.config.preemphasis * signal[:, :-1]], dim=1)
-        windows = emphasised.unfold(1, grid.window, grid.hop)
+        emphasised = torch.sub(signal[:, 1:], signal[:, :-1], alpha=self.config.preemphasis)
+        windows = emphasised.unfold(1, grid.window - 1, grid.hop) if grid.window > 1 else emphasised[:, :0, None]
+        rest = self.window[1:]
+        buffer = signal.new_zeros(batch, min(CHUNK, means.shape[1]), self.n_fft)
         pieces = []
-        for first in range(0, windows.shape[1], CHUNK):
+        for first in range(0, means.shape[1], CHUNK):
             here = slice(first, first + CHUNK)
-            buffer = signal.new_zeros(batch, windows[:, here].shape[1], self.n_fft)
-            inner = buffer[:, :, : grid.window]
-            torch.mul(windows[:, here], self.window, out=inner)
-            inner.addcmul_(means[:, here], self.window, value=-kept)
-            buffer[:, :, :1] = starts[:, here]
-            mels = (self._power(buffer) @ self.banks).clamp_(min=EPSILON).log_()[:, :, : self.config.mels]
-            pieces.append(mels @ self.cepstra if isinstance(self.config, MfccConfig) else mels)
+            scaled = buffer[:, : means[:, here].shape[1]]
+            scaled[:, :, :1] = starts[:, here]
+            inner = scaled[:, :, 1 : grid.window]
+            torch.mul(windows[:, here], rest, out=inner)
+            inner.addcmul_(means[:, here], rest, value=-kept)
+            mels = (self._power(scaled) @ self.banks).clamp_(min=EPSILON).log_()
+            pieces.append(mels @ self.cepstra if is_mfcc else mels[:, :, : self.config.mels])
         frames = torch.cat(pieces, dim=1)
         if self.config.energy:
             frames = self._with_energy(frames, signal, means)
@@ -166,6 +169,14 @@ def kaldi_banks(config: FbankConfig | MfccConfig, n_fft: int) -> Tensor:
             f"mels = {config.mels}: filter {empty[0]} covers no bin of {n_fft}; lower mels or raise window"
         )
     return banks
+
+
+def centre_frequencies(config: FbankConfig | MfccConfig) -> Tensor:
+    """Return the peak of each filter [M], Hz."""
+    fmax = config.fmax if config.fmax > 0 else config.sample_rate / 2 + config.fmax
+    low, high = _mel(torch.tensor([config.fmin, fmax], dtype=torch.float64))
+    peaks = torch.linspace(float(low), float(high), config.mels + 2, dtype=torch.float64)[1:-1]
+    return (700 * torch.expm1(peaks / 1127)).float()
 
 
 def slaney_banks(config: LogMelConfig) -> Tensor:

@@ -26,8 +26,10 @@ class Deltas(nn.Module):
     def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
         """Return [B, T, (1 + orders) * D]."""
         batch, count, dim = frames.shape
-        if self.orders == 0 or count == 0:
-            return frames.repeat(1, 1, 1 + self.orders)
+        if self.orders == 0:
+            return frames
+        if count == 0:
+            return frames.new_zeros(batch, 0, (1 + self.orders) * dim)
         places = torch.arange(-self.reach, count + self.reach, device=frames.device)
         places = torch.minimum(places.clamp(min=0), (lengths - 1).clamp(min=0)[:, None])
         continued = frames.gather(1, places[:, :, None].expand(-1, -1, dim))

@@ -20,7 +20,7 @@ def laid_out(waves: Tensor, samples: Tensor, grid: FrameGrid) -> Tensor:
     first = grid.hop // 2 - grid.window // 2
     lead = max(0, -first)
     body = waves[:, max(0, first) :][:, : length - lead]
-    out = waves.new_zeros(len(waves), length)
+    out = waves.new_empty(len(waves), length)  # what is not filled in belongs to frames that no row has
     out[:, lead : lead + body.shape[1]] = body
     # No frame reaches further than half a window and a hop over the end.
     reach = torch.arange(grid.window + grid.hop, device=waves.device)

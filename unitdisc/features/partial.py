@@ -42,6 +42,7 @@ class PartialArchives:
         self.data_dir, self.names, self.speakers = data_dir, tuple(names), speakers
         self.folder = data_dir / FOLDER
         self._header = json.dumps({"key": key, "names": self.names})
+        self._homes = [data_dir.resolve() / f"{name}.ark" for name in names]
         self._begin()
         try:
             self.folder.mkdir(exist_ok=True)
@@ -104,7 +105,7 @@ class PartialArchives:
             return
         speaker = self.speakers[made.utt]
         for n, (blob, stats) in enumerate(zip(made.records, made.stats, strict=True)):
-            self._index[n].append(scp_line(made.utt, self.data_dir / f"{self.names[n]}.ark", self._ends[n]))
+            self._index[n].append(scp_line(made.utt, self._homes[n], self._ends[n]))
             self._ends[n] += len(blob)
             self._stats[n][speaker] = self._stats[n].get(speaker, 0) + stats
 
