@@ -39,7 +39,7 @@ def sides(tmp_path):
 def test_linear_ctc_reads_units_that_are_phones(sides):
     score = probe_ctc(*sides, FAST, resamples=100)
     assert score.definition == "per-probe-ctc-linear-nosil"
-    assert score.value < 0.15
+    assert score.value < 0.25
     assert score.counts.used["training utterances"] == 18
     assert score.counts.used["utterances"] == 6
     assert score.value == probe_ctc(*sides, FAST, resamples=0).value
