@@ -24,8 +24,8 @@ from unitdisc.networks.decoder import Decoder, FrameDecoderConfig, NoDecoderConf
 from unitdisc.networks.encoder import build_encoder
 from unitdisc.networks.heads import CTCHead, FramewiseHead, HeadLoss
 from unitdisc.networks.jitter import TimeJitter, draw_seeds
-from unitdisc.networks.perturb import Perturbation
 from unitdisc.networks.padding import ceil_divide, masked, padding_mask
+from unitdisc.networks.perturb import Perturbation
 from unitdisc.quantizers.base import Quantized, Reestimation
 from unitdisc.quantizers.build import build_quantizer
 from unitdisc.sampling import sample, stream

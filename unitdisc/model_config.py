@@ -3,11 +3,12 @@
 from dataclasses import dataclass, field
 
 from unitdisc.errors import ConfigError
-from unitdisc.features.configs import FeatureConfig, LogMelConfig, MfccConfig
+from unitdisc.features.configs import FbankConfig, FeatureConfig, LogMelConfig, MfccConfig
 from unitdisc.networks.conditioning import ConditioningConfig
 from unitdisc.networks.decoder import DecoderConfig, FrameDecoderConfig, NoDecoderConfig
 from unitdisc.networks.encoder import ConvEncoderConfig, EncoderConfig
 from unitdisc.networks.heads import HeadConfig
+from unitdisc.networks.perturb import PerturbationConfig
 from unitdisc.quantizers.build import QuantizerConfig
 from unitdisc.quantizers.vq import VQConfig
 
@@ -32,6 +33,7 @@ class ModelConfig:
 
     features: FeatureConfig = field(default_factory=MfccConfig)
     targets: LogMelConfig = field(default_factory=LogMelConfig)  # of a frame decoder
+    perturbation: PerturbationConfig = field(default_factory=PerturbationConfig)
     encoder: EncoderConfig = field(default_factory=ConvEncoderConfig)
     quantizer: QuantizerConfig = field(default_factory=VQConfig)
     jitter: float = 0.12  # probability that a unit's vector is replaced by its neighbour's while training
@@ -43,6 +45,8 @@ class ModelConfig:
     def __post_init__(self) -> None:
         if not 0.0 <= self.jitter <= 1.0:
             raise ConfigError(f"jitter is a probability between 0 and 1, got {self.jitter}")
+        if self.perturbation.on and (not isinstance(self.features, FbankConfig) or self.features.energy):
+            raise ConfigError("perturbation stretches log mel filter banks: set features.kind to fbank, without energy")
         ours, theirs = self.features.grid, self.targets.grid
         if isinstance(self.decoder, FrameDecoderConfig) and (
             (ours.sample_rate, ours.hop, ours.snip_edges) != (theirs.sample_rate, theirs.hop, theirs.snip_edges)
