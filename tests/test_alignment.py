@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import reference_data
 import textgrid
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unitdisc.data.alignment import Interval, check_end, cut_at, frame_labels, read_alignment, write_ctm
@@ -43,6 +43,7 @@ def intervals_of(spans) -> list[Interval]:
     return intervals
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.dictionaries(st.text("abc-1", min_size=1, max_size=4), SPANS.filter(bool), min_size=1, max_size=5))
 def test_any_alignment_comes_back_from_ctm(tmp_path_factory, spans):
     path = tmp_path_factory.mktemp("ctm") / "x.ctm"
@@ -56,6 +57,7 @@ def test_any_alignment_comes_back_from_ctm(tmp_path_factory, spans):
             assert one[:2] == pytest.approx(other[:2], abs=1e-9)
 
 
+@settings(max_examples=40, deadline=None)
 @given(SPANS, st.integers(0, 60), st.sampled_from([0.01, 0.02, 0.0125, 0.03]), st.sampled_from([0.0, 0.0075, -0.004]))
 def test_frames_are_labelled_by_their_centre(spans, frames, period, offset):
     intervals = intervals_of(spans)

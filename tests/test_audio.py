@@ -1,6 +1,7 @@
 """Audio: every format, any rate, any slice, and what is said of files that are no audio."""
 
 import struct
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -216,6 +217,7 @@ def test_nan_is_named_by_its_sample(tmp_path: Path):
 def test_a_rate_can_be_required(tmp_path: Path):
     put_audio(tmp_path / "a.wav", 800, 8000)
     source = AudioSource(tmp_path / "a.wav", where="wav.scp:3")
+    assert len(replace(source, decode_rate=16000).at(16000).load(16000)) == 1600  # a decode command resamples
     assert len(source.load(16000)) == 1600
     assert message_of(source.at(16000)) == (
         f"wav.scp:3: {tmp_path}/a.wav: expected audio at 16000 Hz, got 8000 Hz; resample it"

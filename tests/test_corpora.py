@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_data import put_audio
+from made_data import noise, put_audio
 
 from unitdisc.data.alignment import read_alignment
 from unitdisc.data.corpora import TIMIT_CORE_TEST, TIMIT_DEV, emodb, librispeech, speechocean762, timit
@@ -72,6 +72,24 @@ def test_timit(tmp_path: Path, case):
     report = check_data_dir(test.path, decode=True, rate=16000, alignment=test.path / "phones.ctm")
     assert report.findings == []
     assert len(timit(tmp_path / "timit", tmp_path / "all", dialect_sentences=True).utts) == 4
+
+
+def test_timits_own_headers_are_read(tmp_path: Path):
+    """They do not name their coding."""
+    fields = (
+        "database_id -s5 TIMIT\nutterance_id -s8 fcjf0_sa\nchannel_count -i 1\nsample_count -i 4000\n"
+        "sample_rate -i 16000\nsample_n_bytes -i 2\nsample_byte_format -s2 01\nsample_sig_bits -i 16\nend_head\n"
+    )
+    wave = noise(4000)
+    head = f"NIST_1A\n   1024\n{fields}".encode().ljust(1024, b" ")
+    folder = tmp_path / "TIMIT" / "TRAIN" / "DR1" / "FCJF0"
+    folder.mkdir(parents=True)
+    (folder / "SI648.WAV").write_bytes(head + (wave * 32768).astype("<i2").tobytes())
+    data = timit(tmp_path / "TIMIT", tmp_path / "data")
+    np.testing.assert_array_equal(data.source("FCJF0_SI648").load(16000), wave)
+    (folder / "SI648.WAV").write_bytes(head + b"\0" * 7998)
+    with pytest.raises(DataError, match="truncated: the header announces 8000 bytes of audio, the file has 7998"):
+        data.source("FCJF0_SI648").load(16000)
 
 
 def test_the_speaker_lists_of_timit():

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_data import put_audio, put_data, put_tables
 
@@ -199,6 +199,7 @@ REST = (
 )
 
 
+@settings(max_examples=25, deadline=None)
 @given(st.dictionaries(WORD, REST, min_size=1))
 def test_any_table_comes_back(tmp_path_factory, table):
     path = tmp_path_factory.mktemp("t") / "table"
@@ -208,6 +209,7 @@ def test_any_table_comes_back(tmp_path_factory, table):
     assert lines == sorted(lines, key=lambda line: line.split(b" ")[0])  # bytewise, as LC_ALL=C
 
 
+@settings(max_examples=25, deadline=None)
 @given(
     st.dictionaries(WORD, st.tuples(WORD, REST, st.floats(0.01, 1e4), st.sampled_from("mf")), min_size=1, max_size=6),
     st.booleans(),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_data import noise, put_audio, put_tables
 
@@ -95,6 +95,7 @@ def test_what_does_more_is_refused_with_its_reason(command, word):
     )
 
 
+@settings(max_examples=100, deadline=None)
 @given(st.text(max_size=60))
 def test_any_text_is_understood_or_refused(text):
     try:
@@ -107,6 +108,7 @@ def test_any_text_is_understood_or_refused(text):
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="$`*?\\\0\n\r"), min_size=1, max_size=12)
 
 
+@settings(max_examples=100, deadline=None)
 @given(NAMES.filter(lambda name: not name.startswith("-") and not set(name) <= set("();<>|&")))
 def test_a_replaced_path_is_the_path(name):
     command = replace_path("sph2pipe -f wav -c 2 old.sph | sox -t wav - -r 8000 -t wav - |", "old.sph", name)

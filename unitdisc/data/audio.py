@@ -126,10 +126,9 @@ class AudioSource:
             )
         if samples == 0:
             raise DataError(f"{self._name()}: expected audio, got a file of zero samples; remove the utterance")
-        if self.wanted_rate is not None and sound.samplerate != self.wanted_rate:
-            raise DataError(
-                f"{self._name()}: expected audio at {self.wanted_rate} Hz, got {sound.samplerate} Hz; resample it"
-            )
+        rate = self.decode_rate or sound.samplerate
+        if self.wanted_rate not in (None, rate):
+            raise DataError(f"{self._name()}: expected audio at {self.wanted_rate} Hz, got {rate} Hz; resample it")
         if self.channel != "mix" and not 0 <= self.channel < sound.channels:
             raise DataError(f"{self._name()}: expected channel {self.channel} (from 0), got {sound.channels} channels")
         return AudioInfo(sound.samplerate, samples, sound.channels)
