@@ -1,71 +1,59 @@
-"""Perturbation: a stretched spectrum is where it should be; only the input of the encoder in training changes."""
-
-import math
-from dataclasses import replace
+"""Changed audio has the physics it claims, and is the same each time."""
 
 import numpy as np
 import pytest
-import torch
-from made_up import tiny_model
 
-from unitdisc.errors import ConfigError
-from unitdisc.features.acoustic import build_features, centre_frequencies
-from unitdisc.features.configs import FbankConfig
-from unitdisc.networks.perturb import Perturbation, PerturbationConfig
+from unitdisc.data.perturb import CHANGES, perturb
+from unitdisc.errors import DataError
 
-CONFIG = FbankConfig(mels=40, deltas=0)
-SEEDS = torch.tensor([3, 5, 8, 13])
+RATE = 16000
+TONE = (0.1 * np.sin(2 * np.pi * 1000 * np.arange(RATE) / RATE)).astype(np.float32)
 
 
-def bank_of_tone(hertz: float) -> int:
-    """Return the bank that is loudest for a tone, by the features themselves."""
-    wave = torch.sin(2 * math.pi * hertz * torch.arange(8000) / 16000)[None]
-    frames = build_features(CONFIG)(wave, torch.tensor([8000]))[0]
-    return int(frames[0, 20].argmax())
+@pytest.mark.parametrize("change", CHANGES)
+def test_every_change_is_seeded_finite_and_per_utterance(change):
+    one = perturb(TONE, RATE, change, "a")
+    assert one.dtype == np.float32
+    assert np.isfinite(one).all()
+    assert np.array_equal(one, perturb(TONE, RATE, change, "a"))
+    assert perturb(TONE[:0], RATE, change).shape == (0,)
+    assert np.isfinite(perturb(np.zeros(800, np.float32), RATE, change)).all()
+    if change.startswith(("noise", "rev")):
+        assert not np.array_equal(one, perturb(TONE, RATE, change, "b"))
+        assert not np.array_equal(one, perturb(TONE, RATE, change, "a", seed=1))
 
 
-@pytest.mark.parametrize("hertz", [300.0, 1000.0, 2500.0, 5000.0])
-def test_centre_frequencies_are_those_of_the_filters(hertz: float):
-    nearest = (centre_frequencies(CONFIG).log() - math.log(hertz)).abs().argmin()
-    assert abs(bank_of_tone(hertz) - int(nearest)) <= 1
+@pytest.mark.parametrize("decibels", [20, 10, 0])
+def test_noise_has_its_level(decibels):
+    noise = perturb(TONE, RATE, f"noise-{decibels}") - TONE
+    assert 10 * np.log10(np.mean(TONE**2) / np.mean(noise**2)) == pytest.approx(decibels, abs=0.2)
 
 
-def test_a_stretch_reads_each_bank_at_its_frequency_times_the_factor():
-    centres = centre_frequencies(CONFIG)
-    module = Perturbation(PerturbationConfig(warp=0.2), centres)
-    curve = np.sin(np.linspace(0, 3, 40)) + 2
-    for factor in (0.85, 1.0, 1.1):
-        stretched = module.stretches(torch.tensor([factor]))[0].double().numpy() @ curve
-        assert np.allclose(stretched, np.interp(factor * centres.numpy(), centres.numpy(), curve), atol=1e-5)
-    assert torch.equal(module.stretches(torch.tensor([1.0]))[0], torch.eye(40))
+@pytest.mark.parametrize(("change", "hertz"), [("speed-90", 900), ("speed-110", 1100)])
+def test_speed_moves_length_and_pitch(change, hertz):
+    changed = perturb(TONE, RATE, change)
+    assert len(changed) == pytest.approx(RATE * 1000 / hertz, abs=1)
+    peak = np.argmax(np.abs(np.fft.rfft(changed))) * RATE / len(changed)
+    assert peak == pytest.approx(hertz, abs=2)
 
 
-def test_rows_depend_on_their_seed_alone_and_evaluation_changes_nothing():
-    module = Perturbation(PerturbationConfig(warp=0.2, tilt=0.5), centre_frequencies(CONFIG))
-    frames = torch.randn(4, 7, 80, generator=torch.Generator().manual_seed(0))
-    made = module(frames, SEEDS)
-    assert not torch.allclose(made, frames)
-    assert torch.allclose(module(frames[2:3, :5], SEEDS[2:3]), made[2:3, :5], atol=1e-6)
-    assert torch.equal(module(frames, None), frames)
-    assert torch.equal(module.eval()(frames, SEEDS), frames)
+def test_gain_and_band():
+    assert np.abs(perturb(TONE, RATE, "gain-up")).max() == pytest.approx(0.1 * 10**0.3, rel=1e-3)
+    assert np.abs(perturb(9 * TONE, RATE, "gain-up")).max() == 1.0
+    high = (0.1 * np.sin(2 * np.pi * 6000 * np.arange(RATE) / RATE)).astype(np.float32)
+    assert np.abs(perturb(high, RATE, "band-limit")[2000:]).max() < 1e-3
+    assert np.abs(perturb(TONE, RATE, "band-limit")[2000:]).max() == pytest.approx(0.1, rel=0.05)
 
 
-def test_a_tilt_is_added_to_the_banks_and_not_to_their_differences():
-    module = Perturbation(PerturbationConfig(tilt=0.5), centre_frequencies(CONFIG))
-    frames = torch.randn(4, 7, 80, generator=torch.Generator().manual_seed(0))
-    change = module(frames, SEEDS) - frames
-    assert torch.allclose(change[:, :, 40:], torch.zeros(4, 7, 40))
-    assert torch.allclose(change[:, 0, :40], change[:, 6, :40], atol=1e-5)
-    seeds = torch.arange(4000)
-    many = module(torch.zeros(4000, 1, 40), seeds)[:, 0]
-    deviation = 0.5 * sum(1 / (2 * k) for k in range(1, 6)) ** 0.5  # of cosines over whole and half periods
-    assert float(many.std()) == pytest.approx(deviation, rel=0.1)
+def test_a_room_has_a_tail_and_keeps_the_level():
+    click = np.zeros(RATE, np.float32)
+    click[0] = 0.5
+    wet = perturb(click, RATE, "reverberation")
+    early, late = (np.mean(wet[int(a * RATE) : int(b * RATE)] ** 2) for a, b in ((0.05, 0.1), (0.25, 0.3)))
+    assert 10 * np.log10(early / late) == pytest.approx(24, abs=2)  # 60 dB in 0.5 s
+    assert np.mean(wet**2) == pytest.approx(np.mean(click**2), rel=1e-3)
 
 
-def test_only_filter_banks_are_stretched():
-    on = PerturbationConfig(warp=0.1)
-    with pytest.raises(ConfigError, match=r"set features\.kind to fbank"):
-        tiny_model(perturbation=on)
-    assert tiny_model(features=CONFIG, perturbation=on).perturbation.on
-    with pytest.raises(ConfigError, match=r"warp must lie in 0\.\.1"):
-        replace(on, warp=1.5)
+def test_an_unknown_change_names_the_known():
+    with pytest.raises(DataError, match="known are noise-20"):
+        perturb(TONE, RATE, "rain")
