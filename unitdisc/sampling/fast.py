@@ -1,6 +1,6 @@
 """Sampling on the CPU, many times faster than step by step in torch, and the same samples for the same uniforms.
 
-The first call compiles the kernel, which takes some ten seconds; after that numba's cache has it. Equality with
+The first call compiles the kernel, which takes a few seconds; after that numba's cache has it. Equality with
 `unitdisc.sampling.reference` is up to float32 rounding: a uniform within about 1e-6 of the border between two classes
 may fall to either side.
 """

@@ -24,7 +24,7 @@ class Recorded:
         """Record a block of steps; the stepper begins anew afterwards."""
         self.stepper, self.block = stepper, block
         like, output = stepper.bias, stepper.output
-        self.given = like.expand(block, stepper.batch, -1).contiguous()
+        self.given = like.expand(block, stepper.batch, -1).clone()
         self.noise = output.noise(torch.full((block, stepper.batch, output.uniforms), 0.5, device=like.device))
         self.drawn = silence(output, stepper.batch, block, like.device)
         self.graph: torch.cuda.CUDAGraph | None = None
