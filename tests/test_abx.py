@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from unitdisc.evaluate import abx_distance
 from unitdisc.evaluate.abx import AbxOptions, score_abx
 from unitdisc.evaluate.items import Items, write_items
 
@@ -43,9 +44,15 @@ def save(folder: Path, rows: Rows, features: dict[str, np.ndarray]) -> tuple[Pat
     return folder / "features", folder / "all.item"
 
 
+@pytest.fixture(params=["pair by pair", "in lanes"])
+def way(request, monkeypatch) -> None:
+    """Score all tiles by the way for small ones, or by that for large ones."""
+    monkeypatch.setattr(abx_distance, "SMALL", np.inf if request.param == "pair by pair" else 0)
+
+
 @pytest.mark.parametrize(("speaker", "context"), MODES)
 @pytest.mark.parametrize("distance", ["angular", "euclidean", "kl", "identical", "edit"])
-def test_abx_is_its_definition(tmp_path, distance, speaker, context):
+def test_abx_is_its_definition(tmp_path, way, distance, speaker, context):
     rows, features = made_up(1, distance)
     score = score_abx(*save(tmp_path, rows, features), 0.01, AbxOptions(speaker, context, distance, None, None))
     assert score.value == pytest.approx(reference.abx(rows, features, 0.01, speaker, context, distance), abs=1e-12)

@@ -85,5 +85,7 @@ def run_abx(options: argparse.Namespace) -> None:
     from unitdisc.evaluate.scores import table
 
     fields: dict[str, Any] = {name: getattr(options, name) for name in AbxOptions.__dataclass_fields__}
-    score = score_abx(options.features, options.items, options.frame_shift, AbxOptions(**fields), options.jobs)
+    score = score_abx(
+        options.features, options.items, options.frame_shift, AbxOptions(**fields), options.jobs, options.codebook
+    )
     print(json.dumps(score.to_json()) if options.json else table([score]))

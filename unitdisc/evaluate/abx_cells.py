@@ -1,9 +1,9 @@
 """Cells: which items are A, B and X of one another, drawn to a bounded number where asked.
 
-A node is what A and B (or X) share besides the phone: a speaker, and in context mode "within" the two neighbours too.
-A tile is a node that X comes from and one that A and B come from: in speaker mode "within" the same one, in "across"
-two of the same context and of different speakers. All cells (a phone of A and X, a phone of B) of
-a tile are scored at once.
+A group is the items of one phone in one node. A node is what A and B share besides the phone: the speaker, and in
+context mode "within" the two neighbours too. A leg is a group of X with a group of A, of the same phone; it makes a
+cell with every other group of A's node, which is B. A tile is all legs from one node to one node: their distances are
+computed together.
 """
 
 from typing import NamedTuple
@@ -14,118 +14,117 @@ from unitdisc.errors import DataError
 from unitdisc.evaluate.items import Items
 
 
-class Nodes(NamedTuple):
-    """Items sorted by node and phone within it."""
+class Groups(NamedTuple):
+    """Items sorted by node, and by phone within it."""
 
     order: np.ndarray  # [M] int64, item numbers
-    phone: np.ndarray  # [M] int64, phone of each
-    starts: np.ndarray  # [K + 1] int64, where each node's items start
-    context: np.ndarray  # [K] int64; all 0 when any context will do
-    speaker: np.ndarray  # [K] int64
+    first: np.ndarray  # [G + 1] int64, where each group starts in `order`
+    phone: np.ndarray  # [G] int64
+    node: np.ndarray  # [G] int64
+    node_first: np.ndarray  # [K + 1] int64, each node's first group
+    node_speaker: np.ndarray  # [K] int64
+    node_context: np.ndarray  # [K] int64; all 0 when any context will do
     phones: list[str]
     speakers: list[str]
 
-
-class Tiles(NamedTuple):
-    """Pairs of nodes to score, [L]."""
-
-    x: np.ndarray  # int64, node of X
-    ab: np.ndarray  # int64, node of A and B
-    wanted: np.ndarray  # [L, P] bool, the phones of A and X that this tile scores
+    @property
+    def sizes(self) -> np.ndarray:
+        """Return the items of each group, [G]."""
+        return np.diff(self.first)
 
 
-def build_nodes(items: Items, within_context: bool, max_group: int | None, seed: int) -> Nodes:
-    """Sort items into nodes and keep at most `max_group` of a phone in a node, drawn at random."""
+class Legs(NamedTuple):
+    """Groups of X and A, sorted by tile."""
+
+    x: np.ndarray  # [L] int64, group of X
+    a: np.ndarray  # [L] int64, group of A
+    cell: np.ndarray  # [L + 1] int64, number of each leg's first cell
+    tile: np.ndarray  # [T + 1] int64, first leg of each tile
+
+
+def build_groups(items: Items, within_context: bool, max_group: int | None, seed: int) -> Groups:
+    """Sort items into groups and keep at most `max_group` of each, drawn at random."""
     phones, phone = np.unique(items.phones, return_inverse=True)
     speakers, speaker = np.unique(items.speakers, return_inverse=True)
     context = np.zeros(len(items), np.int64)
     if within_context:
         before, after = (np.unique(side, return_inverse=True)[1] for side in (items.before, items.after))
-        context = np.unique(before * (len(phones) + len(items)) + after, return_inverse=True)[1]
+        context = before * len(items) + after
     # Shuffled before the stable sort, the first `max_group` of each group are a draw.
     shuffled = np.random.default_rng([seed, 1]).permutation(len(items)) if max_group else np.arange(len(items))
     order = shuffled[np.lexsort((phone[shuffled], speaker[shuffled], context[shuffled]))]
+    first = _starts(context[order], speaker[order], phone[order])
     if max_group:
-        key = np.stack([context[order], speaker[order], phone[order]])
-        starts = np.flatnonzero(np.r_[True, (key[:, 1:] != key[:, :-1]).any(axis=0)])
-        rank = np.arange(len(order)) - np.repeat(starts, np.diff(np.r_[starts, len(order)]))
+        rank = np.arange(len(order)) - np.repeat(first[:-1], np.diff(first))
         order = order[rank < max_group]
-    key = np.stack([context[order], speaker[order]])
-    starts = np.flatnonzero(np.r_[True, (key[:, 1:] != key[:, :-1]).any(axis=0)])
-    return Nodes(
+        first = np.r_[0, np.cumsum(np.minimum(np.diff(first), max_group))]
+    head = order[first[:-1]]
+    node_first = _starts(context[head], speaker[head])
+    node_head = head[node_first[:-1]]
+    return Groups(
         order,
-        phone[order],
-        np.r_[starts, len(order)],
-        context[order[starts]],
-        speaker[order[starts]],
+        first,
+        phone[head],
+        np.repeat(np.arange(len(node_head)), np.diff(node_first)),
+        node_first,
+        speaker[node_head],
+        np.unique(context[node_head], return_inverse=True)[1],
         phones.tolist(),
         speakers.tolist(),
     )
 
 
-def build_tiles(nodes: Nodes, across: bool, max_x_across: int | None, seed: int) -> Tiles:
-    """List the tiles that have at least one cell.
+def _starts(*keys: np.ndarray) -> np.ndarray:
+    """Return where runs of equal keys start, and the end."""
+    key = np.stack(keys)
+    return np.r_[0, np.flatnonzero((key[:, 1:] != key[:, :-1]).any(axis=0)) + 1, key.shape[1]]
 
-    Across speakers, X of a cell come from at most `max_x_across` other speakers. Which they are follows from a random
-    ring of the speakers: those nearest to the speaker of A and B that have the phone in this context. So every speaker
-    gives X about equally often.
+
+def build_legs(groups: Groups, across: bool, max_x_across: int | None, seed: int) -> Legs:
+    """List what is to be scored."""
+    several = np.diff(groups.node_first)[groups.node] >= 2  # there is a B
+    if across:
+        x, a = _other_speakers(groups, max_x_across, seed)
+        x, a = x[several[a]], a[several[a]]
+    else:
+        x = a = np.flatnonzero(several & (groups.sizes >= 2))
+    if not len(a):
+        raise DataError(_why_none(groups, several, across))
+    order = np.lexsort((x, groups.node[x], groups.node[a]))
+    x, a = x[order], a[order]
+    cells = np.diff(groups.node_first)[groups.node[a]] - 1
+    return Legs(x, a, np.r_[0, np.cumsum(cells)], _starts(groups.node[a], groups.node[x]))
+
+
+def _other_speakers(groups: Groups, most: int | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pair each group of A with groups of X of its phone and context, by at most `most` other speakers.
+
+    The speakers stand in a random ring; among those who have the phone in this context, X comes from the nearest. So
+    the draw is balanced: each group is X as often as it is A.
     """
-    counts = _phone_counts(nodes)
-    tiles = _across(nodes, counts, max_x_across, seed) if across else _within(counts)
-    if not len(tiles.x):
-        raise DataError(_why_none(nodes, counts, across))
-    return tiles
+    ring = np.random.default_rng([seed, 2]).permutation(len(groups.speakers))
+    context = groups.node_context[groups.node]
+    order = np.lexsort((ring[groups.node_speaker[groups.node]], groups.phone, context))
+    starts = _starts(context[order], groups.phone[order])
+    size = np.repeat(np.diff(starts), np.diff(starts))
+    start = np.repeat(starts[:-1], np.diff(starts))
+    place = np.arange(len(order)) - start
+    xs, as_ = [order[:0]], [order[:0]]
+    for k in range(min(int(size.max()) - 1, len(ring) if most is None else most)):
+        step = (k // 2 + 1) * (1 if k % 2 == 0 else -1)  # the next, the one before, the second next, ...
+        left = np.flatnonzero(size - 1 > k)
+        xs.append(order[start[left] + (place[left] + step) % size[left]])
+        as_.append(order[left])
+    return np.concatenate(xs), np.concatenate(as_)
 
 
-def _phone_counts(nodes: Nodes) -> np.ndarray:
-    """Return [K, P]: the items of each phone in each node."""
-    counts = np.zeros((len(nodes.speaker), len(nodes.phones)), np.int32)
-    node = np.repeat(np.arange(len(nodes.speaker)), np.diff(nodes.starts))
-    np.add.at(counts, (node, nodes.phone), 1)
-    return counts
-
-
-def _within(counts: np.ndarray) -> Tiles:
-    several = (counts > 0).sum(axis=1) >= 2
-    wanted = counts >= 2
-    kept = np.flatnonzero(several & wanted.any(axis=1))
-    return Tiles(kept, kept, wanted[kept])
-
-
-def _across(nodes: Nodes, counts: np.ndarray, most: int | None, seed: int) -> Tiles:
-    present = counts > 0
-    several = present.sum(axis=1) >= 2
-    ring = np.random.default_rng([seed, 2]).permutation(len(nodes.speakers))
-    edges = np.flatnonzero(np.diff(nodes.context)) + 1
-    xs: list[int] = []
-    abs_: list[int] = []
-    wanted: list[np.ndarray] = []
-    for members in np.split(np.arange(len(nodes.context)), edges):
-        if len(members) < 2:
-            continue
-        for ab in members[several[members]].tolist():
-            others = members[members != ab]
-            away = (ring[nodes.speaker[others]] - ring[nodes.speaker[ab]]) % len(ring)
-            nearest = np.argsort(np.minimum(2 * away, 2 * (len(ring) - away) + 1), kind="stable")
-            shared = present[others[nearest]] & present[ab]
-            if most is not None:
-                shared &= np.cumsum(shared, axis=0) <= most
-            for x, phones in zip(others[nearest].tolist(), shared, strict=True):
-                if phones.any():
-                    xs.append(x)
-                    abs_.append(ab)
-                    wanted.append(phones)
-    stacked = np.stack(wanted) if wanted else np.zeros((0, len(nodes.phones)), bool)
-    return Tiles(np.asarray(xs, np.int64), np.asarray(abs_, np.int64), stacked)
-
-
-def _why_none(nodes: Nodes, counts: np.ndarray, across: bool) -> str:
+def _why_none(groups: Groups, several: np.ndarray, across: bool) -> str:
     start = "no A, B and X can be formed from the items: "
-    if len(nodes.phones) < 2:
-        return f"{start}all are of the phone {nodes.phones[0]!r}; at least two phones are needed"
-    if across and len(nodes.speakers) < 2:
-        return f"{start}all are of the speaker {nodes.speakers[0]!r}; use --speaker within"
-    if not ((counts > 0).sum(axis=1) >= 2).any():
+    if len(groups.phones) < 2:
+        return f"{start}all are of the phone {groups.phones[0]!r}; at least two phones are needed"
+    if across and len(groups.speakers) < 2:
+        return f"{start}all are of the speaker {groups.speakers[0]!r}; use --speaker within"
+    if not several.any():
         return f"{start}no two phones share speaker and context; use --context any, or more data"
     return start + (
         "no phone has a second speaker in the same context; use --context any, --speaker within, or more data"

@@ -1,6 +1,9 @@
-"""Distances between all items of two sets, [R, S], by matrix products and alignments side by side."""
+"""Frames made ready for a distance, and the scoring of all tiles with it."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, NamedTuple
@@ -10,43 +13,75 @@ import torch
 
 from unitdisc.errors import DataError
 from unitdisc.evaluate import abx_kernels as kernels
+from unitdisc.evaluate.abx_cells import Groups, Legs
 from unitdisc.evaluate.abx_kernels import LANES
 
 Distance = Literal["angular", "euclidean", "kl", "identical", "codebook", "edit"]
-Block = Callable[[np.ndarray, np.ndarray, np.ndarray], None]
 BLOCK_ROWS = 128  # frames; a block of costs should stay in a core's second-level cache
 BLOCK_COLUMNS = 2048
+TILE_DISTANCES = 1_000_000  # held at once by a worker: 4 MB
+SMALL = 30_000  # pairs of frames: below it, calling a library costs more than it saves
+FEW = 4096  # different vectors that a table of distances is made of
 
 
 @dataclass(frozen=True)
 class Space:
     """Frames made ready for one distance."""
 
-    block: Block  # (row frames [F], column frames [W], out [F, W]): writes the distances of frames, given by number
+    kind: int  # of abx_kernels
+    left: torch.Tensor  # [F, D] float32, frames as X
+    right: torch.Tensor  # [F, D] float32, frames as A and B
+    units: np.ndarray  # [F] int32, for TABLE, IDENTICAL and EDIT
+    table: np.ndarray  # [U, U] float32, for TABLE
     first: np.ndarray  # [N] int64, first frame of each item
     count: np.ndarray  # [N] int64, frames of each item
-    strings: np.ndarray | None = None  # [F] int64, for the edit distance
+
+    def costs(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """Return the distances [F, W] of frames, given by number."""
+        out = np.empty((len(rows), len(columns)), np.float32)
+        if self.kind == kernels.TABLE:
+            kernels.look_up_(self.units[rows], self.units[columns], self.table, out)
+        elif self.kind == kernels.IDENTICAL:
+            kernels.differ_(self.units[rows], self.units[columns], out)
+        else:
+            torch.mm(self.left[rows], self.right[columns].T, out=torch.from_numpy(out))
+            if self.kind == kernels.ANGULAR:
+                kernels.angles_(out)
+            elif self.kind == kernels.EUCLIDEAN:
+                kernels.roots_(out)
+        return out
 
 
-def make_space(distance: Distance, frames: np.ndarray, first: np.ndarray, count: np.ndarray) -> Space:
-    """Prepare frames [F, D] (units: int64 [F, 1]) once, for all the blocks to come."""
+NOTHING = torch.zeros((1, 1))
+NO_UNITS, NO_TABLE = np.zeros(1, np.int32), np.zeros((1, 1), np.float32)
+
+
+def make_space(
+    distance: Distance,
+    frames: np.ndarray,
+    first: np.ndarray,
+    count: np.ndarray,
+    codewords: np.ndarray | None = None,
+) -> Space:
+    """Prepare frames [F, D] (units: int64 [F, 1]) once; codewords [K, D] are for the distance "codebook"."""
+    if distance == "codebook":
+        return _codebook_space(frames, first, count, codewords)
     if distance in ("identical", "edit"):
         units = _as_units(frames, distance)
         if distance == "edit":
-            return _strings(units, first, count)
-        return Space(lambda rows, columns, out: kernels.differing_(units[rows], units[columns], out), first, count)
+            units, first, count = _strings(units, first, count)
+        kind = kernels.EDIT if distance == "edit" else kernels.IDENTICAL
+        return Space(kind, NOTHING, NOTHING, units, NO_TABLE, first, count)
     if frames.dtype.kind != "f":
         raise DataError(
             f"--distance {distance} needs vectors, and these are units; use identical, edit, or codebook with "
             "the codewords' vectors"
         )
-    left, right, finish_ = {"angular": _angular, "euclidean": _euclidean, "kl": _kl}[distance](frames)
-
-    def block(rows: np.ndarray, columns: np.ndarray, out: np.ndarray) -> None:
-        torch.mm(left[rows], right[columns].T, out=torch.from_numpy(out))
-        finish_(out)
-
-    return Space(block, first, count)
+    few = _few_vectors(frames)
+    if few is not None:
+        return _table_space(distance, *few, first, count)
+    sides = {"angular": _angular, "euclidean": _euclidean, "kl": _kl}[distance](frames)
+    return Space(*sides, NO_UNITS, NO_TABLE, first, count)
 
 
 def _as_units(frames: np.ndarray, distance: str) -> np.ndarray:
@@ -55,47 +90,77 @@ def _as_units(frames: np.ndarray, distance: str) -> np.ndarray:
     return np.unique(frames[:, 0], return_inverse=True)[1].astype(np.int32)
 
 
-def _strings(units: np.ndarray, first: np.ndarray, count: np.ndarray) -> Space:
-    """Merge runs of equal units inside each item."""
-    pieces, firsts, counts, total = [], [], [], 0
-    for start, length in zip(first.tolist(), count.tolist(), strict=True):
-        item = units[start : start + length]
-        item = item[np.r_[True, item[1:] != item[:-1]]]
-        firsts.append(total)
-        counts.append(len(item))
-        pieces.append(item)
-        total += len(item)
-    return Space(_no_block, np.asarray(firsts), np.asarray(counts), np.concatenate(pieces).astype(np.int64))
+def _strings(units: np.ndarray, first: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Merge runs of equal units inside each item; return them one after the other, with starts and counts."""
+    edges = np.r_[0, np.cumsum(count)]
+    strung = units[np.repeat(first - edges[:-1], count) + np.arange(edges[-1])]
+    kept = np.r_[True, strung[1:] != strung[:-1]]
+    kept[edges[:-1]] = True
+    before = np.r_[0, np.cumsum(kept)]
+    return strung[kept], before[edges[:-1]], np.diff(before[edges])
 
 
-def _no_block(rows: np.ndarray, columns: np.ndarray, out: np.ndarray) -> None:
-    raise AssertionError("strings are not aligned frame by frame")
+def _codebook_space(frames: np.ndarray, first: np.ndarray, count: np.ndarray, codewords: np.ndarray | None) -> Space:
+    if frames.dtype.kind == "f" or frames.shape[1] != 1:
+        raise DataError("--distance codebook needs units, one number a frame; for vectors use angular")
+    if codewords is None:
+        raise DataError("--distance codebook needs the codewords' vectors; give --codebook FILE, an array [K, D]")
+    if frames.max() >= len(codewords):
+        raise DataError(f"the codebook has {len(codewords)} codewords, but there is a unit {frames.max()}")
+    used, units = np.unique(frames[:, 0], return_inverse=True)
+    return _table_space("angular", units, codewords[used].astype(np.float32), first, count)
 
 
-Sides = tuple[torch.Tensor, torch.Tensor, Callable[[np.ndarray], None]]
+def _few_vectors(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return (number of each frame's vector [F], different vectors [U, D]) if there are few, else None.
+
+    Quantised frames tie by the thousand, and ties must not be broken by the rounding of a product.
+    """
+    sample = frames[:: max(1, len(frames) // (4 * FEW))]
+    if len(np.unique(sample, axis=0)) > min(FEW, len(sample) // 2):
+        return None
+    vectors, units = np.unique(frames, axis=0, return_inverse=True)
+    return (units.reshape(-1), vectors) if len(vectors) <= FEW else None
 
 
-def _angular(frames: np.ndarray) -> Sides:
+def _table_space(
+    distance: Distance, units: np.ndarray, vectors: np.ndarray, first: np.ndarray, count: np.ndarray
+) -> Space:
+    """Tabulate the distances of few vectors, exactly 0 from each to itself."""
+    kind, left, right = {"angular": _angular, "euclidean": _euclidean, "kl": _kl}[distance](vectors)
+    table = (left.double() @ right.double().T).numpy()
+    if kind == kernels.ANGULAR:
+        table = np.arccos(np.clip(table, -1, 1)) / np.pi
+    elif kind == kernels.EUCLIDEAN:
+        table = np.sqrt(np.maximum(table, 0))
+    table = ((table + table.T) / 2).astype(np.float32)
+    np.fill_diagonal(table, 0)
+    return Space(kernels.TABLE, NOTHING, NOTHING, units.astype(np.int32), table, first, count)
+
+
+def _angular(frames: np.ndarray) -> tuple[int, torch.Tensor, torch.Tensor]:
     norms = np.linalg.norm(frames, axis=1, keepdims=True)
+    unit = frames / np.where(norms > 0, norms, 1)
     # A zero vector has no direction; like fastabx, take that of (1, ..., 1).
-    unit = np.where(norms > 0, frames / np.where(norms > 0, norms, 1), np.float32(frames.shape[1] ** -0.5))
-    whole = torch.from_numpy(unit.astype(np.float32))
-    return whole, whole, kernels.angles_
+    unit[norms[:, 0] == 0] = frames.shape[1] ** -0.5
+    whole = torch.from_numpy(unit.astype(np.float32, copy=False))
+    return kernels.ANGULAR, whole, whole
 
 
-def _euclidean(frames: np.ndarray) -> Sides:
+def _euclidean(frames: np.ndarray) -> tuple[int, torch.Tensor, torch.Tensor]:
     # |x|^2 + |y|^2 - 2xy loses digits where the vectors are long against their differences: centre them.
     centred = torch.from_numpy(frames - frames.mean(axis=0, dtype=np.float64).astype(np.float32))
     squares = (centred.double() ** 2).sum(1, keepdim=True).float()
     ones = torch.ones_like(squares)
-    return torch.cat([centred, squares, ones], 1), torch.cat([-2 * centred, ones, squares], 1), kernels.roots_
+    return kernels.EUCLIDEAN, torch.cat([centred, squares, ones], 1), torch.cat([-2 * centred, ones, squares], 1)
 
 
-def _kl(frames: np.ndarray) -> Sides:
+def _kl(frames: np.ndarray) -> tuple[int, torch.Tensor, torch.Tensor]:
     """Return sides whose product is the mean of both Kullback-Leibler divergences."""
     total = frames.sum(axis=1, dtype=np.float64)
-    if frames.min() < 0 or abs(total - 1).max() > 1e-2:
-        worst = int(np.argmax(np.maximum(abs(total - 1), (frames < 0).any(axis=1) * 1e9)))
+    wrong = (abs(total - 1) > 1e-2) | (frames.min(axis=1) < 0)
+    if wrong.any():
+        worst = int(np.argmax(wrong))
         raise DataError(
             "--distance kl compares probabilities: expected frames of numbers >= 0 that sum to 1, got one with "
             f"minimum {frames[worst].min():g} and sum {total[worst]:g}"
@@ -106,8 +171,7 @@ def _kl(frames: np.ndarray) -> Sides:
     own = (p * logs).sum(1, keepdim=True) / 2
     ones = torch.ones_like(own)
     left = torch.cat([p, logs, own, ones], 1).float()
-    right = torch.cat([-logs / 2, -p / 2, ones, own], 1).float()
-    return left, right, lambda out: None
+    return kernels.PLAIN, left, torch.cat([-logs / 2, -p / 2, ones, own], 1).float()
 
 
 class Packs(NamedTuple):
@@ -135,28 +199,21 @@ def make_packs(first: np.ndarray, count: np.ndarray) -> Packs:
     return Packs(frames, edges, lane_count, lanes)
 
 
-def distances(space: Space, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Return the distances of items `rows` [R] to items `columns` [S] as float32 [R, S]."""
-    out = np.empty((len(rows), len(columns)), np.float32)
+def distances(space: Space, rows: np.ndarray, packs: Packs, columns: int) -> np.ndarray:
+    """Return the distances of items `rows` [R] to packed items as float32 [R, columns]."""
+    out = np.empty((len(rows), columns), np.float32)
     first, count = space.first[rows], space.count[rows]
-    if space.strings is not None:
-        kernels.edit(space.strings, first, count, space.strings, space.first[columns], space.count[columns], out)
-        return out
-    packs = make_packs(space.first[columns], space.count[columns])
-    row_edges = _chunks(count, BLOCK_ROWS)
     pack_edges = _chunks(np.diff(packs.first), BLOCK_COLUMNS)
-    for r0, r1 in pairwise(row_edges):
-        chunk_first = np.r_[0, np.cumsum(count[r0:r1])]
-        frames = np.repeat(first[r0:r1] - chunk_first[:-1], count[r0:r1]) + np.arange(chunk_first[-1])
+    for r0, r1 in pairwise(_chunks(count, BLOCK_ROWS)):
+        edges = np.r_[0, np.cumsum(count[r0:r1])]
+        frames = np.repeat(first[r0:r1] - edges[:-1], count[r0:r1]) + np.arange(edges[-1])
         for p0, p1 in pairwise(pack_edges):
             w0, w1 = packs.first[p0], packs.first[p1]
-            cost = np.empty((len(frames), w1 - w0), np.float32)
-            space.block(frames, packs.frames[w0:w1], cost)
+            cost = space.costs(frames, packs.frames[w0:w1])
             kernels.align(
                 cost,
-                chunk_first[:-1],
-                count[r0:r1],
-                packs.first[p0:p1] - w0,
+                edges,
+                packs.first[p0 : p1 + 1] - w0,
                 packs.lane_count[p0:p1],
                 packs.lane_column[p0:p1],
                 out[r0:r1],
@@ -173,3 +230,81 @@ def _chunks(sizes: np.ndarray, most: int) -> list[int]:
             total = 0
         total += size
     return [*edges, len(sizes)]
+
+
+def count_errors(space: Space, groups: Groups, legs: Legs, workers: int | None = None) -> np.ndarray:
+    """Return twice the errors of every cell, [C] int64; threads share the tiles, as products and loops hold no lock."""
+    workers = workers or len(os.sched_getaffinity(0))
+    errors = np.zeros(legs.cell[-1], np.int64)
+    work = _work(space, groups, legs)
+    small = work < (np.inf if space.kind == kernels.EDIT else SMALL)
+    large = np.flatnonzero(~small)
+    # The longest first, so that no worker is left alone with one at the end.
+    large = large[np.argsort(-work[large], kind="stable")]
+    lots = np.array_split(np.flatnonzero(small), workers * 16)
+    with _one_torch_thread(), ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        tasks = [pool.submit(_score_large, space, groups, legs, tile, errors) for tile in large.tolist()]
+        tasks += [pool.submit(_score_small, space, groups, legs, lot, errors) for lot in lots if len(lot)]
+        for task in tasks:
+            task.result()
+    return errors
+
+
+def _work(space: Space, groups: Groups, legs: Legs) -> np.ndarray:
+    """Return the pairs of frames of each tile, [T]."""
+    before = np.r_[0, np.cumsum(space.count[groups.order])]
+    frames = np.diff(before[groups.first])
+    in_node = np.diff(before[groups.first[groups.node_first]])
+    rows = np.add.reduceat(frames[legs.x], legs.tile[:-1])
+    return rows.astype(np.float64) * in_node[groups.node[legs.a[legs.tile[:-1]]]]
+
+
+@contextmanager
+def _one_torch_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _score_small(space: Space, groups: Groups, legs: Legs, tiles: np.ndarray, errors: np.ndarray) -> None:
+    kernels.score_directly(
+        tiles,
+        space.kind,
+        space.left.numpy(),
+        space.right.numpy(),
+        space.units,
+        space.table,
+        space.first[groups.order],
+        space.count[groups.order],
+        groups.first,
+        groups.node,
+        groups.node_first,
+        legs.x,
+        legs.a,
+        legs.cell,
+        legs.tile,
+        errors,
+    )
+
+
+def _score_large(space: Space, groups: Groups, legs: Legs, tile: int, errors: np.ndarray) -> None:
+    l0, l1 = legs.tile[tile], legs.tile[tile + 1]
+    x, a = legs.x[l0:l1], legs.a[l0:l1]
+    node = groups.node[a[0]]
+    h0, h1 = groups.node_first[node], groups.node_first[node + 1]
+    c0, c1 = groups.first[h0], groups.first[h1]
+    columns = groups.order[c0:c1]
+    packs = make_packs(space.first[columns], space.count[columns])
+    sizes = groups.sizes[x]
+    leg = np.repeat(np.arange(len(x)), sizes)
+    rows = np.arange(len(leg)) + np.repeat(groups.first[x] - np.r_[0, np.cumsum(sizes)[:-1]], sizes)
+    itself = rows - c0 if x[0] == a[0] else np.full(len(rows), -1)
+    cells = errors[legs.cell[l0] : legs.cell[l1]].reshape(len(x), -1)
+    step = max(1, TILE_DISTANCES // len(columns))
+    for start in range(0, len(rows), step):
+        part = slice(start, start + step)
+        apart = distances(space, groups.order[rows[part]], packs, len(columns))
+        kernels.count_block(apart, itself[part], leg[part], a - h0, groups.first[h0 : h1 + 1] - c0, cells)

@@ -1,17 +1,20 @@
-"""The compiled inner loops of ABX: distances of frames, many alignments side by side, the counting of triplets.
+"""The compiled inner loops of ABX: distances of frames, alignments, and the counting of triplets.
 
-Alignments run in the lanes of vector instructions: a pack holds LANES items of similar length with their frames
-interleaved (frame 0 of all lanes, frame 1 of all lanes, ...), and a row item is aligned with all of a pack at once.
+Small tiles are scored pair by pair; in large ones alignments run in the lanes of vector instructions: a pack holds
+LANES items of similar length with their frames interleaved (frame 0 of all lanes, frame 1 of all lanes, ...), and a row
+item is aligned with all of a pack at once. Both give the same: on equal cost a path comes diagonally before from the
+left before from above, rows being X.
 """
 
 import numba
 import numpy as np
 
 LANES = 16
+ANGULAR, EUCLIDEAN, PLAIN, TABLE, IDENTICAL, EDIT = range(6)  # what to make of a product of frames, or instead of it
 PI = np.float32(np.pi)
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=True, error_model="numpy")
 def angles_(cosines: np.ndarray) -> None:
     """Turn cosines [F, W] into angles over pi, in place.
 
@@ -36,7 +39,7 @@ def angles_(cosines: np.ndarray) -> None:
             row[w] = sign + (one - two * sign) * angle
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=True, error_model="numpy")
 def roots_(squares: np.ndarray) -> None:
     """Turn squared distances [F, W] into distances, in place."""
     for f in range(squares.shape[0]):
@@ -45,8 +48,8 @@ def roots_(squares: np.ndarray) -> None:
             row[w] = np.sqrt(max(row[w], np.float32(0)))
 
 
-@numba.njit(nogil=True, cache=True)
-def looked_up_(rows: np.ndarray, columns: np.ndarray, table: np.ndarray, out: np.ndarray) -> None:
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def look_up_(rows: np.ndarray, columns: np.ndarray, table: np.ndarray, out: np.ndarray) -> None:
     """Write table[rows[f], columns[w]] to out [F, W]."""
     for f in range(len(rows)):
         line = table[rows[f]]
@@ -54,36 +57,47 @@ def looked_up_(rows: np.ndarray, columns: np.ndarray, table: np.ndarray, out: np
             out[f, w] = line[columns[w]]
 
 
-@numba.njit(nogil=True, cache=True)
-def differing_(rows: np.ndarray, columns: np.ndarray, out: np.ndarray) -> None:
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def differ_(rows: np.ndarray, columns: np.ndarray, out: np.ndarray) -> None:
     """Write 1 to out [F, W] where rows[f] != columns[w], and 0 elsewhere."""
     for f in range(len(rows)):
         for w in range(len(columns)):
             out[f, w] = np.float32(rows[f] != columns[w])
 
 
-@numba.njit(nogil=True, cache=True)
+@numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract"})
+def multiply_(rows: np.ndarray, columns: np.ndarray, out: np.ndarray) -> None:
+    """Write rows [F, D] @ columns [W, D].T to out; for products too small for a library."""
+    for f in range(rows.shape[0]):
+        for w in range(columns.shape[0]):
+            total = np.float32(0)
+            for d in range(rows.shape[1]):
+                total += rows[f, d] * columns[w, d]
+            out[f, w] = total
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
 def align(
     cost: np.ndarray,  # [F, W] float32, frames of the rows by the packs' interleaved frames
-    row_first: np.ndarray,  # [R] int64, first frame of each row item within cost
-    row_count: np.ndarray,  # [R] int64
-    pack_first: np.ndarray,  # [P] int64, first column of each pack within cost
+    row_first: np.ndarray,  # [R + 1] int64, first frame of each row item within cost
+    pack_first: np.ndarray,  # [P + 1] int64, first column of each pack within cost
     lane_count: np.ndarray,  # [P, LANES] int64, frames of each lane; 0 for none
     lane_column: np.ndarray,  # [P, LANES] int64, where each lane's results go
     out: np.ndarray,  # [R, S] float32, the distances
 ) -> None:
-    """Align by dynamic time warping: least cost over the path's length, on ties diagonal before left before up."""
+    """Align by dynamic time warping: least cost over the path's length."""
     far, zero, one = np.float32(np.inf), np.float32(0), np.float32(1)
     longest = lane_count.max()
     # Sums and path lengths of the row before and of this one; slot 0 lies left of the first frame.
-    sums, steps = np.empty((2, longest + 1, LANES), np.float32), np.empty((2, longest + 1, LANES), np.float32)
-    for r in range(len(row_first)):
-        for p in range(len(pack_first)):
-            length = lane_count[p].max()
+    sums, steps = np.empty((2, longest + 1, LANES), np.float32), np.zeros((2, longest + 1, LANES), np.float32)
+    for r in range(len(row_first) - 1):
+        frames = row_first[r + 1] - row_first[r]
+        for p in range(len(pack_first) - 1):
+            length = (pack_first[p + 1] - pack_first[p]) // LANES
             sums[0, : length + 1] = far
             sums[0, 0] = zero
-            steps[0, : length + 1] = zero
-            for i in range(row_count[r]):
+            steps[0, 0] = zero
+            for i in range(frames):
                 before, now = i % 2, (i + 1) % 2
                 line = cost[row_first[r] + i]
                 sums[now, 0] = far
@@ -97,58 +111,139 @@ def align(
                         n_side = n_left[k] if left[k] <= up[k] else n_up[k]
                         n_here[k] = one + (n_diagonal[k] if diagonal[k] <= side else n_side)
                         here[k] = line[column + k] + min(diagonal[k], side)
-            last = row_count[r] % 2
+            last = frames % 2
             for k in range(LANES):
                 n = lane_count[p, k]
                 if n:
                     out[r, lane_column[p, k]] = sums[last, n, k] / steps[last, n, k]
 
 
-@numba.njit(nogil=True, cache=True)
-def edit(
-    rows: np.ndarray,  # [F] int64, the strings of all row items
-    row_first: np.ndarray,  # [R] int64
-    row_count: np.ndarray,  # [R] int64
-    columns: np.ndarray,  # [W] int64, the strings of all column items
-    column_first: np.ndarray,  # [S] int64
-    column_count: np.ndarray,  # [S] int64
-    out: np.ndarray,  # [R, S] float32
-) -> None:
-    """Write Levenshtein distances over the length of the longer string."""
-    above = np.empty(column_count.max() + 1, np.int64)
-    for r in range(len(row_first)):
-        for s in range(len(column_first)):
-            n, m = row_count[r], column_count[s]
-            for j in range(m + 1):
-                above[j] = j
-            for i in range(n):
-                diagonal, above[0] = above[0], i + 1
-                for j in range(m):
-                    swap = diagonal + (rows[row_first[r] + i] != columns[column_first[s] + j])
-                    diagonal = above[j + 1]
-                    above[j + 1] = min(swap, min(above[j], above[j + 1]) + 1)
-            out[r, s] = np.float32(above[m]) / np.float32(max(n, m))
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def warped(cost: np.ndarray, sums: np.ndarray, steps: np.ndarray) -> float:
+    """Align one pair, cost [N, M] float32; sums and steps [M + 1 or more] are scratch."""
+    far, zero, one = np.float32(np.inf), np.float32(0), np.float32(1)
+    n, m = cost.shape
+    sums[: m + 1] = far
+    sums[0], steps[0] = zero, zero
+    for i in range(n):
+        diagonal, n_diagonal = sums[0], steps[0]
+        left, n_left = far, zero
+        for j in range(m):
+            up, n_up = sums[j + 1], steps[j + 1]
+            side = min(left, up)
+            n_left = n_left if left <= up else n_up
+            n_left = one + (n_diagonal if diagonal <= side else n_left)
+            left = cost[i, j] + min(diagonal, side)
+            diagonal, n_diagonal = up, n_up
+            sums[j + 1], steps[j + 1] = left, n_left
+        sums[0] = far
+    return sums[m] / steps[m]
 
 
-@numba.njit(nogil=True, cache=True)
-def count_errors(
-    distances: np.ndarray,  # [R, S] float32, X by A or B; both sorted by phone
-    row_phone: np.ndarray,  # [R] int64, phone of X; ascending
-    row_self: np.ndarray,  # [R] int64, the column that is X itself; -1 for none
-    column_phone: np.ndarray,  # [S] int64, ascending
-    errors: np.ndarray,  # [P, P] int64, added to: twice the errors of (phone of A and X, phone of B)
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def edits(one: np.ndarray, two: np.ndarray, above: np.ndarray) -> float:
+    """Return the Levenshtein distance of two strings over the longer one's length; above [M + 1 or more] is scratch."""
+    for j in range(len(two) + 1):
+        above[j] = j
+    for i in range(len(one)):
+        diagonal, above[0] = above[0], np.float32(i + 1)
+        for j in range(len(two)):
+            swap = diagonal + np.float32(one[i] != two[j])
+            diagonal = above[j + 1]
+            above[j + 1] = min(swap, min(above[j], above[j + 1]) + np.float32(1))
+    return above[len(two)] / np.float32(max(len(one), len(two)))
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def count_row(
+    line: np.ndarray,  # [S] float32, distances of X to the items of A's node
+    itself: int,  # the column that is X; -1 for none
+    a: int,  # the group of A, among those of the node
+    first: np.ndarray,  # [H + 1] int64, first column of each group of the node
+    doubled: np.ndarray,  # [S] int32, scratch
+    errors: np.ndarray,  # [H - 1] int64, of the cells: added to
 ) -> None:
-    """Count the triplets with d(A, X) > d(B, X) twice and those with a tie once, over all A, B and X."""
+    """Count the triplets of X with d(A, X) > d(B, X) twice, and those with a tie once."""
+    doubled[: len(line)] = 0
+    for place in range(first[a], first[a + 1]):
+        if place != itself:
+            far = line[place]
+            for b in range(len(line)):
+                doubled[b] += np.int32(far > line[b]) + np.int32(far >= line[b])
+    cell = 0
+    for h in range(len(first) - 1):
+        if h != a:
+            errors[cell] += doubled[first[h] : first[h + 1]].sum()
+            cell += 1
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def count_block(
+    distances: np.ndarray,  # [R, S] float32
+    itself: np.ndarray,  # [R] int64
+    leg: np.ndarray,  # [R] int64, number of the row's leg within the tile
+    a: np.ndarray,  # [legs] int64, each leg's group of A, among those of the node
+    first: np.ndarray,  # [H + 1] int64
+    errors: np.ndarray,  # [legs, H - 1] int64: added to
+) -> None:
+    """Count the errors of many X."""
     doubled = np.empty(distances.shape[1], np.int32)
-    for r in range(len(row_phone)):
-        p = row_phone[r]
-        line = distances[r]
-        first, last = np.searchsorted(column_phone, p), np.searchsorted(column_phone, p, side="right")
-        doubled[:] = 0
-        for a in range(first, last):
-            if a != row_self[r]:
-                far = line[a]
-                for b in range(len(line)):
-                    doubled[b] += np.int32(far > line[b]) + np.int32(far >= line[b])
-        for b in range(len(line)):
-            errors[p, column_phone[b]] += doubled[b]
+    for r in range(len(leg)):
+        count_row(distances[r], itself[r], a[leg[r]], first, doubled, errors[leg[r]])
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def score_directly(
+    tiles: np.ndarray,  # [T'] int64, which tiles to score
+    kind: int,
+    left: np.ndarray,  # [F, D] float32: frames as X
+    right: np.ndarray,  # [F, D] float32: frames as A and B
+    units: np.ndarray,  # [F] int32
+    table: np.ndarray,  # [U, U] float32
+    frame: np.ndarray,  # [M] int64, first frame of each item, in the order of the groups
+    count: np.ndarray,  # [M] int64, its frames
+    group_first: np.ndarray,  # [G + 1]
+    group_node: np.ndarray,  # [G]
+    node_first: np.ndarray,  # [K + 1]
+    leg_x: np.ndarray,  # [L]
+    leg_a: np.ndarray,  # [L]
+    leg_cell: np.ndarray,  # [L + 1]
+    tile_leg: np.ndarray,  # [T + 1]
+    errors: np.ndarray,  # [C] int64: added to
+) -> None:
+    """Score tiles pair by pair."""
+    longest = count.max()
+    scratch = np.empty(longest * longest, np.float32)
+    sums, steps = np.empty(longest + 1, np.float32), np.empty(longest + 1, np.float32)
+    line = np.empty(0, np.float32)
+    doubled = np.empty(0, np.int32)
+    for tile in tiles:
+        for leg in range(tile_leg[tile], tile_leg[tile + 1]):
+            x, a = leg_x[leg], leg_a[leg]
+            node = group_node[a]
+            h0, h1 = node_first[node], node_first[node + 1]
+            c0, c1 = group_first[h0], group_first[h1]
+            if len(line) < c1 - c0:
+                line, doubled = np.empty(c1 - c0, np.float32), np.empty(c1 - c0, np.int32)
+            for row in range(group_first[x], group_first[x + 1]):
+                f, n = frame[row], count[row]
+                for column in range(c0, c1):
+                    g, m = frame[column], count[column]
+                    cost = scratch[: n * m].reshape(n, m)
+                    if kind == EDIT:
+                        line[column - c0] = edits(units[f : f + n], units[g : g + m], sums)
+                        continue
+                    if kind == TABLE:
+                        look_up_(units[f : f + n], units[g : g + m], table, cost)
+                    elif kind == IDENTICAL:
+                        differ_(units[f : f + n], units[g : g + m], cost)
+                    else:
+                        multiply_(left[f : f + n], right[g : g + m], cost)
+                        if kind == ANGULAR:
+                            angles_(cost)
+                        elif kind == EUCLIDEAN:
+                            roots_(cost)
+                    line[column - c0] = warped(cost, sums, steps)
+                itself = row - c0 if x == a else -1
+                first = group_first[h0 : h1 + 1] - c0
+                count_row(line[: c1 - c0], itself, a - h0, first, doubled, errors[leg_cell[leg] : leg_cell[leg + 1]])

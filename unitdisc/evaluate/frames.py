@@ -113,14 +113,10 @@ def _archive(path: Path) -> Frames:
     notes, period, offset = path.with_suffix(".json"), None, 0.0
     if notes.exists():
         try:
-            grid = json.loads(notes.read_text("utf-8")).get("grid") or {}
-            if grid:
-                from unitdisc.data.timing import FrameGrid
-
-                grid = FrameGrid(**grid)
-                period, offset = grid.period, grid.offset
-        except (OSError, ValueError, TypeError, AttributeError) as error:
-            raise DataError(f"{notes}: cannot be read as the notes of {path.name}: {error}") from None
+            record = json.loads(notes.read_text("utf-8"))
+            period, offset = float(record["period"]), float(record["offset"])
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise DataError(f"{notes}: expected the period and offset of {path.name}: {error!r}") from None
     frames = ArchiveFrames({utt: lambda utt=utt: reader[utt] for utt in reader}, path, period)
     frames.offset = offset
     return frames
