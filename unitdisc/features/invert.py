@@ -1,0 +1,50 @@
+"""From log-mel targets back to sound: least squares for the spectrum, Griffin-Lim for the phase."""
+
+import torch
+from torch import Tensor
+from torchaudio.functional import griffinlim
+
+from unitdisc.features.acoustic import slaney_banks
+from unitdisc.features.configs import LogMelConfig
+
+MOMENTUM = 0.99  # of the fast Griffin-Lim algorithm
+
+
+def griffin_lim(log_mel: Tensor, config: LogMelConfig, iterations: int = 60, seed: int = 0) -> Tensor:
+    """Return the waveform [T * hop] of log-mel frames [T, M]."""
+    if not len(log_mel):
+        return log_mel.new_zeros(0)
+    # One frame more on each side, since frame i is centred at (i + 1/2) * hop and torch centres its own at i * hop.
+    padded = torch.cat([log_mel[:1], log_mel, log_mel[-1:]])
+    spectrum = linear_spectrum(padded, config)
+    with torch.random.fork_rng([]):
+        torch.manual_seed(seed)
+        wave = griffinlim(
+            spectrum.T,
+            torch.hann_window(config.window, device=log_mel.device),
+            config.n_fft,
+            config.hop,
+            config.window,
+            power=1.0,
+            n_iter=iterations,
+            momentum=MOMENTUM,
+            length=(len(log_mel) + 1) * config.hop,
+            rand_init=True,
+        )
+    first = config.hop // 2
+    return wave[first : first + len(log_mel) * config.hop]
+
+
+def linear_spectrum(log_mel: Tensor, config: LogMelConfig, iterations: int = 30) -> Tensor:
+    """Return magnitudes [T, n_fft / 2 + 1], none below 0, whose mel bands come near those of log-mel frames [T, M].
+
+    Multiplicative updates of the least-squares error, which keep magnitudes above 0, from the transposed filters.
+    """
+    banks = slaney_banks(config).to(log_mel)  # [n_fft / 2 + 1, M]
+    mel = log_mel.exp()
+    spectrum = mel @ (banks / banks.sum(0).clamp(min=1e-8)).T + 1e-8
+    wanted = mel @ banks.T
+    product = banks @ banks.T
+    for _ in range(iterations):
+        spectrum = spectrum * wanted / (spectrum @ product).clamp(min=1e-10)
+    return spectrum
