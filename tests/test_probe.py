@@ -10,7 +10,7 @@ from score_files import write_alignment, write_unit_file
 from unitdisc.errors import DataError
 from unitdisc.evaluate.aligned import Labeller
 from unitdisc.evaluate.probe import ProbeConfig, frame_probes, frames_needed, probe_ctc
-from unitdisc.evaluate.sides import Side, split_speakers
+from unitdisc.evaluate.sides import Side, split_speakers, stretches
 
 NAMES = ["SIL", "a", "b", "c", "d"]
 FAST = ProbeConfig(kind="linear", epochs=30, hidden=16, rate=2e-2, frames=256)
@@ -100,6 +100,17 @@ def test_training_leaves_the_random_state_alone(sides):
     assert torch.equal(before, torch.random.get_rng_state())
 
 
+def test_stretches_hold_all_frames_and_phones_once(sides):
+    for seconds in (0.01, 0.15, 9.0):
+        parts = stretches(sides[0], seconds)
+        for u in sides[0].utterances:
+            own = [p for p in parts if p.utt == u.utt]
+            assert np.array_equal(np.concatenate([p.x for p in own]), u.x)
+            assert np.array_equal(np.concatenate([p.labels.phones for p in own]), u.labels.phones)
+            assert np.array_equal(np.concatenate([p.labels.frames for p in own]), u.labels.frames)
+            assert all(len(p.x) * 0.02 >= seconds - 1e-9 for p in own[:-1])
+
+
 def test_frames_needed_counts_blanks():
     assert frames_needed(np.array([1, 1, 2, 2, 2])) == 8
     assert frames_needed(np.array([1, 2])) == 2
@@ -112,7 +123,7 @@ def test_utterances_too_short_for_their_phones_are_counted(tmp_path):
     path = write_unit_file(tmp_path / "u.jsonl", {u: np.array([1]) for u in "abc"}, 3)
     labeller = Labeller(tmp_path / "p.ctm")
     score = probe_ctc(Side(path, labeller, {"a", "b"}), Side(path, labeller, {"c"}), FAST, resamples=0)
-    assert score.counts.dropped["training utterances with too few frames for their phones"] == 1
+    assert score.counts.dropped["training stretches with too few frames for their phones"] == 1
     with pytest.raises(DataError, match="nothing to train on"):
         probe_ctc(Side(path, labeller, {"a"}), Side(path, labeller, {"c"}), FAST)
 

@@ -245,6 +245,12 @@ def point_at(utterances: Sequence[Utterance], penalty: float, period: float) -> 
     return total.point()
 
 
+def choose_penalty(corpus: Corpus, rate: float | None = None) -> float:
+    """Return a penalty found without labels: that of a wanted rate in units per second, or of the knee."""
+    utterances, period = sample(corpus), corpus.header.period
+    return penalty_of_knee(utterances, period) if rate is None else penalty_of_rate(utterances, period, rate)
+
+
 def penalty_of_knee(utterances: Sequence[Utterance], period: float) -> float:
     """Return the penalty at the knee of the curve of distance over number of units.
 

@@ -1,7 +1,242 @@
-"""Verbs: see add_verbs."""
+"""The verb `score` and its sub-verbs: every score of the field by one command."""
 
 import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from unitdisc.evaluate.scores import Score
+    from unitdisc.evaluate.suite import Sides
 
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add this module's verbs."""
+    """Add `score`."""
+    from unitdisc.cli.abx import add_abx
+
+    verb = verbs.add_parser(
+        "score",
+        help="score units or features",
+        description="Score anyone's units or features. Each score names its definition; the same name and options give "
+        "the same number. UNITS is a unit file, or a folder that `unitdisc encode` wrote.",
+        allow_abbrev=False,
+    )
+    subverbs = verb.add_subparsers(dest="score", metavar="SCORE", required=True)
+    add_abx(subverbs)
+    _add_per(subverbs)
+    _add_clusters(subverbs)
+    _add_boundaries(subverbs)
+    _add_bitrate(subverbs)
+    _add_speaker(subverbs)
+    _add_robustness(subverbs)
+    _add_all(subverbs)
+
+
+def _parser(
+    subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, what: str
+) -> argparse.ArgumentParser:
+    verb = subverbs.add_parser(name, help=what, description=what, allow_abbrev=False)
+    verb.add_argument("--json", action="store_true", help="print whole scores as JSON instead of a table")
+    verb.add_argument("--seed", type=int, default=0, help="of all that is drawn (0)")
+    verb.add_argument("--resamples", type=_count, default=1000, metavar="N", help="of the bootstrap; 0: none (1000)")
+    return verb
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a number, 0 or more; got {text!r}")
+    return int(text)
+
+
+def _add_alignment(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--alignment", type=Path, required=True, help="phones: a CTM file, or a folder of TextGrid, .phn, ..."
+    )
+    verb.add_argument("--silences", metavar="A,B", help="labels that mean silence, instead of the usual ones")
+    verb.add_argument("--clip", action="store_true", help="ignore what an alignment has past the end of the units")
+
+
+def _add_sides(verb: argparse.ArgumentParser) -> None:
+    _add_alignment(verb)
+    verb.add_argument("--train", type=Path, metavar="UNITS", help="fit on these units instead")
+    verb.add_argument("--train-alignment", type=Path, metavar="ALIGNMENT", help="their phones, if in another file")
+    verb.add_argument("--data", type=Path, help="data dir or utt2spk: fit on some speakers, score on the others")
+    verb.add_argument("--test-speakers", default="", metavar="A,B", help="who is scored on (a seeded quarter)")
+
+
+def _add_per(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    verb = _parser(subverbs, "per", "phone error rate: units mapped to phones, or read by a probe")
+    verb.add_argument("units", type=Path, help="UNITS; for probes also a feats.scp or a folder of arrays")
+    _add_sides(verb)
+    verb.add_argument(
+        "--method",
+        choices=("mapping", "one-to-one", "probe-ctc", "frame-probe"),
+        default="mapping",
+        help="many-to-one mapping by frame majority (default), one-to-one mapping, or a trained probe",
+    )
+    verb.add_argument("--oracle", action="store_true", help="fit the mapping on the scored side")
+    verb.add_argument("--silence", choices=("keep", "drop"), help="kept or dropped (drop; keep for frame-probe)")
+    verb.add_argument("--probe", choices=("linear", "lstm"), default="lstm", help="of probe-ctc (lstm)")
+    verb.add_argument("--epochs", type=_count, default=20, help="of probes (20)")
+    verb.add_argument("--frame-shift", type=float, help="seconds from frame to frame, where features do not say")
+    verb.set_defaults(run=run_per)
+
+
+def _add_clusters(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    verb = _parser(subverbs, "clusters", "PNMI, purities, V-measure, AMI on frames; use of the codebook")
+    verb.add_argument("units", type=Path, help="UNITS")
+    _add_alignment(verb)
+    verb.add_argument("--silence", choices=("keep", "drop"), default="keep", help="frames of silence (keep)")
+    verb.set_defaults(run=run_clusters)
+
+
+def _add_boundaries(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    verb = _parser(subverbs, "boundaries", "precision, recall, F1, over-segmentation, R-value of unit boundaries")
+    verb.add_argument("units", type=Path, help="UNITS")
+    _add_sides(verb)
+    verb.add_argument("--tolerance", type=float, default=0.02, metavar="SECONDS", help="of a match (0.02)")
+    verb.add_argument(
+        "--match", choices=("maximum", "rasanen", "greedy"), default="maximum", help="how boundaries match (maximum)"
+    )
+    verb.set_defaults(run=run_boundaries)
+
+
+def _add_bitrate(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    verb = _parser(subverbs, "bitrate", "bits and units per second")
+    verb.add_argument("units", type=Path, help="UNITS")
+    verb.set_defaults(run=run_bitrate)
+
+
+def _add_speaker(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    verb = _parser(subverbs, "speaker", "how well the units tell the speaker")
+    verb.add_argument("units", type=Path, help="UNITS")
+    verb.add_argument("--data", type=Path, required=True, help="data dir or utt2spk")
+    verb.add_argument("--codebook", type=Path, help="codewords [K, D] (.npy); codebook.npy beside UNITS by default")
+    verb.set_defaults(run=run_speaker)
+
+
+def _add_robustness(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    verb = _parser(subverbs, "robustness", "unit edit distance between units of clean and of changed audio")
+    verb.add_argument("units", type=Path, help="UNITS of the clean audio")
+    verb.add_argument("changed", type=Path, nargs="+", help="UNITS of changed audio (`unitdisc encode --change`)")
+    verb.set_defaults(run=run_robustness)
+
+
+def _add_all(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    verb = _parser(subverbs, "all", "all scores that the given files allow, as a table and as scores.json")
+    verb.add_argument("units", type=Path, help="UNITS")
+    _add_sides(verb)
+    verb.add_argument("--items", type=Path, help="item file: ABX of the units too")
+    verb.add_argument("--changed", type=Path, nargs="+", default=(), metavar="UNITS", help="robustness too")
+    verb.add_argument("--probes", action="store_true", help="probes too: minutes, not seconds")
+    verb.add_argument("--out", type=Path, help="file to write, replaced if there (scores.json beside the units)")
+    verb.set_defaults(run=run_all)
+
+
+def _sides(options: argparse.Namespace) -> "Sides":
+    from unitdisc.evaluate.aligned import SILENCES
+    from unitdisc.evaluate.suite import Sides
+
+    return Sides(
+        options.units,
+        options.alignment,
+        options.train,
+        options.train_alignment,
+        options.data,
+        tuple(s for s in options.test_speakers.split(",") if s),
+        SILENCES if options.silences is None else frozenset(options.silences.split(",")),
+        options.clip,
+        options.seed,
+    )
+
+
+def _show(options: argparse.Namespace, scores: "Sequence[Score]") -> None:
+    from unitdisc.evaluate.scores import FORMAT, table
+
+    if options.json:
+        print(json.dumps({"format": FORMAT, "scores": [score.to_json() for score in scores]}, ensure_ascii=False))
+    else:
+        print(table(scores))
+
+
+def run_per(options: argparse.Namespace) -> None:
+    """Score PER, or the frame accuracy of probes."""
+    from unitdisc.evaluate.suite import per_of
+
+    sides = _sides(options)
+    if options.method in ("mapping", "one-to-one"):
+        kind = "many-to-one" if options.method == "mapping" else options.method
+        _show(options, [per_of(sides, kind, options.silence or "drop", options.oracle, options.resamples)])
+        return
+    from unitdisc.evaluate.probe import ProbeConfig, frame_probes, probe_ctc
+
+    config = ProbeConfig(kind=options.probe, epochs=options.epochs, seed=options.seed)
+    train, test = sides.probed(options.frame_shift)
+    if options.method == "probe-ctc":
+        _show(options, [probe_ctc(train, test, config, options.silence or "drop", options.resamples)])
+    else:
+        _show(options, frame_probes(train, test, config, options.silence or "keep", options.resamples))
+
+
+def run_clusters(options: argparse.Namespace) -> None:
+    """Score clusters and the use of the codebook."""
+    from unitdisc.evaluate.aligned import SILENCES, AlignedUnits, Labeller
+    from unitdisc.evaluate.clusters import cluster_scores, usage_scores
+    from unitdisc.evaluate.suite import unit_file
+
+    units = unit_file(options.units)
+    silences = SILENCES if options.silences is None else frozenset(options.silences.split(","))
+    pairs = AlignedUnits(units, Labeller(options.alignment, silences, options.clip))
+    scores = cluster_scores(pairs, options.silence, options.seed, options.resamples)
+    _show(options, [*scores, *usage_scores(units, options.seed, options.resamples)])
+
+
+def run_boundaries(options: argparse.Namespace) -> None:
+    """Score boundaries of units and of mapped phones."""
+    from unitdisc.evaluate.suite import boundaries_of
+
+    _show(options, boundaries_of(_sides(options), options.tolerance, options.match, options.resamples))
+
+
+def run_bitrate(options: argparse.Namespace) -> None:
+    """Measure bitrates."""
+    from unitdisc.evaluate.bitrate import bitrate_scores
+    from unitdisc.evaluate.suite import unit_file
+
+    _show(options, bitrate_scores(unit_file(options.units), options.seed, options.resamples))
+
+
+def run_speaker(options: argparse.Namespace) -> None:
+    """Score speaker leak."""
+    from unitdisc.evaluate.frames import read_array
+    from unitdisc.evaluate.speaker import read_speakers, speaker_scores
+    from unitdisc.evaluate.suite import codebook_beside, unit_file
+
+    codebook = read_array(options.codebook) if options.codebook else codebook_beside(options.units)
+    draws = {"seed": options.seed, "resamples": options.resamples}
+    _show(options, speaker_scores(unit_file(options.units), read_speakers(options.data), codebook, **draws))
+
+
+def run_robustness(options: argparse.Namespace) -> None:
+    """Score robustness."""
+    from unitdisc.evaluate.robustness import unit_edit_distance
+    from unitdisc.evaluate.suite import condition_of, unit_file
+
+    clean = unit_file(options.units)
+    draws = {"seed": options.seed, "resamples": options.resamples}
+    _show(options, [unit_edit_distance(clean, unit_file(c), condition_of(c), **draws) for c in options.changed])
+
+
+def run_all(options: argparse.Namespace) -> None:
+    """Score all and write scores.json."""
+    from unitdisc.evaluate.scores import write_scores
+    from unitdisc.evaluate.suite import SuiteOptions, score_all, unit_file
+
+    chosen = SuiteOptions(options.items, tuple(options.changed), options.probes, options.resamples)
+    scores = score_all(_sides(options), chosen, lambda what: print(f"scored {what}", file=sys.stderr))
+    out = options.out or unit_file(options.units).parent / "scores.json"
+    write_scores(out, scores)
+    _show(options, scores)
+    print(f"{out}: {len(scores)} scores", file=sys.stderr)

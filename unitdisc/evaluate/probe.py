@@ -16,7 +16,7 @@ from unitdisc.evaluate.edits import edits
 from unitdisc.evaluate.mapping import merged
 from unitdisc.evaluate.per import per_score, reference
 from unitdisc.evaluate.scores import Counts, Groups, Score, bootstrap
-from unitdisc.evaluate.sides import Side, Utterance, check_sides
+from unitdisc.evaluate.sides import Side, Utterance, check_sides, stretches
 
 EMBEDDING = 64  # dimensions of a unit's vector
 BLANK = 0  # of CTC; phone p is p + 1
@@ -30,7 +30,8 @@ class ProbeConfig:
     hidden: int = 128  # of the LSTM (each direction) and of the two-layer frame probe
     epochs: int = 20
     rate: float = 5e-3  # of Adam, falling to zero along a half cosine
-    batch: int = 8  # utterances (CTC)
+    batch: int = 8  # stretches (CTC)
+    seconds: float = 2.0  # that a stretch of training speech lasts at least (CTC)
     frames: int = 2048  # in a batch of the frame probe
     seed: int = 0
 
@@ -87,23 +88,23 @@ def probe_ctc(
     """Train a CTC probe on one side and return the PER of its greedy decoding on the other."""
     check_sides(train, test)
     drop = silence_to_drop(silence, train.labeller)
-    strings = {u.utt: torch.from_numpy(reference(u.labels, drop) + 1) for u in train.utterances}
-    usable = [u for u in train.utterances if 0 < frames_needed(strings[u.utt].numpy()) <= len(u.x)]
+    # CTC learns from short stretches where whole utterances would leave it at saying nothing for long.
+    parts = [(u, torch.from_numpy(reference(u.labels, drop) + 1)) for u in stretches(train, config.seconds)]
+    usable = [(u, string) for u, string in parts if 0 < frames_needed(string.numpy()) <= len(u.x)]
     if not usable:
         raise DataError(f"{train.path}: no utterance has phones and at least as many frames; nothing to train on")
 
     def loss(reader: Reader, chosen: np.ndarray) -> Tensor:
-        batch = [usable[i] for i in chosen]
+        batch, targets = zip(*(usable[i] for i in chosen), strict=True)
         x, lengths = _padded(batch)
         odds = reader(x, lengths).log_softmax(dim=-1).transpose(0, 1)
-        targets = [strings[u.utt] for u in batch]
         counts = torch.tensor([len(t) for t in targets])
         return nn.functional.ctc_loss(odds, torch.cat(targets), lengths, counts, BLANK)
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         reader = Reader(train, config.kind, config.hidden, len(train.labeller.names) + 1)
-        lengths = np.array([len(u.x) for u in usable])
+        lengths = np.array([len(u.x) for u, _ in usable])
         _train(reader, _batches_of_alike(lengths, config), loss, config)
     rows = Groups()
     for u, read in _decoded(reader, test.renumbered(train.labeller), config.batch):
@@ -111,7 +112,8 @@ def probe_ctc(
         wanted = reference(u.labels, drop)
         rows.add(u.utt, [*edits([wanted], [string[string != BLANK] - 1]).counts[0], len(wanted)])
     about = _about(train, test, config, silence)
-    about["counts"].dropped["training utterances with too few frames for their phones"] = len(strings) - len(usable)
+    too_short = sum(len(string) > 0 for _, string in parts) - len(usable)
+    about["counts"].dropped["training stretches with too few frames for their phones"] = too_short
     return per_score(rows, f"per-probe-ctc-{config.kind}-{SUFFIX[silence]}", config.seed, resamples, **about)
 
 

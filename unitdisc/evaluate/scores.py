@@ -1,5 +1,6 @@
 """What every score is stored as: a value with its definition, options, counts and interval."""
 
+import functools
 import hashlib
 import json
 import math
@@ -133,7 +134,8 @@ def table(scores: Iterable[Score]) -> str:
         interval = f"{score.interval.low:.4g} .. {score.interval.high:.4g}" if score.interval else ""
         used = ", ".join(f"{count} {noun}" for noun, count in score.counts.used.items())
         dropped = ", ".join(f"{count} {why}" for why, count in score.counts.dropped.items() if count)
-        rows.append((score.definition, f"{score.value:.4g}", interval, used, dropped))
+        codes = f" (K = {score.parts['codes']})" if "codes" in score.parts else ""
+        rows.append((score.definition + codes, f"{score.value:.4g}", interval, used, dropped))
     widths = [max(len(row[i]) for row in rows) for i in range(5)]
     return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
 
@@ -199,27 +201,47 @@ def bootstrap(
     `statistic` maps such sums [R, S] to values [R]. The default is numerator over denominator. Estimates that few data
     bias, as they do entropies, need `centred`. None with fewer than two groups: there is nothing to draw.
     """
+    return bootstrap_many(
+        rows, statistic, over=over, level=level, resamples=resamples, seed=seed, centred=centred, values=1
+    )[0]
+
+
+def bootstrap_many(
+    rows: np.ndarray | sparse.spmatrix,
+    statistic: Statistic,
+    *,
+    values: int,
+    over: str = "utterances",
+    level: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+    centred: bool = False,
+) -> list[Interval | None]:
+    """Return the intervals of several statistics of the same draws; `statistic` maps sums [R, S] to [R, values]."""
     groups, width = rows.shape
     if groups < 2 or resamples < 2:
-        return None
+        return [None] * values
     rng = np.random.default_rng(seed)
     columns = sparse.csr_matrix(rows).T.tocsr() if sparse.issparse(rows) else np.asarray(rows, dtype=np.float64).T
     step = max(1, min(resamples, 8_000_000 // max(width, groups)))
-    values: list[np.ndarray] = []
+    drawn_values: list[np.ndarray] = []
     for first in range(0, resamples, step):
         drawn = rng.multinomial(groups, np.full(groups, 1 / groups), size=min(step, resamples - first))
-        values.append(statistic((columns @ drawn.T).T))
-    spread = np.concatenate(values)
+        drawn_values.append(statistic((columns @ drawn.T).T).reshape(len(drawn), values))
+    spread = np.concatenate(drawn_values)
+    whole = np.asarray(rows.sum(axis=0), dtype=np.float64).reshape(1, -1)
+    centres = statistic(whole).reshape(values) if centred else [None] * values
+    made = functools.partial(Interval, level=level, over=over, groups=groups, resamples=resamples, seed=seed)
+    return [_interval(spread[:, i], level, centres[i], made) for i in range(values)]
+
+
+def _interval(spread: np.ndarray, level: float, centre: float | None, made: Callable[..., Interval]) -> Interval | None:
     spread = spread[np.isfinite(spread)]
     if not len(spread):
         return None
     low, middle, high = np.quantile(spread, [(1 - level) / 2, 0.5, (1 + level) / 2])
-    if centred:
-        whole = np.asarray(rows.sum(axis=0), dtype=np.float64).reshape(1, -1)
-        shift = float(statistic(whole)[0]) - middle
-        low, high = low + shift, high + shift
-    method = "centred" if centred else "percentile"
-    return Interval(float(low), float(high), level, over, groups, resamples, seed, method)
+    shift = 0.0 if centre is None else centre - middle
+    return made(float(low + shift), float(high + shift), method="percentile" if centre is None else "centred")
 
 
 def pooled(numerators: Sequence[float], denominators: Sequence[float], **options: Any) -> tuple[float, Interval | None]:

@@ -38,7 +38,7 @@ class Side:
         frames = open_frames(inputs, frame_shift)
         if frames.period is None:
             raise DataError(f"{inputs}: does not say how long a frame is; give --frame-shift SECONDS")
-        self.period = frames.period
+        self.period, self.offset = frames.period, frames.offset
         self.header = read_header(inputs) if frames.units else None
         self.codes = self.header.cardinality if self.header else 0  # 0: features
         self.hashes = ({"alignment": labeller.hash} if labeller.hash else {}) | (
@@ -76,6 +76,22 @@ class Side:
             u._replace(labels=u.labels._replace(frames=table[u.labels.frames], phones=table[u.labels.phones]))
             for u in self.utterances
         ]
+
+
+def stretches(side: Side, seconds: float) -> list[Utterance]:
+    """Cut utterances at phone edges into stretches of about so many seconds, each with its own phones."""
+    cut: list[Utterance] = []
+    for utt, x, labels in side.utterances:
+        places = np.rint((labels.edges - side.offset) / side.period).astype(np.int64).clip(0, len(x))
+        places[0], places[-1] = 0, len(x)
+        first = 0
+        for last in range(1, len(places)):
+            if (places[last] - places[first]) * side.period >= seconds or last == len(places) - 1:
+                span = slice(places[first], places[last])
+                part = Labels(labels.frames[span], labels.phones[first:last], labels.edges[first : last + 1])
+                cut.append(Utterance(utt, x[span], part))
+                first = last
+    return cut
 
 
 def check_sides(train: Side, test: Side) -> None:

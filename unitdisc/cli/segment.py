@@ -1,0 +1,55 @@
+"""The verb `segment`: longer units."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+
+def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `segment`."""
+    verb = verbs.add_parser(
+        "segment",
+        help="make longer units of units",
+        description="Merge units into longer, phone-like ones: distances to the codewords against a penalty for each "
+        "unit. With --frames, of the vectors that were quantised (`unitdisc encode --projection`); without, of the "
+        "codewords themselves; without a codebook, of equal and unequal units. The penalty is given, or chosen "
+        "without labels: by a wanted rate, or (the default) by the knee of the cost curve.",
+        allow_abbrev=False,
+    )
+    verb.add_argument("units", type=Path, help="unit file, or a folder that `unitdisc encode` wrote")
+    verb.add_argument("out", type=Path, help="unit file to write")
+    verb.add_argument("--codebook", type=Path, help="codewords [K, D] (.npy); codebook.npy beside UNITS by default")
+    verb.add_argument("--frames", type=Path, help="vectors [T, D]: a .scp or a folder; projection.scp by default")
+    verb.add_argument("--identity", action="store_true", help="use neither codebook nor frames")
+    how = verb.add_mutually_exclusive_group()
+    how.add_argument("--penalty", type=float, help="what each unit costs, in squared distance")
+    how.add_argument("--rate", type=float, metavar="UNITS/S", help="the penalty that leads to so many units per second")
+    how.add_argument("--knee", action="store_true", help="the penalty at the knee of the cost curve (default)")
+    verb.add_argument("--force", action="store_true", help="replace an existing file")
+    verb.add_argument("--json", action="store_true", help="print the result as JSON")
+    verb.set_defaults(run=run_segment)
+
+
+def run_segment(options: argparse.Namespace) -> None:
+    """Segment and print what came of it."""
+    from unitdisc.evaluate.frames import open_frames, read_array
+    from unitdisc.evaluate.suite import codebook_beside, unit_file
+    from unitdisc.segment import Corpus, choose_penalty, segment
+
+    units = unit_file(options.units)
+    codebook = frames = None
+    if not options.identity:
+        codebook = read_array(options.codebook) if options.codebook else codebook_beside(units)
+        beside = units.parent / "projection.scp"
+        path = options.frames or (beside if beside.exists() and codebook is not None else None)
+        frames = None if path is None else open_frames(path)
+    corpus = Corpus(units, codebook, frames)
+    penalty = options.penalty if options.penalty is not None else choose_penalty(corpus, options.rate)
+    source = "frames and codewords" if frames is not None else "codewords" if codebook is not None else "equality"
+    print(f"segmenting by {source}, penalty {penalty:.6g}", file=sys.stderr)
+    point = segment(corpus, options.out, penalty, options.force)
+    if options.json:
+        print(json.dumps({"penalty": point.penalty, "rate": point.rate, "units": point.units, "by": source}))
+    else:
+        print(f"{options.out}: {point.units} units, {point.rate:.2f} per second, penalty {point.penalty:.6g}")

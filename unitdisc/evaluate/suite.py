@@ -1,0 +1,186 @@
+"""All scores of one unit file, and the sides on which those that are fitted are fitted and scored."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from unitdisc.data.units import read_header
+from unitdisc.errors import DataError
+from unitdisc.evaluate.abx import AbxOptions, score_abx
+from unitdisc.evaluate.aligned import SILENCES, AlignedUnits, Labeller
+from unitdisc.evaluate.bitrate import bitrate_scores
+from unitdisc.evaluate.boundaries import TOLERANCE, boundary_scores
+from unitdisc.evaluate.clusters import cluster_scores, usage_scores
+from unitdisc.evaluate.frames import read_array
+from unitdisc.evaluate.mapping import fit_mapping
+from unitdisc.evaluate.per import fit_on, mapping_per
+from unitdisc.evaluate.robustness import unit_edit_distance
+from unitdisc.evaluate.scores import Score
+from unitdisc.evaluate.sides import Side, split_speakers
+from unitdisc.evaluate.speaker import read_speakers, speaker_scores
+
+Silence = Literal["keep", "drop"]
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Where a fit is made and where it is scored.
+
+    With `train`, another file's utterances are fitted on. With `data`, speakers are split: those named (or a seeded
+    quarter) are scored on, the others fitted on. With neither, the fit is made on the scored side itself: an oracle.
+    """
+
+    inputs: Path
+    alignment: Path
+    train: Path | None = None
+    train_alignment: Path | None = None  # None: that of the scored side
+    data: Path | None = None  # data dir or utt2spk
+    test_speakers: tuple[str, ...] = ()
+    silences: Collection[str] = SILENCES
+    clip: bool = False
+    seed: int = 0
+
+    def labeller(self) -> Labeller:
+        """Open the alignment of the scored side."""
+        return Labeller(self.alignment, self.silences, self.clip)
+
+    def units(self) -> tuple[AlignedUnits | None, AlignedUnits]:
+        """Return the sides for what streams units: to fit on (None: an oracle) and to score."""
+        labeller = self.labeller()
+        if self.train is not None:
+            return AlignedUnits(unit_file(self.train), self._train_labeller(labeller)), AlignedUnits(
+                unit_file(self.inputs), labeller
+            )
+        if self.data is not None:
+            split = split_speakers(read_speakers(self.data), self.test_speakers, self.seed)
+            return (
+                AlignedUnits(unit_file(self.inputs), labeller, split.train),
+                AlignedUnits(unit_file(self.inputs), labeller, split.test),
+            )
+        return None, AlignedUnits(unit_file(self.inputs), labeller)
+
+    def probed(self, frame_shift: float | None = None) -> tuple[Side, Side]:
+        """Return the sides for probes, in memory; they need two."""
+        labeller = self.labeller()
+        if self.train is not None:
+            train = Side(_probed(self.train), self._train_labeller(labeller), frame_shift=frame_shift)
+            return train, Side(_probed(self.inputs), labeller, frame_shift=frame_shift)
+        if self.data is None:
+            raise DataError(
+                "a probe is trained on some speakers and scored on others: give --data with utt2spk, or --train"
+            )
+        split = split_speakers(read_speakers(self.data), self.test_speakers, self.seed)
+        train = Side(_probed(self.inputs), labeller, split.train, frame_shift)
+        return train, Side(_probed(self.inputs), labeller, split.test, frame_shift)
+
+    def _train_labeller(self, labeller: Labeller) -> Labeller:
+        if self.train_alignment is None or self.train_alignment == self.alignment:
+            return labeller
+        return Labeller(self.train_alignment, self.silences, self.clip)
+
+
+def unit_file(path: str | Path) -> Path:
+    """Return the unit file of a path: itself, or the units.jsonl of a folder that `unitdisc encode` wrote."""
+    path = Path(path)
+    return path / "units.jsonl" if path.is_dir() else path
+
+
+def codebook_beside(path: str | Path) -> np.ndarray | None:
+    """Return the codebook.npy beside a unit file, if it has a codeword for each unit."""
+    units = unit_file(path)
+    beside = units.parent / "codebook.npy"
+    if not beside.exists():
+        return None
+    codebook = read_array(beside)
+    return codebook if len(codebook) == read_header(units).cardinality else None
+
+
+def _probed(path: Path) -> Path:
+    return unit_file(path) if (path / "units.jsonl").exists() else path
+
+
+def boundaries_of(
+    sides: Sides, tolerance: float = TOLERANCE, match: str = "maximum", resamples: int = 1000
+) -> list[Score]:
+    """Score the boundaries of units and of the phones that they are mapped to."""
+    train, test = sides.units()
+    how: dict[str, Any] = {"tolerance": tolerance, "match": match, "seed": sides.seed, "resamples": resamples}
+    if train is None:
+        mapping, name = fit_mapping(test, len(test.labeller.names)), "mapped-oracle"
+    else:
+        mapping, name = fit_on(train, test), "mapped"
+    return [*boundary_scores(test, **how), *boundary_scores(test, mapping, name=name, **how)]
+
+
+def per_of(
+    sides: Sides, kind: str = "many-to-one", silence: Silence = "drop", oracle: bool = False, resamples: int = 1000
+) -> Score:
+    """Score PER by mapping; without a side to fit on, that must be asked for by `oracle`."""
+    train, test = sides.units()
+    if train is None and not oracle:
+        raise DataError(
+            "the mapping of units to phones needs a side to fit on: give --train, or --data with utt2spk, "
+            "or --oracle to fit it on the scored side"
+        )
+    return mapping_per(
+        test, None if oracle else train, kind=kind, silence=silence, seed=sides.seed, resamples=resamples
+    )
+
+
+@dataclass(frozen=True)
+class SuiteOptions:
+    """What `score all` scores beyond what units and alignment allow."""
+
+    items: Path | None = None  # ABX
+    changed: tuple[Path, ...] = ()  # robustness: units of changed audio
+    probes: bool = False  # CTC and frame probes: minutes, not seconds
+    resamples: int = 1000
+
+
+EVERYTHING = SuiteOptions()
+
+
+def score_all(
+    sides: Sides,
+    options: SuiteOptions = EVERYTHING,
+    progress: Callable[[str], None] = lambda _: None,
+) -> list[Score]:
+    """Return all scores that the given files allow."""
+    units = unit_file(sides.inputs)
+    draws: dict[str, Any] = {"seed": sides.seed, "resamples": options.resamples}
+    codebook = codebook_beside(units)
+    scores: list[Score] = []
+
+    def add(what: str, found: list[Score]) -> None:
+        progress(what)
+        scores.extend(found)
+
+    add("clusters", cluster_scores(AlignedUnits(units, sides.labeller()), **draws))
+    add("codes", usage_scores(units, **draws))
+    train, _ = sides.units()
+    for kind in ("many-to-one", "one-to-one"):
+        add("per", [per_of(sides, kind, oracle=train is None, resamples=options.resamples)])
+    add("boundaries", boundaries_of(sides, resamples=options.resamples))
+    add("bitrate", bitrate_scores(units, **draws))
+    if options.items is not None:
+        for speaker in ("within", "across"):
+            add("abx", [score_abx(units, options.items, options=AbxOptions(speaker, distance="identical"))])
+    if options.probes:
+        from unitdisc.evaluate.probe import frame_probes, probe_ctc
+
+        two = sides.probed()
+        add("probes", [probe_ctc(*two, resamples=options.resamples), *frame_probes(*two, resamples=options.resamples)])
+    if sides.data is not None:
+        add("speaker", speaker_scores(units, read_speakers(sides.data), codebook, **draws))
+    for changed in options.changed:
+        add("robustness", [unit_edit_distance(units, unit_file(changed), condition_of(changed), **draws)])
+    return scores
+
+
+def condition_of(changed: Path) -> str:
+    """Return the name of a change of audio: what the unit file says, else the name of its folder or file."""
+    said = read_header(unit_file(changed)).origin.get("perturbation", "")
+    return said or (changed.name if changed.is_dir() else changed.stem)
