@@ -1,5 +1,6 @@
 """Decode commands are understood, or refused with the word that was not."""
 
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from made_data import noise, put_audio, put_tables
 
 from unitdisc.data.kaldi import DataDir
-from unitdisc.data.pipes import Decode, parse_command, replace_path
+from unitdisc.data.pipes import Decode, _words, parse_command, replace_path
 from unitdisc.errors import DataError
 
 
@@ -103,6 +104,14 @@ def test_any_text_is_understood_or_refused(text):
     except DataError:
         return
     assert decode.path
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(st.sampled_from("ab.-/ \t|=é\u00a0#~"), max_size=30))
+def test_simple_commands_are_split_as_shlex_splits_them(command):
+    lexer = shlex.shlex(command, posix=True, punctuation_chars="();<>|&")
+    lexer.whitespace_split, lexer.commenters = True, ""
+    assert _words(command) == list(lexer)
 
 
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="$`*?\\\0\n\r"), min_size=1, max_size=12)

@@ -58,6 +58,14 @@ def test_every_bad_recording_is_found(tmp_path: Path):
     ]
 
 
+def test_every_missing_image_is_found(tmp_path: Path):
+    (tmp_path / "a.png").write_bytes(b"")
+    put_tables(tmp_path, {"images.scp": "a a.png\nb b.png\n", "utt2spk": "a a\nb b\n"})
+    report = check_data_dir(tmp_path)
+    assert (report.utts, report.seconds) == (2, 0)
+    assert report.errors == [f"b: {tmp_path}/images.scp:2: {tmp_path}/b.png: no such image file"]
+
+
 def test_what_is_doubtful_is_a_warning(tmp_path: Path):
     put_audio(tmp_path / "a.wav", 16000)
     put_audio(tmp_path / "b.wav", 400, 8000)

@@ -264,7 +264,6 @@ def write_data_dir(
     path = Path(path)
     path.mkdir(parents=True, exist_ok=True)
     tables: dict[str, Iterable[tuple[str, str]] | None] = {
-        "wav.scp": [(key, str(entry)) for key, entry in recordings] or None,
         "images.scp": None if images is None else [(utt, str(entry)) for utt, entry in images.items()],
         "segments": None if segments is None else [(utt, format_segment(s)) for utt, s in segments.items()],
         "utt2spk": utt2spk.items(),
@@ -272,7 +271,9 @@ def write_data_dir(
         "text": None if text is None else text.items(),
         "spk2gender": None if spk2gender is None else spk2gender.items(),
         "utt2dur": None if utt2dur is None else [(utt, repr(s)) for utt, s in utt2dur.items()],
+        "wav.scp": [(key, str(entry)) for key, entry in recordings] or None,
     }
+    (path / "wav.scp").unlink(missing_ok=True)  # gone first and written last: when it is there, all is
     for name, rows in tables.items():
         if rows is None:  # of an older directory of this name; it would not fit
             (path / name).unlink(missing_ok=True)

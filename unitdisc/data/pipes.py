@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Literal, NamedTuple
 
+from unitdisc.data.tables import BLANKS
 from unitdisc.errors import DataError
 
 Channel = int | Literal["mix"]  # from 0; mix: the mean of all
@@ -52,13 +53,7 @@ def _stages(command: str) -> list[list[str]]:
     for sign in "$`*?\\":  # a shell would expand these; paths that have them are better written as paths
         if sign in command:
             raise _Refused(repr(sign))
-    lexer = shlex.shlex(command, posix=True, punctuation_chars="();<>|&")
-    lexer.whitespace_split = True
-    lexer.commenters = ""
-    try:
-        words = list(lexer)
-    except ValueError as error:
-        raise _Refused(str(error).lower()) from None
+    words = _words(command)
     stages: list[list[str]] = [[]]
     position = 0
     while position < len(words):
@@ -75,6 +70,19 @@ def _stages(command: str) -> list[list[str]]:
     if stages.pop():
         raise _Refused("a command without '|' at its end")
     return stages
+
+
+def _words(command: str) -> list[str]:
+    """Split a command as a shell would, signs such as | being words."""
+    if not set(command) & set("'\"();<>&\r\n") and "||" not in command:  # as shlex does, in a fraction of its time
+        return [word for word in BLANKS.split(command.replace("|", " | ")) if word]
+    lexer = shlex.shlex(command, posix=True, punctuation_chars="();<>|&")
+    lexer.whitespace_split = True
+    lexer.commenters = ""
+    try:
+        return list(lexer)
+    except ValueError as error:
+        raise _Refused(str(error).lower()) from None
 
 
 def _stage(words: list[str], before: Decode | None) -> Decode:

@@ -59,6 +59,7 @@ def check_data_dir(
             data = DataDir.read(path, allow_pipes)
         except DataError as error:
             findings.append(Finding(str(error), True))
+    findings += [Finding(message, True) for message in _missing_images(data)]
     findings += [Finding(message, False) for message in _doubts(data)]
     durations, rates = {}, Counter[int]()
     if data.recordings:
@@ -103,10 +104,12 @@ def _doubts(data: DataDir) -> Iterator[str]:
         yield from _lacking(data, "text", data.text, data.utts)
     if data.spk2gender:
         yield from _lacking(data, "spk2gender", data.spk2gender, data.spk2utt)
-    for name, images in (("images.scp", data.images),):
-        gone = [utt for utt, image in images.items() if not image.exists()]
-        if gone:
-            yield f"{data.path / name}: no such file for {gone[0]!r} ({images[gone[0]]}) and {len(gone) - 1} more"
+
+
+def _missing_images(data: DataDir) -> Iterator[str]:
+    for number, (utt, image) in enumerate(data.images.items(), start=1):
+        if not image.exists():
+            yield f"{utt}: {data.path / 'images.scp'}:{number}: {image}: no such image file"
 
 
 def _lacking(
