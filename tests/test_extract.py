@@ -16,6 +16,7 @@ import soundfile
 import torch
 
 from unitdisc.cli import main
+from unitdisc.cli.features import load_config
 from unitdisc.data.kaldi import DataDir, write_data_dir
 from unitdisc.data.store import FeatureReader
 from unitdisc.errors import ConfigError, DataError
@@ -23,7 +24,7 @@ from unitdisc.features import partial
 from unitdisc.features.acoustic import build_features
 from unitdisc.features.cmvn import global_normalisation, load_normalised, read_stats
 from unitdisc.features.configs import FbankConfig, LogMelConfig, MfccConfig
-from unitdisc.features.extract import ExtractConfig, extract, load_config
+from unitdisc.features.extract import ExtractConfig, extract
 
 CONFIG = ExtractConfig(MfccConfig(), LogMelConfig(mels=20))
 FINAL = ["cmvn.ark", "cmvn.scp", "feats.ark", "feats.json", "feats.scp"]
@@ -297,18 +298,22 @@ def test_too_many_bad_utterances_stop_the_run_until_they_are_mended(data, whole)
     assert outputs(data.path) == whole
 
 
-def test_the_config_is_found_at_the_top_or_under_model(tmp_path):
+def test_features_follow_from_a_config_of_their_own_or_of_a_model(tmp_path):
     path = tmp_path / "c.yaml"
-    path.write_text("model: {features: {kind: fbank, mels: 40}, encoder: {kind: conv}}\n")
-    assert load_config(path) == ExtractConfig(FbankConfig(mels=40))
-    path.write_text("features: {kind: mfcc}\ntargets: {kind: logmel}\nother: 1\n")
-    assert load_config(path) == ExtractConfig(MfccConfig(), LogMelConfig())
-    path.write_text("rate: 1\n")
-    with pytest.raises(ConfigError, match=r"c\.yaml: expected a section 'features'"):
-        load_config(path)
+    path.write_text("features: {kind: fbank, mels: 40}\n")
+    assert load_config(str(path)) == ExtractConfig(FbankConfig(mels=40))
+    path.write_text("model: {features: {kind: fbank}, decoder: {kind: frame}}\ntrain: {steps: 3}\n")
+    assert load_config(str(path)) == ExtractConfig(FbankConfig(), LogMelConfig())
+    path.write_text("model: {decoder: {kind: waveform}}\n")
+    assert load_config(str(path)).targets is None
+    path.write_text("train: {steps: 3}\n")
+    assert load_config(str(path)) == ExtractConfig(MfccConfig(), LogMelConfig())
     path.write_text("features: {kind: mfc}\n")
     with pytest.raises(ConfigError, match="did you mean 'mfcc'"):
-        load_config(path)
+        load_config(str(path))
+    path.write_text("features: {kind: mfcc}\nfeature: 1\n")
+    with pytest.raises(ConfigError, match="unknown key 'feature'; did you mean 'features'"):
+        load_config(str(path))
 
 
 def test_the_command_prints_what_it_made(data, tmp_path, capsys):

@@ -4,7 +4,11 @@ import argparse
 import json
 import sys
 import time
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from unitdisc.features.extract import ExtractConfig
 
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -12,8 +16,9 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     parser = verbs.add_parser(
         "features",
         help="features of data directories: feats.scp, feats.ark (and targets.*)",
-        description="Compute the features that CONFIG names (its sections `features` and `targets`) for each data "
-        "directory, beside it. A run that was stopped goes on where it was; features that are there are kept.",
+        description="Compute the features that CONFIG names for each data directory, beside it: what the model of a "
+        "training config needs, or the sections `features` and `targets` at its top. A run that was stopped goes on "
+        "where it was; features that are there are kept.",
         allow_abbrev=False,
     )
     parser.add_argument("config", metavar="CONFIG", help="YAML file")
@@ -30,13 +35,27 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     parser.set_defaults(run=run)
 
 
+def load_config(path: str) -> "ExtractConfig":
+    """Read `features` and `targets` from the top of a config, or what the model of a training config needs."""
+    from unitdisc.config import from_tree, read_tree
+    from unitdisc.features.extract import ExtractConfig
+
+    tree = read_tree(Path(path))
+    if "features" in tree or "targets" in tree:
+        return from_tree(ExtractConfig, tree, path)
+    from unitdisc.model_config import FrameDecoderConfig, ModelConfig
+
+    model = from_tree(ModelConfig, tree.get("model", {}), f"{path}: model")
+    return ExtractConfig(model.features, model.targets if isinstance(model.decoder, FrameDecoderConfig) else None)
+
+
 def run(options: argparse.Namespace) -> int:
     """Make the features of each data directory and print what became of it."""
     from tqdm import tqdm
 
     from unitdisc.data.kaldi import DataDir
     from unitdisc.errors import ConfigError
-    from unitdisc.features.extract import extract, load_config
+    from unitdisc.features.extract import extract
 
     if options.jobs < 1 or (options.jobs > 1 and options.device != "cpu"):
         raise ConfigError(f"--jobs {options.jobs}: expected 1 or more, and 1 with --device {options.device}")

@@ -4,6 +4,7 @@ Input is float samples in -1..1; fbank and MFCC scale them to 16-bit numbers, as
 """
 
 import math
+import warnings
 
 import torch
 from torch import Tensor, nn
@@ -163,12 +164,7 @@ def kaldi_banks(config: FbankConfig | MfccConfig, n_fft: int) -> Tensor:
     falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
     banks = torch.minimum(rising, falling).clamp(min=0)
     banks[-1] = 0  # Kaldi leaves out the bin at half the sample rate
-    empty = (banks.sum(0) == 0).nonzero().flatten().tolist()
-    if empty:
-        raise ConfigError(
-            f"mels = {config.mels}: filter {empty[0]} covers no bin of {n_fft}; lower mels or raise window"
-        )
-    return banks
+    return _without_gaps(banks, config.mels, n_fft)
 
 
 def centre_frequencies(config: FbankConfig | MfccConfig) -> Tensor:
@@ -183,9 +179,19 @@ def slaney_banks(config: LogMelConfig) -> Tensor:
     """Return [n_fft / 2 + 1, M]: Slaney's triangles of area one, for magnitudes."""
     from torchaudio.functional import melscale_fbanks
 
-    return melscale_fbanks(
-        config.n_fft // 2 + 1, config.fmin, config.fmax, config.mels, config.sample_rate, "slaney", "slaney"
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of empty filters, which are refused below
+        banks = melscale_fbanks(
+            config.n_fft // 2 + 1, config.fmin, config.fmax, config.mels, config.sample_rate, "slaney", "slaney"
+        )
+    return _without_gaps(banks, config.mels, config.n_fft)
+
+
+def _without_gaps(banks: Tensor, mels: int, n_fft: int) -> Tensor:
+    empty = (banks.sum(0) == 0).nonzero().flatten().tolist()
+    if empty:
+        raise ConfigError(f"mels = {mels}: filter {empty[0]} covers no bin of {n_fft}; lower mels or raise window")
+    return banks
 
 
 def _cepstra(config: MfccConfig) -> Tensor:

@@ -108,7 +108,7 @@ class LogMelConfig(_Framed):
     """
 
     kind: Literal["logmel"] = "logmel"
-    n_fft: int = 1024
+    n_fft: int = 512
     mels: int = 80
     fmin: float = 0.0  # Hz
     fmax: float = 8000.0  # Hz

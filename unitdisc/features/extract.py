@@ -17,7 +17,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from unitdisc.config import from_tree, read_tree
 from unitdisc.data.audio import AudioSource
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.store import record
@@ -58,17 +57,6 @@ class Summary(NamedTuple):
     utterances: int  # in the archives
     frames: int
     failed: dict[str, str]  # utterance -> reason
-
-
-def load_config(path: str | Path) -> ExtractConfig:
-    """Read `features` and `targets` of a config, be they at its top or under `model`; the rest is not looked at."""
-    tree = read_tree(Path(path))
-    section = tree if "features" in tree or "targets" in tree else tree.get("model", {})
-    if not isinstance(section, dict) or "features" not in section:
-        raise ConfigError(
-            f"{path}: expected a section 'features' (or 'model: features'), as in: features: {{kind: mfcc}}"
-        )
-    return from_tree(ExtractConfig, {k: section[k] for k in ("features", "targets") if k in section}, str(path))
 
 
 def extract(
