@@ -73,9 +73,16 @@ def test_draws_of_a_row_do_not_depend_on_padding_or_on_other_rows():
 
 def test_hidden_frames_are_whole_and_as_many_as_asked():
     seeds = draw_seeds(8, torch.Generator().manual_seed(2))
-    y = drop_frames(torch.ones(8, 5000, 3), 0.3, seeds)
+    y = drop_frames(torch.ones(8, 5000, 3), 0.3, 0.0, seeds)
     assert set(y.sum(2).unique().tolist()) == {0.0, 3.0}
     assert abs((y[:, :, 0] == 0).double().mean() - 0.3) < 4 * (0.21 / 40_000) ** 0.5
+
+
+def test_rows_are_hidden_whole():
+    seeds = draw_seeds(4000, torch.Generator().manual_seed(2))
+    y = drop_frames(torch.ones(4000, 5, 3), 0.0, 0.2, seeds)
+    assert set(y.sum((1, 2)).unique().tolist()) == {0.0, 15.0}
+    assert abs((y[:, 0, 0] == 0).double().mean() - 0.2) < 4 * (0.16 / 4000) ** 0.5
 
 
 @given(lengths=st.lists(st.integers(1, 9), min_size=1, max_size=4), extra=st.integers(0, 3))

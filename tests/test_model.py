@@ -367,15 +367,36 @@ def test_generated_sound_covers_the_units_and_is_silent_on_padding(name: str):
     torch.testing.assert_close(torch.cat(list(pieces), 1)[0, : int(steps[0])], sound[0])
 
 
-def test_frames_generated_are_those_that_the_decoder_predicts_from_them():
+@pytest.mark.parametrize("window", [1, 40, 2**15])
+def test_means_are_generated_from_the_units_alone(window: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("unitdisc.networks.decoder.WINDOW", window)
     model = model_of("frame")
-    model.set_target_normalisation_(torch.randn(5), torch.rand(5) + 0.5)
-    batch = batch_of(model, [13])
+    mean, std = torch.randn(5), torch.rand(5) + 0.5
+    model.set_target_normalisation_(mean, std)
+    batch = batch_of(model, [30])
     encoded = model.encode(batch.frames, batch.lengths)
     mels = model.generate(encoded.units, encoded.lengths, torch.tensor([1]))
+    assert model.decoder is not None
+    assert model.conditioning is not None
+    content = model.conditioning.content(encoded.values, encoded.lengths)
+    condition = model.conditioning(content, model.conditioning.speaker_vectors(torch.tensor([1])))
+    predicted = model.decoder.wavenet(torch.zeros(1, 30, 5), condition.repeat_interleave(2, 1))
+    torch.testing.assert_close(mels, predicted * std + mean)
+
+
+def test_drawn_frames_are_those_of_the_density_given_what_was_drawn():
+    decoder = {"kind": "frame", "wavenet": WAVENET, "output": {"loss": "laplace"}}
+    model = model_of("frame", decoder=decoder)
+    batch = batch_of(model, [13])
+    encoded = model.encode(batch.frames, batch.lengths)
+    mels = model.generate(encoded.units, encoded.lengths, torch.tensor([1]), temperature=0.0)
     model.eval()
     fixed = replace(batch, targets=mels[:, :13], speakers=torch.tensor([1]))
-    assert float(model.loss(fixed).parts["reconstruction"]) < 1e-5
+    # Drawn at temperature 0, every frame is its density's mode: no other frames have a smaller loss.
+    modes = float(model.loss(fixed).parts["reconstruction"])
+    for _ in range(5):
+        moved = replace(fixed, targets=mels[:, :13] + 0.1 * torch.randn(1, 13, 5))
+        assert float(model.loss(moved).parts["reconstruction"]) > modes
 
 
 def test_who_the_decoder_cannot_voice_is_said():
@@ -482,7 +503,8 @@ def test_a_config_survives_yaml_and_a_state_dict_gives_the_units_back(name: str)
         ({"decoder": {"kind": "none"}}, "nothing to learn"),
         ({"jitter": 2.0}, "jitter is a probability"),
         ({"weights": {"ctc": -1.0}}, "weights must be 0 or more"),
-        ({"decoder": {"dropout": 1.5}}, "a share between 0 and 1"),
+        ({"decoder": {"dropout": 1.5}}, "shares between 0 and 1"),
+        ({"decoder": {"blind": -0.1}}, "shares between 0 and 1"),
     ],
 )
 def test_configs_that_cannot_be(tree: dict, message: str):

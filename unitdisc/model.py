@@ -316,10 +316,12 @@ class UnitModel(nn.Module):
         with self.inference(content.device, exact=False):
             decoder, condition = self._condition(content, lengths, speaker)
             steps = lengths * decoder.hold
-            samples = sample(
-                decoder.wavenet, decoder.output, condition, steps, None, generator, temperature, decoder.hold
-            )
-            sound = decoder.denormalise(decoder.output.decode(samples))
+            if decoder.blind:
+                sound = decoder.predict(condition)
+            else:
+                how = (steps, None, generator, temperature, decoder.hold)
+                samples = sample(decoder.wavenet, decoder.output, condition, *how)
+                sound = decoder.denormalise(decoder.output.decode(samples))
             return masked(sound, padding_mask(steps, sound.shape[1]))
 
     def generate_stream(
@@ -333,16 +335,10 @@ class UnitModel(nn.Module):
         """Yield what `generate` returns piece by piece, as it is ready; what lies on padding has no meaning."""
         with self.inference(content.device, exact=False):
             decoder, condition = self._condition(content, lengths, speaker)
-        pieces = stream(
-            decoder.wavenet,
-            decoder.output,
-            condition,
-            lengths * decoder.hold,
-            None,
-            generator,
-            temperature,
-            decoder.hold,
-        )
+            if decoder.blind:
+                return iter([decoder.predict(condition)])
+        how = (lengths * decoder.hold, None, generator, temperature, decoder.hold)
+        pieces = stream(decoder.wavenet, decoder.output, condition, *how)
         return (decoder.denormalise(decoder.output.decode(piece)) for piece in pieces)
 
     def _condition(self, content: Tensor, lengths: Tensor, speaker: Tensor | None) -> tuple[Decoder, Tensor]:

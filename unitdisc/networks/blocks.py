@@ -2,9 +2,9 @@
 
 Convolutions in float32 round differently for different shapes and numbers of threads (measured on one CPU thread: with
 256 channels, 83 % of the outputs change in their last bits between a batch of 8 and one of 16), and now and then that
-flips which codeword is nearest. So units are always computed with the same shapes: one row of one block, with as much
-context on both sides as the encoder's receptive field asks for, on one thread. Whole utterances and streams are cut at
-the same places, so they give the same bits.
+flips which of 2048 codewords is nearest (1 of 131,200 units of real speech). So units are always computed with the same
+shapes: one row of one block, with as much context on both sides as the encoder's receptive field asks for, on one
+thread. Whole utterances and streams are cut at the same places, so they give the same bits.
 """
 
 from collections.abc import Callable, Iterator

@@ -31,10 +31,14 @@ class FrameDecoderConfig:
     output: FramesConfig = field(default_factory=FramesConfig)
     # Share of past frames that are hidden while training: who sees the last frame hardly needs the units.
     dropout: float = 0.5
+    # Share of the rows whose whole past is hidden: with l1 and l2, frames are generated without looking at the past.
+    blind: float = 0.15
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.dropout <= 1.0:
-            raise ConfigError(f"decoder.dropout is a share between 0 and 1, got {self.dropout}")
+        if not 0.0 <= min(self.dropout, self.blind) <= max(self.dropout, self.blind) <= 1.0:
+            raise ConfigError(
+                f"decoder.dropout and decoder.blind are shares between 0 and 1, got {self.dropout}, {self.blind}"
+            )
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,6 @@ class Decoder(nn.Module):
         super().__init__()
         self.config, self.hold = config, hold
         self.frames = isinstance(config, FrameDecoderConfig)
-        self.dropout = config.dropout if isinstance(config, FrameDecoderConfig) else 0.0
         self.output: Output = build_output(config.output, bins)
         self.wavenet = self.output.network(config.wavenet, dim)
         self.register_buffer("mean", torch.zeros(bins if self.frames else 1))
@@ -84,6 +87,23 @@ class Decoder(nn.Module):
         """Undo `normalise`."""
         return targets * self.std + self.mean if self.frames else targets
 
+    @property
+    def blind(self) -> bool:
+        """Tell whether steps are generated without their past.
+
+        A mean predicted from means that were predicted from the units knows no more than the units do, and errors fed
+        back pile up; densities that are drawn from need what was drawn.
+        """
+        return self.output.uniforms == 0
+
+    @torch.no_grad()
+    def predict(self, condition: Tensor) -> Tensor:
+        """Return log-mel frames [B, T' * hold, M] from condition [B, T', dim] alone, in one pass."""
+        steps = condition.shape[1] * self.hold
+        past = condition.new_zeros(condition.shape[0], steps, self.output.dim_in)
+        params = [self._params(past, condition, *window) for window in self._windows(*past.shape[:2])]
+        return self.denormalise(torch.cat(params, 1) if params else past)
+
     def forward(self, targets: Tensor, condition: Tensor, seeds: Tensor | None = None) -> Tensor:
         """Return the loss of each step [B, T' * hold] of targets, given condition [B, T', dim].
 
@@ -92,11 +112,12 @@ class Decoder(nn.Module):
         """
         samples = self.output.encode(_fit(self.normalise(targets), condition.shape[1] * self.hold))
         past = self.output.shifted(samples)
-        if self.training and self.dropout > 0 and seeds is not None:
-            past = drop_frames(past, self.dropout, seeds)
+        if self.training and seeds is not None and isinstance(self.config, FrameDecoderConfig):
+            past = drop_frames(past, self.config.dropout, self.config.blind, seeds)
         if torch.is_grad_enabled():
             return self.output.nll(self.wavenet(past, condition).float(), samples)
-        losses = [self._window(past, condition, samples, *window) for window in self._windows(*samples.shape[:2])]
+        windows = self._windows(*samples.shape[:2])
+        losses = [self.output.nll(self._params(past, condition, *w), samples[:, slice(*w)]) for w in windows]
         return torch.cat(losses, 1) if losses else samples.new_zeros(samples.shape[:2], dtype=torch.float32)
 
     def _windows(self, batch: int, steps: int) -> list[tuple[int, int]]:
@@ -104,12 +125,11 @@ class Decoder(nn.Module):
         size = max(WINDOW // max(batch, 1) // self.hold, 1) * self.hold
         return [(first, min(first + size, steps)) for first in range(0, steps, size)]
 
-    def _window(self, past: Tensor, condition: Tensor, samples: Tensor, first: int, last: int) -> Tensor:
-        """Return the losses of steps first..last, from these and as many before them as the WaveNet looks back."""
+    def _params(self, past: Tensor, condition: Tensor, first: int, last: int) -> Tensor:
+        """Return the outputs at steps first..last, from these and as many before them as the WaveNet looks back."""
         unit = max(first - self.wavenet.receptive_field + 1, 0) // self.hold
         start = unit * self.hold
-        params = self.wavenet(past[:, start:last], condition[:, unit : -(-last // self.hold)])[:, first - start :]
-        return self.output.nll(params.float(), samples[:, first:last])
+        return self.wavenet(past[:, start:last], condition[:, unit : -(-last // self.hold)])[:, first - start :].float()
 
 
 def _fit(x: Tensor, steps: int) -> Tensor:

@@ -51,7 +51,8 @@ class TimeJitter(nn.Module):
         return x.gather(1, source[:, :, None].expand_as(x))
 
 
-def drop_frames(x: Tensor, probability: float, seeds: Tensor) -> Tensor:
-    """Zero whole frames of x [B, T, D] with a probability, by the rows' seeds [B]."""
+def drop_frames(x: Tensor, probability: float, whole: float, seeds: Tensor) -> Tensor:
+    """Zero frames of x [B, T, D] with a probability, and all of a row with another, by the rows' seeds [B]."""
     kept = row_uniforms(seeds, x.shape[1], stream=2) >= probability
+    kept &= row_uniforms(seeds, 1, stream=3) >= whole
     return x.masked_fill(~kept[:, :, None], 0.0)
