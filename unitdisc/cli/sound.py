@@ -1,7 +1,49 @@
-"""Verbs: see add_verbs."""
+"""Verb `convert`."""
 
 import argparse
+import sys
 
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add this module's verbs."""
+    convert = verbs.add_parser(
+        "convert",
+        help="let another voice say it, or the same one again",
+        description="Encode speech into units and let the decoder say them: OUT/<target>/<utt>.wav, and a manifest; "
+        "OUT is a data directory itself.",
+        allow_abbrev=False,
+    )
+    convert.add_argument("exp", help="folder of a training run, or a checkpoint file")
+    convert.add_argument("source", nargs="+", help="a data directory, or audio files")
+    convert.add_argument("out", help="folder to write to")
+    convert.add_argument(
+        "--to", action="append", required=True, metavar="TARGET",
+        help="a speaker of the training data, 'same' (resynthesis), 'all', or audio of a voice; may be repeated",
+    )  # fmt: skip
+    convert.add_argument("--format", choices=("wav", "flac"), default="wav")
+    convert.add_argument(
+        "--seed", type=int, default=0, help="of sampling and of Griffin-Lim's first phases (default: 0)"
+    )
+    convert.add_argument("--temperature", type=float, default=1.0, help="below 1: nearer to the likeliest (default: 1)")
+    convert.add_argument("--iterations", type=int, default=60, help="of Griffin-Lim, for frame decoders (default: 60)")
+    convert.add_argument("--batch", type=int, default=8, help="utterances made together (default: 8)")
+    convert.add_argument("--device", default="cpu", help="cpu or cuda")
+    convert.add_argument("--force", action="store_true", help="replace conversions that are there")
+    convert.set_defaults(run=run_convert)
+
+
+def run_convert(options: argparse.Namespace) -> None:
+    """Convert and print what was made."""
+    from tqdm import tqdm
+
+    from unitdisc.convert import ConvertOptions, convert
+
+    wanted = ConvertOptions(options.seed, options.temperature, options.iterations, options.batch, options.format)
+    with tqdm(unit="utt", disable=None, file=sys.stderr) as bar:
+        made = convert(
+            options.exp, options.source, options.out, options.to, wanted,
+            force=options.force, device=options.device, progress=bar.update,
+        )  # fmt: skip
+    seconds = sum(row.seconds for row in made)
+    targets = len({row.target for row in made})
+    print(f"{options.out}: {len(made)} utterances, {seconds:.1f} s, {targets} targets (manifest.jsonl)")

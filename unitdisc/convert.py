@@ -1,0 +1,224 @@
+"""Units of one voice, spoken by another: a data directory or single files to a folder of sound.
+
+    OUT/<target>/<utt>.wav   as long and as loud as its source
+    OUT/manifest.jsonl       what was made from what: utt, source utterance and speaker, target, file, seconds, gain
+    OUT/wav.scp, utt2spk     the folder is a data directory itself, whose speakers are the targets
+
+The result depends on the model, the source, the target, the seed and the temperature alone, not on the batch.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unitdisc.checkpoint import load_model
+from unitdisc.corpus import LiveFrames, open_frames
+from unitdisc.data.audio import save_audio
+from unitdisc.data.batches import FrameReader, pad
+from unitdisc.data.kaldi import DataDir, Recording
+from unitdisc.data.whole import whole_file
+from unitdisc.errors import ConfigError, DataError
+from unitdisc.features.invert import griffin_lim
+from unitdisc.model import UnitModel
+
+SAME = "same"  # the target that means: resynthesise in the voice of the source
+ALL = "all"  # the target that means: every speaker of the training data
+PEAK = 0.98  # of full scale; a louder result is turned down as a whole
+
+
+@dataclass(frozen=True)
+class ConvertOptions:
+    """How to convert."""
+
+    seed: int = 0
+    temperature: float = 1.0
+    iterations: int = 60  # of Griffin-Lim, for frame decoders
+    batch: int = 8  # utterances sampled together
+    format: Literal["wav", "flac"] = "wav"
+
+
+class Target(NamedTuple):
+    """A voice to convert to."""
+
+    name: str
+    speaker: Tensor | None  # number [] int64 of a known speaker, or a vector [S]; none: the source's own
+
+
+class Made(NamedTuple):
+    """One converted utterance, as in the manifest."""
+
+    utt: str
+    source: str
+    speaker: str
+    target: str
+    path: str
+    seconds: float
+    gain: float
+
+
+def convert(
+    exp: str | Path,
+    sources: Sequence[str | Path],
+    out: str | Path,
+    to: Sequence[str],
+    options: ConvertOptions | None = None,
+    *,
+    force: bool = False,
+    device: str = "cpu",
+    progress: Callable[[int], None] = lambda utterances: None,
+) -> list[Made]:
+    """Convert one data directory, or audio files, to each target: a speaker, "same", "all", or an audio file."""
+    out, options = Path(out), options or ConvertOptions()
+    model = load_model(exp, device)
+    if model.decoder is None:
+        raise ConfigError(f"{exp}: its model has no decoder (decoder.kind: none), so it cannot speak")
+    if (out / "manifest.jsonl").exists() and not force:
+        raise DataError(f"{out}: there are conversions already; --force replaces them")
+    data, frames = open_sources(sources, model)
+    made: list[Made] = []
+    for target in find_targets(model, to):
+        rows = sorted(data.utts, key=frames.frames)
+        for first in range(0, len(rows), options.batch):
+            utts = rows[first : first + options.batch]
+            made += _convert_batch(model, data, frames, utts, target, out, options)
+            progress(len(utts))
+    write_manifest(out, sorted(made))
+    return sorted(made)
+
+
+def open_sources(sources: Sequence[str | Path], model: UnitModel) -> tuple[DataDir, FrameReader]:
+    """Open one data directory, or make one in memory of audio files, each its own speaker."""
+    paths = [Path(source) for source in sources]
+    if len(paths) == 1 and paths[0].is_dir():
+        data = DataDir.read(paths[0])
+        return data, open_frames(model.config.features, data)
+    for path in paths:
+        if not path.is_file():
+            raise DataError(f"{path}: expected an audio file, or one data directory")
+    names = [path.stem for path in paths]
+    if len(set(names)) < len(names):
+        raise DataError("two of the audio files have the same name; convert them one by one, or make a data directory")
+    data = DataDir(
+        Path(),
+        utts=sorted(names),
+        utt2spk={name: name for name in names},
+        spk2utt={name: [name] for name in names},
+        recordings={path.stem: Recording(0, str(path.resolve())) for path in paths},
+    )
+    return data, LiveFrames(model.config.features, data)
+
+
+def find_targets(model: UnitModel, to: Sequence[str]) -> list[Target]:
+    """Turn names of speakers, "same", "all" and audio files into voices."""
+    targets: list[Target] = []
+    for name in to:
+        if name == SAME:
+            targets.append(Target(SAME, None))
+        elif name == ALL:
+            targets += [Target(s, torch.tensor(n)) for n, s in enumerate(model.speakers)]
+        elif name in model.speakers:
+            targets.append(Target(name, torch.tensor(model.speakers.index(name))))
+        elif Path(name).is_file():
+            targets.append(Target(Path(name).stem, voice_of(model, Path(name))))
+        else:
+            known = ", ".join(model.speakers[:8]) + (", ..." if len(model.speakers) > 8 else "")
+            raise DataError(f"--to {name}: neither an audio file nor a speaker of the training data ({known})")
+    if len({target.name for target in targets}) < len(targets):
+        raise DataError("--to: two targets have the same name")
+    return targets
+
+
+def voice_of(model: UnitModel, path: Path) -> Tensor:
+    """Return the speaker vector [S] of a recording; only for models that take a voice from speech."""
+    data, frames = open_sources([path], model)
+    reference = torch.from_numpy(frames[data.utts[0]])[None].to(model.mean.device)
+    return model.speaker_vectors(reference, torch.tensor([reference.shape[1]], device=reference.device))[0]
+
+
+def _convert_batch(
+    model: UnitModel,
+    data: DataDir,
+    frames: FrameReader,
+    utts: list[str],
+    target: Target,
+    out: Path,
+    options: ConvertOptions,
+) -> Iterator[Made]:
+    device, rate = model.mean.device, model.grid.sample_rate
+    rows = [torch.from_numpy(np.ascontiguousarray(frames[utt])).to(device) for utt in utts]
+    lengths = torch.tensor([len(row) for row in rows], device=device)
+    encoded = model.encode(pad(rows), lengths)
+    content = encoded.units if model.quantizer.codes else encoded.values
+    speaker = voices(model, data, utts, rows, target)
+    generator = torch.Generator().manual_seed(options.seed)
+    sound = model.generate(content, encoded.lengths, speaker, generator, options.temperature)
+    for utt, row in zip(utts, sound.cpu(), strict=True):
+        original = data.source(utt).load(rate)
+        wave = row
+        if row.dim() == 2:
+            count = min(model.grid.frames(len(original)), len(row))
+            wave = griffin_lim(row[:count], model.config.targets, options.iterations, options.seed)
+        samples, gain = as_loud(fit_length(wave.numpy(), len(original)), original)
+        path = out / target.name / f"{utt}.{options.format}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_audio(path, samples, rate)
+        name = f"{target.name}-{utt}"
+        yield Made(name, utt, data.utt2spk[utt], target.name, str(path.relative_to(out)), len(samples) / rate, gain)
+
+
+def voices(model: UnitModel, data: DataDir, utts: list[str], rows: list[Tensor], target: Target) -> Tensor | None:
+    """Return the speaker of each utterance to be made: numbers [B], vectors [B, S], or none for a model without."""
+    assert model.conditioning is not None
+    if model.conditioning.config.speaker == "none":
+        if target.speaker is not None:
+            raise ConfigError("this model was trained without speakers (conditioning.speaker: none): only --to same")
+        return None
+    if target.speaker is not None:
+        return target.speaker.to(model.mean.device).expand(len(utts), *target.speaker.shape)
+    if model.conditioning.reference is not None:
+        return model.speaker_vectors(pad(rows), torch.tensor([len(row) for row in rows], device=model.mean.device))
+    strangers = sorted({data.utt2spk[utt] for utt in utts} - set(model.speakers))
+    if strangers:
+        raise DataError(
+            f"--to same: {strangers[0]} is no speaker of the training data, and this model knows no other voices; "
+            "name a speaker, or train with conditioning.speaker: reference"
+        )
+    return torch.tensor([model.speakers.index(data.utt2spk[utt]) for utt in utts], device=model.mean.device)
+
+
+def fit_length(wave: np.ndarray, samples: int) -> np.ndarray:
+    """Return a waveform of exactly so many samples: the last unit may stick out over the end, or fall short of it."""
+    return np.pad(wave[:samples], (0, max(samples - len(wave), 0)))
+
+
+def as_loud(wave: np.ndarray, original: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return a waveform with the level of the original where that is not silent, never clipped; and the gain."""
+    level, wanted = active_level(wave), active_level(original)
+    gain = wanted / level if level > 0 else 1.0
+    peak = float(np.abs(wave).max(initial=0.0)) * gain
+    if peak > PEAK:
+        gain *= PEAK / peak
+    return (wave * gain).astype(np.float32), float(gain)
+
+
+def active_level(wave: np.ndarray, block: int = 400) -> float:
+    """Return the root mean square over blocks within 30 dB of the loudest."""
+    whole = wave[: len(wave) // block * block] if len(wave) >= block else np.pad(wave, (0, block - len(wave)))
+    power = np.square(whole.reshape(-1, block), dtype=np.float64).mean(1)
+    return float(np.sqrt(power[power >= power.max() * 1e-3].mean()))
+
+
+def write_manifest(out: Path, made: list[Made]) -> None:
+    """Write manifest.jsonl, and what makes the folder a data directory."""
+    with whole_file(out / "wav.scp") as file:
+        file.writelines(f"{row.utt} {row.path}\n" for row in made)
+    with whole_file(out / "utt2spk") as file:
+        file.writelines(f"{row.utt} {row.target if row.target != SAME else row.speaker}\n" for row in made)
+    with whole_file(out / "manifest.jsonl") as file:
+        file.writelines(json.dumps(row._asdict(), ensure_ascii=False) + "\n" for row in made)
