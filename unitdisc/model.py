@@ -16,7 +16,7 @@ from unitdisc import config as configs
 from unitdisc import dist
 from unitdisc.errors import ConfigError, DataError
 from unitdisc.features.acoustic import build_features, centre_frequencies
-from unitdisc.features.configs import archive_tree
+from unitdisc.features.configs import FbankConfig, archive_tree
 from unitdisc.model_config import LossWeights, ModelConfig
 from unitdisc.networks.blocks import BlockEncoder, one_thread
 from unitdisc.networks.conditioning import Conditioning
@@ -88,6 +88,7 @@ class UnitModel(nn.Module):
         self.dim_in, self.grid = int(build_features(config.features).dim), config.features.grid  # type: ignore[arg-type]
         self.perturbation: Perturbation | None = None
         if config.perturbation.on:
+            assert isinstance(config.features, FbankConfig)
             self.perturbation = Perturbation(config.perturbation, centre_frequencies(config.features))
         self.encoder = build_encoder(config.encoder, self.dim_in)
         self.unit_grid = self.grid.strided(self.encoder.stride)

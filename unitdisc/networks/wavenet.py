@@ -94,10 +94,10 @@ class WaveNet(nn.Module):
             y = self.dilated[layer](taps(x, self.config.kernel, dilation))
             a, b = (y if given is None else _added(y, given[layer])).chunk(2, -1)
             mixed = self.mix[layer](torch.tanh(a) * torch.sigmoid(b))
-            skip = mixed[..., -self.config.skip :]
+            residual, skip = mixed.split([mixed.shape[-1] - self.config.skip, self.config.skip], -1)
             skips = skip if skips is None else skips + skip
             if layer + 1 < self.config.layers:
-                x = x + mixed[..., : self.config.residual]
+                x = x + residual
         assert skips is not None
         return self.output(F.relu(self.hidden(F.relu(skips))))
 
