@@ -72,7 +72,8 @@ def _fill_empty_(centres: Tensor, counts: Tensor, vectors: Tensor, distances: Te
     moved = torch.zeros_like(counts, dtype=torch.bool)
     if len(empty):
         far = distances.topk(min(len(empty), len(vectors))).indices
-        far = far[distances[far] > 0]
+        zero = 1e-6 * (vectors - vectors.mean(0)).square().sum(1).mean()  # rounding of a distance that is zero
+        far = far[distances[far] > zero]
         centres[empty[: len(far)]] = vectors[far]
         moved[empty[: len(far)]] = True
     return moved
@@ -128,7 +129,7 @@ def seed_centres(vectors: Tensor, codes: int, generator: torch.Generator, floats
     if len(centres) < codes:
         copies = torch.randint(len(vectors), (codes - len(centres),), generator=generator).to(vectors.device)
         moves = torch.randn(len(copies), vectors.shape[1], generator=generator).to(vectors.device)
-        spread = vectors.std(0, correction=0).clamp(min=1e-6)
+        spread = vectors.std(0, correction=0) + 1e-3 * centre.abs() + 1e-12
         centres = torch.cat([centres, vectors[copies] + 0.01 * spread * moves])
     return centres + centre
 

@@ -26,8 +26,8 @@ class FSQConfig:
 
     def __post_init__(self) -> None:
         """Check the levels."""
-        if not self.levels or min(self.levels) < 2 or math.prod(self.levels) >= 2**31:
-            raise ConfigError(f"quantizer: levels must be 2 or more, their product below 2^31, got {self.levels}")
+        if not self.levels or min(self.levels) < 3 or math.prod(self.levels) >= 2**31:
+            raise ConfigError(f"quantizer: levels must be 3 or more, their product below 2^31, got {self.levels}")
 
 
 class FSQ(Quantizer):

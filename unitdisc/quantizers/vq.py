@@ -149,7 +149,7 @@ def flat_units(units: Tensor, codes: int) -> Tensor:
 def values_side_by_side(units: Tensor, codebook: Tensor) -> Tensor:
     """Return the values [N, G * d] of units [N, G] in codebooks [G, K, d]."""
     words = codebook.flatten(0, 1).index_select(0, flat_units(units, codebook.shape[1]))
-    return words.view(len(units), -1)
+    return words.view(len(units), codebook.shape[0] * codebook.shape[2])
 
 
 def loss_count(vectors: Tensor, loss: LossKind, training: bool) -> float:
