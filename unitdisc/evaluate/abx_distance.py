@@ -36,20 +36,24 @@ class Space:
     first: np.ndarray  # [N] int64, first frame of each item
     count: np.ndarray  # [N] int64, frames of each item
 
-    def costs(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        """Return the distances [F, W] of frames, given by number."""
-        out = np.empty((len(rows), len(columns)), np.float32)
+    def columns(self, frames: np.ndarray) -> torch.Tensor:
+        """Gather frames [W] of A and B, given by number, for `costs`."""
+        if self.kind in (kernels.TABLE, kernels.IDENTICAL):
+            return torch.from_numpy(self.units[frames])
+        return self.right.index_select(0, torch.from_numpy(frames)).T
+
+    def costs(self, frames: np.ndarray, columns: torch.Tensor, out: np.ndarray) -> None:
+        """Write the distances of X's frames [F], given by number, to gathered columns [W] into out [F, W]."""
         if self.kind == kernels.TABLE:
-            kernels.look_up_(self.units[rows], self.units[columns], self.table, out)
+            kernels.look_up_(self.units[frames], columns.numpy(), self.table, out)
         elif self.kind == kernels.IDENTICAL:
-            kernels.differ_(self.units[rows], self.units[columns], out)
+            kernels.differ_(self.units[frames], columns.numpy(), out)
         else:
-            torch.mm(self.left[rows], self.right[columns].T, out=torch.from_numpy(out))
+            torch.mm(self.left.index_select(0, torch.from_numpy(frames)), columns, out=torch.from_numpy(out))
             if self.kind == kernels.ANGULAR:
                 kernels.angles_(out)
             elif self.kind == kernels.EUCLIDEAN:
                 kernels.roots_(out)
-        return out
 
 
 NOTHING = torch.zeros((1, 1))
@@ -203,20 +207,19 @@ def distances(space: Space, rows: np.ndarray, packs: Packs, columns: int) -> np.
     """Return the distances of items `rows` [R] to packed items as float32 [R, columns]."""
     out = np.empty((len(rows), columns), np.float32)
     first, count = space.first[rows], space.count[rows]
-    pack_edges = _chunks(np.diff(packs.first), BLOCK_COLUMNS)
-    for r0, r1 in pairwise(_chunks(count, BLOCK_ROWS)):
-        edges = np.r_[0, np.cumsum(count[r0:r1])]
-        frames = np.repeat(first[r0:r1] - edges[:-1], count[r0:r1]) + np.arange(edges[-1])
-        for p0, p1 in pairwise(pack_edges):
-            w0, w1 = packs.first[p0], packs.first[p1]
-            cost = space.costs(frames, packs.frames[w0:w1])
+    row_chunks, pack_chunks = _chunks(count, BLOCK_ROWS), _chunks(np.diff(packs.first), BLOCK_COLUMNS)
+    most = max(count[r0:r1].sum() for r0, r1 in pairwise(row_chunks))
+    scratch = np.empty(most * max(packs.first[p1] - packs.first[p0] for p0, p1 in pairwise(pack_chunks)), np.float32)
+    for p0, p1 in pairwise(pack_chunks):
+        edges = packs.first[p0 : p1 + 1]
+        gathered = space.columns(packs.frames[edges[0] : edges[-1]])
+        for r0, r1 in pairwise(row_chunks):
+            row_first = np.r_[0, np.cumsum(count[r0:r1])]
+            frames = np.repeat(first[r0:r1] - row_first[:-1], count[r0:r1]) + np.arange(row_first[-1])
+            cost = scratch[: len(frames) * gathered.shape[-1]].reshape(len(frames), -1)
+            space.costs(frames, gathered, cost)
             kernels.align(
-                cost,
-                edges,
-                packs.first[p0 : p1 + 1] - w0,
-                packs.lane_count[p0:p1],
-                packs.lane_column[p0:p1],
-                out[r0:r1],
+                cost, row_first, edges - edges[0], packs.lane_count[p0:p1], packs.lane_column[p0:p1], out[r0:r1]
             )
     return out
 

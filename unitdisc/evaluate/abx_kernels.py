@@ -87,35 +87,34 @@ def align(
 ) -> None:
     """Align by dynamic time warping: least cost over the path's length."""
     far, zero, one = np.float32(np.inf), np.float32(0), np.float32(1)
-    longest = lane_count.max()
-    # Sums and path lengths of the row before and of this one; slot 0 lies left of the first frame.
-    sums, steps = np.empty((2, longest + 1, LANES), np.float32), np.zeros((2, longest + 1, LANES), np.float32)
+    # A slot for each frame of the pack, and one before the first, of four vectors: sum and path length in this row, and
+    # in the row above. Being at fixed distances from each other, they let the compiler use vector instructions.
+    slots = np.empty((lane_count.max() + 1) * 4 * LANES, np.float32)
     for r in range(len(row_first) - 1):
-        frames = row_first[r + 1] - row_first[r]
         for p in range(len(pack_first) - 1):
             length = (pack_first[p + 1] - pack_first[p]) // LANES
-            sums[0, : length + 1] = far
-            sums[0, 0] = zero
-            steps[0, 0] = zero
-            for i in range(frames):
-                before, now = i % 2, (i + 1) % 2
-                line = cost[row_first[r] + i]
-                sums[now, 0] = far
+            slots[: (length + 1) * 4 * LANES] = far
+            slots[2 * LANES : 4 * LANES] = zero  # the path starts here
+            for i in range(row_first[r], row_first[r + 1]):
+                line = cost[i, pack_first[p] : pack_first[p + 1]]
                 for j in range(length):
-                    diagonal, up, left = sums[before, j], sums[before, j + 1], sums[now, j]
-                    n_diagonal, n_up, n_left = steps[before, j], steps[before, j + 1], steps[now, j]
-                    here, n_here = sums[now, j + 1], steps[now, j + 1]
-                    column = pack_first[p] + j * LANES
+                    slot = slots[j * 4 * LANES : (j + 2) * 4 * LANES]
+                    here = line[j * LANES : (j + 1) * LANES]
                     for k in range(LANES):
-                        side = min(left[k], up[k])
-                        n_side = n_left[k] if left[k] <= up[k] else n_up[k]
-                        n_here[k] = one + (n_diagonal[k] if diagonal[k] <= side else n_side)
-                        here[k] = line[column + k] + min(diagonal[k], side)
-            last = frames % 2
+                        left, n_left = slot[k], slot[k + LANES]
+                        diagonal, n_diagonal = slot[k + 2 * LANES], slot[k + 3 * LANES]
+                        up, n_up = slot[k + 4 * LANES], slot[k + 5 * LANES]
+                        side = min(left, up)
+                        n_side = n_left if left <= up else n_up
+                        slot[k + 4 * LANES] = here[k] + min(diagonal, side)
+                        slot[k + 5 * LANES] = one + (n_diagonal if diagonal <= side else n_side)
+                        slot[k + 6 * LANES] = up
+                        slot[k + 7 * LANES] = n_up
+                slots[2 * LANES : 3 * LANES] = far
             for k in range(LANES):
                 n = lane_count[p, k]
                 if n:
-                    out[r, lane_column[p, k]] = sums[last, n, k] / steps[last, n, k]
+                    out[r, lane_column[p, k]] = slots[n * 4 * LANES + k] / slots[(n * 4 + 1) * LANES + k]
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
