@@ -97,8 +97,14 @@ def test_equal_to_kaldi_on_real_speech(config):
     paths = [p for p in sorted(Path(os.environ["UNITDISC_SPEECH"]).rglob("*")) if p.suffix in (".wav", ".flac", ".ogg")]
     for path in paths[:: max(1, len(paths) // 20)]:
         wave, rate = soundfile.read(path, dtype="float32")
-        if rate == 16000:
-            assert relative(frames_of(config, torch.from_numpy(wave)), native(config, torch.from_numpy(wave))) < 1e-3
+        if rate != 16000:
+            continue
+        got, want = frames_of(config, torch.from_numpy(wave)).numpy(), native(config, torch.from_numpy(wave))
+        assert np.linalg.norm(got - want) < 1e-3 * np.linalg.norm(want)
+        if config.kind == "fbank":
+            # Filters 60 dB below a window's loudest hold rounding errors of the float32 transform, theirs and ours.
+            loud = want > want.max(axis=1, keepdims=True) - np.log(1e6)
+            assert relative(got[loud], want[loud]) < 1e-3
 
 
 @settings(max_examples=25, deadline=None)
@@ -199,9 +205,9 @@ def test_griffin_lim_inverts_the_targets(config):
     assert config.grid.frames(len(again)) == len(frames)
     assert abs(len(again) - len(wave)) <= config.hop
     assert (frames_of(config, again) - frames).abs().mean() < 0.2  # in nepers
-    # The sound is where it was: the same energy in each tenth of a second.
+    # The sound is where it was: the same energy in each tenth of a second that is not silent.
     levels = [signal[:15200].view(10, 1520).square().mean(1).log() for signal in (wave, again)]
-    assert (levels[0] - levels[1]).abs().max() < 1.0
+    assert (levels[0] - levels[1])[levels[0] > -7].abs().max() < 0.6
     assert torch.equal(again, griffin_lim(frames, config, torch.Generator().manual_seed(0)))
     assert len(griffin_lim(frames[:0], config)) == 0
 

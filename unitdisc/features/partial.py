@@ -75,7 +75,8 @@ class PartialArchives:
         self._begin()
         for stream in (self._journal, *self._arks):
             stream.seek(0)
-        header, *lines = self._journal.readall().decode("utf-8", "replace").split("\n")
+        # What stands behind the last line end is a line that was being written when the run was killed.
+        header, *lines = self._journal.readall().decode("utf-8", "replace").split("\n")[:-1] or [""]
         for line in lines[:limit] if header == self._header else []:
             made = self._read(line)
             if made is None:
@@ -83,8 +84,11 @@ class PartialArchives:
             self._account(made, line)
         for ark, end in zip(self._arks, self._ends, strict=True):
             ark.truncate(end)
-        self._journal.truncate(0)
-        _write(self._journal, "".join(f"{line}\n" for line in (self._header, *self.lines)).encode())
+        kept = "".join(f"{line}\n" for line in (self._header, *self.lines)).encode()
+        # Cut, not written anew: on a full disk that could fail, and all would be lost.
+        self._journal.truncate(len(kept) if header == self._header else 0)
+        if header != self._header:
+            _write(self._journal, kept)
 
     def _read(self, line: str) -> Made | None:
         """Return what a line of the journal announces, if the archives have it."""
@@ -96,7 +100,7 @@ class PartialArchives:
             stats = tuple(frame_sums(parse_record(blob)) for blob in records if blob)
             return Made(entry["utt"], records, stats, entry["error"])
         except (ValueError, KeyError, TypeError):
-            return None  # the line that was being written when the run was killed
+            return None
 
     def _account(self, made: Made, line: str) -> None:
         self.lines.append(line)
