@@ -186,11 +186,17 @@ def _backtrace(best: np.ndarray, begin: np.ndarray) -> tuple[np.ndarray, np.ndar
     return codes, durations
 
 
-def segment(corpus: Corpus, out: str | Path, penalty: float, force: bool = False) -> Point:
-    """Write the segmented units of a corpus as a unit file of the same codebook."""
+def segment(
+    corpus: Corpus, out: str | Path, penalty: float | None = None, rate: float | None = None, force: bool = False
+) -> Point:
+    """Write the segmented units of a corpus as a unit file of the same codebook.
+
+    Without a penalty, the one of a wanted rate in units per second is used; without either, that of the knee.
+    """
     out = Path(out)
     if out.exists() and not force:
         raise DataError(f"{out}: exists; --force overwrites it")
+    penalty = choose_penalty(corpus, rate) if penalty is None else penalty
     if not penalty >= 0:
         raise DataError(f"the penalty must be 0 or more, got {penalty}")
     total = _Total(penalty, corpus.header.period)

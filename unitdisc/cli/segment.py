@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 
@@ -35,7 +34,7 @@ def run_segment(options: argparse.Namespace) -> None:
     """Segment and print what came of it."""
     from unitdisc.evaluate.frames import open_frames, read_array
     from unitdisc.evaluate.suite import codebook_beside, unit_file
-    from unitdisc.segment import Corpus, choose_penalty, segment
+    from unitdisc.segment import Corpus, segment
 
     units = unit_file(options.units)
     codebook = frames = None
@@ -44,12 +43,10 @@ def run_segment(options: argparse.Namespace) -> None:
         beside = units.parent / "projection.scp"
         path = options.frames or (beside if beside.exists() and codebook is not None else None)
         frames = None if path is None else open_frames(path)
-    corpus = Corpus(units, codebook, frames)
-    penalty = options.penalty if options.penalty is not None else choose_penalty(corpus, options.rate)
     source = "frames and codewords" if frames is not None else "codewords" if codebook is not None else "equality"
-    print(f"segmenting by {source}, penalty {penalty:.6g}", file=sys.stderr)
-    point = segment(corpus, options.out, penalty, options.force)
+    point = segment(Corpus(units, codebook, frames), options.out, options.penalty, options.rate, options.force)
     if options.json:
         print(json.dumps({"penalty": point.penalty, "rate": point.rate, "units": point.units, "by": source}))
     else:
-        print(f"{options.out}: {point.units} units, {point.rate:.2f} per second, penalty {point.penalty:.6g}")
+        how = f"penalty {point.penalty:.6g} by {source}"
+        print(f"{options.out}: {point.units} units, {point.rate:.2f} per second, {how}")

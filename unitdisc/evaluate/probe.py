@@ -32,7 +32,7 @@ class ProbeConfig:
     rate: float = 5e-3  # of Adam, falling to zero along a half cosine
     batch: int = 8  # stretches (CTC)
     seconds: float = 2.0  # that a stretch of training speech lasts at least (CTC)
-    frames: int = 2048  # in a batch of the frame probe
+    frames: int = 2048  # in a batch of the frame probe, at most
     seed: int = 0
 
 
@@ -187,7 +187,8 @@ def _train(
 
 def _batches_of_any(count: int, config: ProbeConfig) -> list[np.ndarray]:
     rng = np.random.default_rng(config.seed)
-    return [b for _ in range(config.epochs) for b in _cut(rng.permutation(count), config.frames)]
+    size = min(config.frames, max(count // 20, 64))  # small corpora still take about 20 steps an epoch
+    return [batch for _ in range(config.epochs) for batch in _cut(rng.permutation(count), size)]
 
 
 def _batches_of_alike(lengths: np.ndarray, config: ProbeConfig) -> list[np.ndarray]:

@@ -1,0 +1,175 @@
+"""The verbs score and segment: every sub-verb, its table, its JSON, and its errors in one line."""
+
+import json
+import shutil
+import time
+
+import numpy as np
+import pytest
+from score_files import write_alignment, write_unit_file
+
+from unitdisc.cli import main
+from unitdisc.data.store import write_features
+from unitdisc.data.units import read_header, read_units
+from unitdisc.evaluate.scores import Score, read_scores
+
+CODES = 12
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    """Make what encode writes (with projections), phones, speakers, and units of changed audio."""
+    folder = tmp_path_factory.mktemp("corpus")
+    rng = np.random.default_rng(0)
+    codebook = rng.standard_normal((CODES, 6)).astype("f4") * 2
+    phones, units, frames, noisy = {}, {}, {}, {}
+    for n in range(32):
+        utt = f"s{n % 4}-{n:02}"
+        phones[utt] = np.repeat(rng.integers(0, 5, 10), rng.integers(3, 7, 10))
+        x = codebook[2 * phones[utt]] + rng.standard_normal((len(phones[utt]), 6)).astype("f4") * 1.5
+        frames[utt] = x.astype("f4")
+        units[utt] = ((x[:, None] - codebook) ** 2).sum(axis=2).argmin(axis=1)
+        noisy[utt] = np.where(rng.random(len(x)) < 0.3, rng.integers(0, CODES, len(x)), units[utt])
+    for name, what in (("units", units), ("noise-10", noisy)):
+        (folder / name).mkdir()
+        write_unit_file(folder / name / "units.jsonl", what, CODES)
+    np.save(folder / "units" / "codebook.npy", codebook)
+    write_features(folder / "units" / "projection", sorted(frames.items()))
+    write_alignment(folder / "phones.ctm", phones, ["SIL", "a", "b", "c", "d"])
+    (folder / "utt2spk").write_text("".join(f"{u} {u[:2]}\n" for u in sorted(units)))
+    return folder
+
+
+def run(capsys, *arguments) -> str:
+    with pytest.raises(SystemExit) as exit_:
+        main([str(a) for a in arguments])
+    out, err = capsys.readouterr()
+    assert exit_.value.code == 0, err
+    return out
+
+
+def run_json(capsys, *arguments) -> list[Score]:
+    record = json.loads(run(capsys, *arguments, "--json"))
+    return [Score.from_json(score) for score in record["scores"]]
+
+
+def error(capsys, *arguments) -> str:
+    with pytest.raises(SystemExit) as exit_:
+        main([str(a) for a in arguments])
+    assert exit_.value.code == 1
+    err = capsys.readouterr().err
+    assert len(err.splitlines()) == 1
+    return err
+
+
+def test_each_score_has_a_table_and_json(corpus, capsys):
+    units, alignment = corpus / "units", ("--alignment", corpus / "phones.ctm")
+    calls = {
+        "clusters": [units, *alignment],
+        "per": [units, *alignment, "--data", corpus / "utt2spk"],
+        "boundaries": [units, *alignment, "--match", "greedy", "--tolerance", "0.04"],
+        "bitrate": [units],
+        "speaker": [units, "--data", corpus],
+        "robustness": [units, corpus / "noise-10"],
+    }
+    for name, arguments in calls.items():
+        scores = run_json(capsys, "score", name, *arguments, "--resamples", "50")
+        text = run(capsys, "score", name, *arguments, "--resamples", "50")
+        assert len(text.splitlines()) == len(scores) + 1 <= 24
+        for score in scores:
+            assert score.definition in text
+            assert score.hashes["units"]
+            assert score.period == 0.02
+    assert "unit-edit-distance-noise-10" in text
+
+
+def test_per_methods_and_sides(corpus, capsys):
+    base = ["score", "per", corpus / "units", "--alignment", corpus / "phones.ctm", "--resamples", "0"]
+    oracle = run_json(capsys, *base, "--oracle")[0]
+    assert oracle.definition == "per-mapping-many-to-one-oracle-nosil"
+    split = run_json(capsys, *base, "--data", corpus, "--test-speakers", "s1", "--method", "one-to-one")[0]
+    assert split.definition == "per-mapping-one-to-one-nosil"
+    assert split.counts.used["utterances"] == 8
+    trained = run_json(capsys, *base, "--train", corpus / "units", "--train-alignment", corpus / "phones.ctm")[0]
+    assert trained.value == oracle.value
+    assert trained.definition == "per-mapping-many-to-one-nosil"
+    probe = ["--data", corpus, "--test-speakers", "s1,s2", "--epochs", "2"]
+    assert run_json(capsys, *base, *probe, "--method", "probe-ctc")[0].definition == "per-probe-ctc-lstm-nosil"
+    assert len(run_json(capsys, *base, *probe, "--method", "frame-probe", "--silence", "drop")) == 2
+    assert "give --train, or --data" in error(capsys, *base)
+    assert "give --data with utt2spk" in error(capsys, *base, "--method", "probe-ctc")
+    assert "unknown speakers" in error(capsys, *base, "--data", corpus, "--test-speakers", "s9")
+
+
+def test_features_are_probed_too(corpus, capsys):
+    base = ["score", "per", corpus / "units" / "projection.scp", "--alignment", corpus / "phones.ctm"]
+    probe = ["--method", "frame-probe", "--data", corpus, "--epochs", "10", "--resamples", "0"]
+    assert "give --frame-shift" in error(capsys, *base, *probe)
+    scores = run_json(capsys, *base, *probe, "--frame-shift", "0.02")
+    assert all(score.value > 0.6 for score in scores)
+
+
+def test_all_writes_what_it_prints(corpus, capsys):
+    units, items = corpus / "units", corpus / "phones.item"
+    run(capsys, "items", _data_dir(corpus), items, "--alignment", corpus / "phones.ctm", "--unit", "phone", "--force")
+    arguments = ["--alignment", corpus / "phones.ctm", "--data", corpus, "--items", items, "--changed"]
+    scores = run_json(capsys, "score", "all", units, *arguments, corpus / "noise-10", "--resamples", "20")
+    assert read_scores(units / "scores.json") == scores
+    names = {score.name for score in scores}
+    assert {"pnmi", "per", "f1", "bitrate", "abx", "speaker-accuracy", "ued", "perplexity"} <= names
+    definitions = [score.definition for score in scores]
+    assert len(set(definitions)) == len(definitions)
+    (units / "scores.json").unlink()
+    assert len(scores) > len(run_json(capsys, "score", "all", units, *arguments[:2], "--out", corpus / "less.json"))
+    assert (corpus / "less.json").exists()
+    assert not (units / "scores.json").exists()
+
+
+def _data_dir(corpus):
+    folder = corpus / "data"
+    folder.mkdir(exist_ok=True)
+    shutil.copy(corpus / "utt2spk", folder)
+    utts = [line.split()[0] for line in (corpus / "utt2spk").read_text().splitlines()]
+    (folder / "wav.scp").write_text("".join(f"{utt} {utt}.wav\n" for utt in utts))
+    by_speaker = {s: [u for u in utts if u[:2] == s] for s in sorted({u[:2] for u in utts})}
+    (folder / "spk2utt").write_text("".join(f"{s} {' '.join(u)}\n" for s, u in by_speaker.items()))
+    return folder
+
+
+def test_segment_by_penalty_rate_and_knee(corpus, capsys, tmp_path):
+    units = corpus / "units"
+    before = sum(len(line.units) for line in read_units(units / "units.jsonl"))
+    knee = json.loads(run(capsys, "segment", units, tmp_path / "knee.jsonl", "--json"))
+    assert knee["by"] == "frames and codewords"
+    assert knee["units"] < before
+    rate = json.loads(run(capsys, "segment", units, tmp_path / "rate.jsonl", "--rate", "11", "--json"))
+    assert rate["rate"] == pytest.approx(11, rel=0.05)
+    by_hand = ["segment", units, tmp_path / "hand.jsonl", "--penalty", "1", "--identity", "--json"]
+    assert json.loads(run(capsys, *by_hand))["by"] == "equality"
+    assert "exists; --force" in error(capsys, *by_hand)
+    run(capsys, *by_hand, "--force")
+    assert read_header(tmp_path / "hand.jsonl").origin == {"segmented": "penalty 1"}
+    codewords = ["segment", units / "units.jsonl", tmp_path / "c.jsonl", "--codebook", units / "codebook.npy"]
+    assert "per second" in run(capsys, *codewords, "--penalty", "2")
+    scores = [run_json(capsys, "score", "boundaries", path, "--alignment", corpus / "phones.ctm", "--resamples", "0")[4]
+              for path in (units, tmp_path / "knee.jsonl")]  # fmt: skip
+    assert scores[0].definition == "boundary-r-value-units-20ms"
+    assert scores[1].value > scores[0].value
+
+
+def test_errors_are_one_line(corpus, capsys, tmp_path):
+    (tmp_path / "empty.ctm").write_text("")
+    assert "empty.ctm" in error(capsys, "score", "clusters", corpus / "units", "--alignment", tmp_path / "empty.ctm")
+    assert "no such unit file" in error(capsys, "score", "bitrate", tmp_path / "none.jsonl")
+    other = write_unit_file(tmp_path / "o.jsonl", {"s0-00": np.zeros(4, int)}, CODES, codebook="c9")
+    assert "codebook c0" in error(capsys, "score", "robustness", corpus / "units", other)
+    with pytest.raises(SystemExit) as usage:
+        main(["score", "bitrate", "x", "--resamples", "-1"])
+    assert usage.value.code == 2
+
+
+def test_help_of_every_score_is_instant(capsys):
+    start = time.process_time()
+    for name in ("abx", "per", "clusters", "boundaries", "bitrate", "speaker", "robustness", "all"):
+        assert "--json" in run(capsys, "score", name, "--help")
+    assert time.process_time() - start < 2
