@@ -244,3 +244,15 @@ def test_too_many_filters_say_so():
         build_features(FbankConfig(mels=200))
     with pytest.raises(ConfigError, match=r"mels = 200: filter \d+ covers no bin of 512"):
         build_features(LogMelConfig(mels=200))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("config", [MfccConfig(), FbankConfig(energy=True), LogMelConfig()], ids=lambda c: c.kind)
+def test_a_gpu_makes_the_same_frames(config):
+    waves = torch.stack([speech_like(40000, seed) for seed in range(3)])
+    samples = torch.tensor([40000, 100, 25001])
+    module = build_features(config)
+    want, lengths = module(waves, samples)
+    got, counts = module.cuda()(waves.cuda(), samples.cuda())
+    assert torch.equal(counts.cpu(), lengths)
+    assert relative(got.cpu(), want) < 1e-3

@@ -9,7 +9,6 @@ import math
 from functools import lru_cache
 
 import numpy as np
-from scipy.signal import firwin, resample_poly
 
 # A sinc of 32 zero crossings to each side under a Kaiser window: flat within 0.01 dB up to 0.87 of the lower Nyquist
 # frequency, and whatever lies above 1.01 of it is 70 dB down. The default filters of scipy and torchaudio are three to
@@ -34,6 +33,8 @@ def resampled_count(samples: int, rate_in: int, rate_out: int) -> int:
 @lru_cache(maxsize=8)
 def _filter(up: int, down: int) -> np.ndarray:
     widest = max(up, down)
+    from scipy.signal import firwin  # takes a second to import, and most audio needs no resampling
+
     taps = firwin(2 * ZEROS * widest + 1, CUTOFF / widest, window=("kaiser", BETA)).astype(np.float32)
     taps.flags.writeable = False
     return taps
@@ -44,6 +45,8 @@ def resample(samples: np.ndarray, rate_in: int, rate_out: int) -> np.ndarray:
     if rate_in == rate_out or not len(samples):
         return samples
     up, down = ratio(rate_in, rate_out)
+    from scipy.signal import resample_poly
+
     return resample_poly(samples.astype(np.float32, copy=False), up, down, window=_filter(up, down))
 
 
