@@ -15,7 +15,7 @@ TORCH_PAIR = ["torch==2.11.*", "torchaudio==2.11.*"]
 
 REPORT = ["matplotlib>=3.8", "jinja2>=3.1"]
 MINI = ["espeakng-loader>=0.2.4"]
-SSL = ["transformers>=4.40", "safetensors>=0.4"]
+SSL = ["safetensors>=0.4"]
 EXPORT = ["onnx>=1.16"]
 DEV = [
     "pytest>=8",
@@ -62,7 +62,7 @@ setup(
         "mini": MINI,
         "ssl": SSL,
         "export": EXPORT,
-        "dev": [*REPORT, *MINI, *EXPORT, *DEV],
+        "dev": [*REPORT, *MINI, *SSL, *EXPORT, *DEV],
     },
     entry_points={"console_scripts": ["unitdisc = unitdisc.cli:main"]},
 )
