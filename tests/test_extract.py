@@ -381,3 +381,14 @@ def test_ctrl_c_and_kill_in_the_middle_and_a_second_start(tmp_path, end, jobs):
     assert json.loads(again.stdout)["utterances"] == 400
     extract(calm, CONFIG)
     assert outputs(data.path) == outputs(calm.path)
+
+
+def test_the_formats_are_those_of_the_page(data):
+    extract(data, CONFIG)
+    page = (Path(__file__).parent.parent / "docs" / "features.md").read_text()
+    for name in made_files(data.path):
+        assert name in page or name.startswith("targets"), name
+    manifest = json.loads((data.path / "feats.json").read_text())
+    assert sorted(manifest) == sorted(
+        ["format", "version", "digest", "config", "data", "dim", "period", "offset", "utterances", "frames", "failed"]
+    )
