@@ -18,7 +18,6 @@ from unitdisc.features import acoustic
 from unitdisc.features.acoustic import build_features
 from unitdisc.features.configs import FbankConfig, LogMelConfig, MfccConfig
 from unitdisc.features.extract import ExtractConfig
-from unitdisc.features.inversion import griffin_lim
 
 
 def speech_like(samples: int, seed: int = 0) -> torch.Tensor:
@@ -195,21 +194,6 @@ def test_a_target_for_every_frame():
         ExtractConfig(MfccConfig(), LogMelConfig(hop=200))
     with pytest.raises(ConfigError, match="targets need the frames of the features"):
         ExtractConfig(MfccConfig(snip_edges=True), LogMelConfig())
-
-
-@pytest.mark.parametrize("config", [LogMelConfig(), LogMelConfig(snip_edges=True), LogMelConfig(n_fft=1024, mels=40)])
-def test_griffin_lim_inverts_the_targets(config):
-    wave = speech_like(16001)
-    frames = frames_of(config, wave)
-    again = griffin_lim(frames, config, torch.Generator().manual_seed(0))
-    assert config.grid.frames(len(again)) == len(frames)
-    assert abs(len(again) - len(wave)) <= config.hop
-    assert (frames_of(config, again) - frames).abs().mean() < 0.2  # in nepers
-    # The sound is where it was: the same energy in each tenth of a second that is not silent.
-    levels = [signal[:15200].view(10, 1520).square().mean(1).log() for signal in (wave, again)]
-    assert (levels[0] - levels[1])[levels[0] > -7].abs().max() < 0.6
-    assert torch.equal(again, griffin_lim(frames, config, torch.Generator().manual_seed(0)))
-    assert len(griffin_lim(frames[:0], config)) == 0
 
 
 def test_silence_and_a_single_sample_are_finite():
