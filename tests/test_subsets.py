@@ -108,3 +108,12 @@ def test_what_does_not_go_together_is_not_combined(tmp_path: Path):
     put_tables(tmp_path / "three", {"wav.scp": "y y.wav\n", "utt2spk": "x s0\n", "segments": "x y 0 1\n"})
     with pytest.raises(DataError, match=r"only one of it and .* has segments; write segments for both"):
         combine([one, DataDir.read(tmp_path / "three")], tmp_path / "o")
+
+
+def test_a_subset_keeps_the_statistics_of_its_speakers(tmp_path: Path):
+    path = put_data(tmp_path / "d")
+    (path / "cmvn.scp").write_text("s0 cmvn.ark:3\ns1 cmvn.ark:77\n")
+    (path / "cmvn.ark").write_bytes(b"")
+    data = DataDir.read(path)
+    subset(data, tmp_path / "part", data.spk2utt["s1"][:1])
+    assert (tmp_path / "part" / "cmvn.scp").read_text() == f"s1 {path}/cmvn.ark:77\n"

@@ -13,6 +13,7 @@ from unitdisc.errors import DataError
 
 ALIGNMENTS = ("phones.ctm", "words.ctm")
 FEATURES = ("feats", "targets")  # <stem>.scp with <stem>.json beside it
+STATISTICS = ("cmvn.scp", "targets_cmvn.scp")  # of each speaker's features
 
 
 def subset(data: DataDir, out: str | Path, utts: Iterable[str]) -> DataDir:
@@ -129,3 +130,20 @@ def _carry_features(datas: Sequence[DataDir], utts: Collection[str], out: Path) 
                 rows[utt] = f"{ark.absolute()}:{offset}"
         write_table(out / f"{stem}.scp", [(utt, place) for utt, place in rows.items() if utt in utts])
         shutil.copyfile(datas[0].path / f"{stem}.json", out / f"{stem}.json")
+    _carry_statistics(datas, {data.utt2spk[utt] for data in datas for utt in utts if utt in data.utt2spk}, out)
+
+
+def _carry_statistics(datas: Sequence[DataDir], speakers: Collection[str], out: Path) -> None:
+    """Keep the statistics that speakers' features are normalised by, so that a subset's frames stay what they were."""
+    shared = sum(len(data.spk2utt) for data in datas) > len({spk for data in datas for spk in data.spk2utt})
+    for table in STATISTICS:
+        (out / table).unlink(missing_ok=True)
+        if shared or not all((data.path / table).exists() for data in datas):
+            continue  # of a speaker in two directories neither's statistics are right
+        rows: list[tuple[str, str]] = []
+        for data in datas:
+            for spk, place in read_table(data.path / table, "<spk> <ark>:<byte>").items():
+                name, _, offset = place.rpartition(":")
+                ark = Path(name) if Path(name).exists() else data.path / Path(name).name
+                rows += [(spk, f"{ark.absolute()}:{offset}")] if spk in speakers else []
+        write_table(out / table, rows)
