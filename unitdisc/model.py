@@ -174,7 +174,7 @@ class UnitModel(nn.Module):
         units = lengths.sum()
         if not self.training or dist.world_size() == 1:
             return units
-        return dist.all_reduce_(units.double()) / dist.world_size()
+        return dist.all_reduce_(units.float()) / dist.world_size()
 
     def _seeds(self, frames: Tensor, generator: Randomness) -> Tensor | None:
         if isinstance(generator, Tensor):
