@@ -40,7 +40,7 @@ def _largest(x: np.ndarray, at: int, count: int) -> float:
 
 @njit(cache=True)
 def _choose(x: np.ndarray, at: int, count: int, uniform: float, temperature: float, work: np.ndarray) -> int:
-    """Draw a class by the inverse of the cumulated distribution; `work` holds as many floats, rounded up to 16."""
+    """Draw a class by the inverse of the cumulated distribution; `work` holds twice as many floats."""
     largest = _largest(x, at, count)
     if temperature == 0.0:
         where = 0
@@ -49,11 +49,17 @@ def _choose(x: np.ndarray, at: int, count: int, uniform: float, temperature: flo
         return where
     for i in range(count, (count + 15) // 16 * 16):
         x[at + i] = -1e30
+    blocks = (count + 15) // 16
     total = 0.0
-    for i in range(0, count, 16):
-        total += exponentials(x, at + i, np.float32(largest), np.float32(1.0 / temperature), work, i)
-    target, below = uniform * total, 0.0
-    for i in range(count):
+    for i in range(blocks):
+        mass = exponentials(x, at + 16 * i, np.float32(largest), np.float32(1.0 / temperature), work, 16 * i)
+        work[16 * blocks + i] = mass
+        total += mass
+    target, below, first = uniform * total, 0.0, 0
+    while first < blocks - 1 and below + work[16 * blocks + first] <= target:
+        below += work[16 * blocks + first]
+        first += 1
+    for i in range(16 * first, count):
         below += work[i]
         if below > target:
             return i
