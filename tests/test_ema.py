@@ -1,8 +1,8 @@
 """Moving-average codebooks: Proposition 1, the usual implementation, and the traps it has."""
 
+import reference_quantizers as reference
 import torch
 
-import reference_quantizers as reference
 from unitdisc.quantizers import EMA, OFF, VQ, EMAConfig, ScheduleConfig, VQConfig
 
 

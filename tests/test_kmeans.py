@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+import reference_quantizers as reference
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import cluster
 
-import reference_quantizers as reference
 from unitdisc.errors import CheckpointError, UnitdiscError
 from unitdisc.quantizers import KMeans, KMeansConfig, kmeans_of_stream
 from unitdisc.quantizers.clustering import kmeans, lloyd, seed_centres
@@ -136,4 +136,4 @@ def test_a_quantiser_of_any_features():
 
 def test_an_empty_stream():
     with pytest.raises(UnitdiscError, match="empty"):
-        kmeans_of_stream(lambda: [], 4, seeded(0))
+        kmeans_of_stream(list, 4, seeded(0))

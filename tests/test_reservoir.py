@@ -1,10 +1,10 @@
 """The reservoir is uniform, exact, and a function of what came, not of how it came."""
 
+import reference_quantizers as reference
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import reference_quantizers as reference
 from unitdisc.quantizers.reservoir import Reservoir
 
 

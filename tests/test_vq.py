@@ -3,12 +3,12 @@
 import copy
 
 import pytest
+import reference_quantizers as reference
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-import reference_quantizers as reference
 from unitdisc.errors import CheckpointError, ConfigError, UnitdiscError
 from unitdisc.quantizers import (
     EMA,
@@ -182,7 +182,7 @@ def test_units_do_not_depend_on_the_batch(config):
     assert torch.equal(whole, q(x).units)
     assert torch.equal(q.decode(whole), q(x).values)
     assert whole.shape == (4, 9, len(q.codes))
-    assert all(0 <= whole[..., g].min() and whole[..., g].max() < k for g, k in enumerate(q.codes))
+    assert all(whole[..., g].min() >= 0 and whole[..., g].max() < k for g, k in enumerate(q.codes))
 
 
 def trained(config):

@@ -1,0 +1,28 @@
+"""The code of docs/method.md runs as it stands there."""
+
+import re
+from pathlib import Path
+
+TEXT = (Path(__file__).parent.parent / "docs" / "method.md").read_text("utf-8")
+
+
+def test_the_example_runs_and_uses_its_codebook(capsys):
+    (code,) = re.findall(r"```python\n(.+?)```", TEXT, re.DOTALL)
+    names: dict = {}
+    exec(compile(code, "docs/method.md", "exec"), names)
+    assert names["units"].shape == (8, 50, 1)
+    assert names["stats"]["used"] > 0.5
+    assert "advice=''" in capsys.readouterr().out
+
+
+def test_the_settings_it_names_are_the_defaults():
+    from unitdisc.quantizers import VQConfig
+    from unitdisc.quantizers.search import CPU_CHUNK, GPU_CHUNK
+
+    config = VQConfig()
+    schedule = config.schedule
+    assert f"| {config.codes}, {config.codebooks}, {config.dim} |" in TEXT
+    assert f"| {schedule.warm_up}, {schedule.every}, {schedule.until} |" in TEXT
+    assert f"| {schedule.reservoir} vectors |" in TEXT
+    assert f"| `learning_rate_factor` | {config.learning_rate_factor:g} |" in TEXT
+    assert (CPU_CHUNK, GPU_CHUNK) == (2**20, 2**26)
