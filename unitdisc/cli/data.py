@@ -74,6 +74,7 @@ def _add_subset(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     choice.add_argument("--speakers", nargs="+", metavar="SPK", help="all utterances of these speakers")
     choice.add_argument("--not-speakers", nargs="+", metavar="SPK", help="all utterances of the other speakers")
     choice.add_argument("--utts", type=Path, metavar="FILE", help="utterances listed in a file, one a line")
+    choice.add_argument("--not-in", type=Path, metavar="DATA", help="utterances that another data directory lacks")
     choice.add_argument("--random", type=int, metavar="N", help="N utterances drawn at random, see --seed")
     choice.add_argument("--per-speaker", type=int, metavar="N", help="the first N utterances of each speaker")
     subset.add_argument("--seed", type=int, default=0)
@@ -180,6 +181,9 @@ def run_subset(options: argparse.Namespace) -> None:
     elif options.not_speakers:
         unwanted = set(utts_of(data, options.not_speakers))
         utts = [utt for utt in data.utts if utt not in unwanted]
+    elif options.not_in:
+        others = DataDir.read(options.not_in, options.allow_pipes).utt2spk
+        utts = [utt for utt in data.utts if utt not in others]
     elif options.utts:
         utts = [words[0] for _, line in read_lines(options.utts) if (words := line.split())]
     elif options.per_speaker is not None:

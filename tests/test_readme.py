@@ -1,0 +1,72 @@
+"""The README's code blocks run as they stand; only the demo is left to its own run, and trainings are cut short."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from made_up import tones
+
+TOP = Path(__file__).parent.parent
+
+
+def blocks(name: str) -> list[tuple[str, str]]:
+    """Return (language, code) of the fenced blocks of a page."""
+    return re.findall(r"^```(\w+)\n(.*?)^```", (TOP / name).read_text("utf-8"), re.M | re.S)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a home with a folder of recordings, two speakers."""
+    home = tmp_path_factory.mktemp("home")
+    random = np.random.default_rng(0)
+    for number in range(24):
+        folder = home / "recordings" / "ab"[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        soundfile.write(folder / f"{number:02d}.wav", tones(random, 200.0, 8)[0], 22050)
+    return home
+
+
+def run(command: list[str], home: Path, folder: Path) -> str:
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {**os.environ, "HOME": str(home), "PATH": path, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, f"{command}\n{done.stdout[-1500:]}\n{done.stderr[-2500:]}"
+    return done.stdout
+
+
+def test_the_first_block_has_two_targets_of_the_makefile():
+    language, code = blocks("README.md")[0]
+    assert language == "bash"
+    targets = [line.split()[1] for line in code.splitlines()]
+    assert targets == ["demo", "test"]
+    for target in targets:
+        assert re.search(rf"^{target}:", (TOP / "Makefile").read_text(), re.M)
+
+
+def test_the_steps_from_recordings_to_units_run_as_written(home: Path):
+    code = dict(reversed(blocks("README.md")))
+    short = "model:\n  encoder: {channels: 16}\n  decoder: {wavenet: {residual: 8, gate: 16, skip: 8}}"
+    yaml = code["yaml"].replace("model:", short).replace("codes: 128", "codes: 128, schedule: {warm_up: 5}")
+    (home / "my.yaml").write_text(yaml.replace("steps: 2000", "steps: 10, batch: 4"))
+    steps = next(block for language, block in blocks("README.md") if "unitdisc import" in block)
+    said = run(["bash", "-euo", "pipefail", "-c", steps], home, home)
+    assert "24" in said
+    assert (home / "exp" / "mine" / "units" / "units.jsonl").exists()
+
+
+def test_python_blocks_run(home: Path):
+    python = [block for language, block in blocks("README.md") if language == "python"]
+    assert python
+    for block in python:
+        run([sys.executable, "-c", block], home, home)
+
+
+def test_links_lead_somewhere():
+    for page in [TOP / "README.md", *sorted((TOP / "docs").glob("*.md")), *sorted(TOP.glob("egs/*/README.md"))]:
+        for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
+            assert (page.parent / link).exists(), f"{page}: {link}"
