@@ -35,6 +35,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=600, help="of audio (default %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="of each measurement (default %(default)s)")
     parser.add_argument("--skip-memory", action="store_true")
+    parser.add_argument("--skip-speed", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -42,7 +43,8 @@ def main() -> None:
         folder = Path(name)
         data = make_data(folder / "data", options.speech, options.seconds)
         result = {"machine": f"{platform.processor() or platform.machine()}, 1 thread", "torch": torch.__version__}
-        result |= speed(data, folder, options.rounds)
+        if not options.skip_speed:
+            result |= speed(data, folder, options.rounds)
         if not options.skip_memory:
             result |= memory(data, folder)
     print(json.dumps(result, indent=1))
