@@ -18,6 +18,7 @@ from unitdisc import __version__
 from unitdisc.errors import DataError
 
 FORMAT = "unitdisc-scores-1"
+DRAWN = 2_000_000  # numbers of resampled sums in memory at once
 Statistic = Callable[[np.ndarray], np.ndarray]
 
 
@@ -223,7 +224,7 @@ def bootstrap_many(
         return [None] * values
     rng = np.random.default_rng(seed)
     columns = sparse.csr_matrix(rows).T.tocsr() if sparse.issparse(rows) else np.asarray(rows, dtype=np.float64).T
-    step = max(1, min(resamples, 8_000_000 // max(width, groups)))
+    step = max(1, min(resamples, DRAWN // max(width, groups)))
     drawn_values: list[np.ndarray] = []
     for first in range(0, resamples, step):
         drawn = rng.multinomial(groups, np.full(groups, 1 / groups), size=min(step, resamples - first))

@@ -9,7 +9,6 @@ import numpy as np
 
 from unitdisc.data.units import read_header
 from unitdisc.errors import DataError
-from unitdisc.evaluate.abx import AbxOptions, score_abx
 from unitdisc.evaluate.aligned import SILENCES, AlignedUnits, Labeller
 from unitdisc.evaluate.bitrate import bitrate_scores
 from unitdisc.evaluate.boundaries import TOLERANCE, boundary_scores
@@ -166,6 +165,8 @@ def score_all(
     add("boundaries", boundaries_of(sides, resamples=options.resamples))
     add("bitrate", bitrate_scores(units, **draws))
     if options.items is not None:
+        from unitdisc.evaluate.abx import AbxOptions, score_abx  # torch: slow to import, 600 MB
+
         for speaker in ("within", "across"):
             add("abx", [score_abx(units, options.items, options=AbxOptions(speaker, distance="identical"))])
     if options.probes:
