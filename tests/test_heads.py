@@ -76,7 +76,7 @@ def test_framewise_is_the_cross_entropy_of_labelled_units_within_the_utterances(
     loss = head.loss(values, n, labels)
     total, used = 0.0, 0
     for row, length in enumerate(lengths):
-        log_p = head(values[row : row + 1, :length], n[row : row + 1])[0].log_softmax(-1)
+        log_p = head(values[row : row + 1, :length], n[row : row + 1])[0].log_softmax(-1).detach()
         for t in range(length):
             if labels[row, t] >= 0:
                 total, used = total - float(log_p[t, labels[row, t]]), used + 1
