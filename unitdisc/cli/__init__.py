@@ -13,7 +13,7 @@ from importlib import import_module
 from unitdisc import __version__
 from unitdisc.errors import UnitdiscError
 
-MODULES = ("data", "features", "train", "units", "abx", "score", "segment", "sound")
+MODULES = ("data", "features", "train", "units", "abx", "score", "segment", "sound", "report")
 
 
 def parser() -> argparse.ArgumentParser:

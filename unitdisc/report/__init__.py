@@ -1,0 +1,1 @@
+"""One page that shows, and plays, what came of one or several experiments."""

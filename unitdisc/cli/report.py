@@ -1,0 +1,55 @@
+"""Verb `report`."""
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `report`."""
+    verb = verbs.add_parser(
+        "report",
+        help="write a page that shows and plays what came of experiments",
+        description="Write one HTML file, which needs no network: scores, learning curves, codebook, units and phones, "
+        "utterances and conversions to listen to, examples of every unit, data and model cards. "
+        "What is missing is said on the page.",
+        allow_abbrev=False,
+    )
+    verb.add_argument("exp", nargs="*", help="folders of training runs, shown side by side")
+    verb.add_argument("--out", required=True, type=Path, help="HTML file to write")
+    verb.add_argument(
+        "--units",
+        action="append",
+        default=[],
+        metavar="UNITS",
+        help="a unit file without a run, of anyone's; repeatable",
+    )
+    verb.add_argument("--data", type=Path, help="data directory of the units (the one that they were encoded from)")
+    verb.add_argument("--alignment", type=Path, help="phones: a CTM file, or a folder of TextGrids (DATA/phones.ctm)")
+    verb.add_argument("--samples", type=_count, default=6, metavar="N", help="utterances shown (default: 6)")
+    verb.add_argument("--examples", type=_count, default=10, metavar="N", help="of each unit (default: 10)")
+    verb.add_argument("--max-mb", type=float, default=15.0, metavar="MB", help="size of the page (default: 15)")
+    verb.add_argument("--seed", type=int, default=0, help="of the draw of utterances")
+    verb.add_argument("--force", action="store_true", help="replace a page that is there")
+    verb.set_defaults(run=run_report)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a number, 0 or more; got {text!r}")
+    return int(text)
+
+
+def run_report(options: argparse.Namespace) -> None:
+    """Write the page and print where it is."""
+    from unitdisc.report.collect import ReportOptions
+    from unitdisc.report.html import write_report
+
+    wanted = ReportOptions(
+        options.data, options.alignment, options.samples, options.examples, options.max_mb, options.seed
+    )
+    size = write_report(
+        options.exp, options.out, wanted,
+        units=options.units, force=options.force, progress=lambda what: print(what, file=sys.stderr),
+    )  # fmt: skip
+    print(f"{options.out}: {size / 1e6:.2f} MB")

@@ -1,0 +1,192 @@
+"""Tables of the page: scores of several experiments beside baselines, and the cards of data and models."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from unitdisc.evaluate.scores import Score
+from unitdisc.report.collect import Experiment, FoundScore
+from unitdisc.report.facts import UnitFacts
+
+# What is better; of names that are not here neither is.
+HIGHER = {
+    "pnmi",
+    "phone-purity",
+    "cluster-purity",
+    "v-measure",
+    "ami",
+    "accuracy",
+    "f1",
+    "precision",
+    "recall",
+    "r-value",
+}
+HIGHER |= {"conversion-target"}
+LOWER = {"abx", "per", "speaker-accuracy", "unit-edit-distance", "conversion-source", "mcd"}
+FIRST = ("abx", "per", "pnmi", "r-value", "speaker-accuracy", "bitrate")  # on top of the table, in this order
+
+
+class Cell(NamedTuple):
+    """One experiment's value of a score."""
+
+    value: float | None
+    text: str
+    interval: str
+    detail: str  # what it was made of
+    best: bool = False
+
+
+class Row(NamedTuple):
+    """A score: one definition."""
+
+    definition: str
+    better: str  # "higher", "lower" or ""
+    cells: list[Cell | None]  # of each experiment
+    baselines: list[tuple[str, str]]  # name and value
+
+
+def number(value: float) -> str:
+    """Return a number as the tables show it."""
+    return "undefined" if not math.isfinite(value) else f"{value:.4g}"
+
+
+def score_rows(exps: Sequence[Experiment]) -> list[Row]:
+    """Return one row for each definition, experiments side by side."""
+    rows: dict[str, list[dict[str, Score]]] = {}
+    for n, exp in enumerate(exps):
+        for found in exp.scores:
+            cells = rows.setdefault(found.score.definition, [{} for _ in exps])
+            cells[n].setdefault(subject(found), found.score)
+    return sorted((_row(definition, cells) for definition, cells in rows.items()), key=_place)
+
+
+def subject(found: FoundScore) -> str:
+    """Return what was scored, by the name of the score's file: "" for the units, or a baseline's name."""
+    if "units" in found.score.hashes:
+        return ""
+    name = found.file.split("-")[0]
+    return "" if name in ("units", "scores", "conversion") else name
+
+
+def _row(definition: str, found: list[dict[str, Score]]) -> Row:
+    mains = [scores.get("") for scores in found]
+    baselines: dict[str, str] = {}
+    for scores in found:
+        for name, score in scores.items():
+            if name:
+                baselines.setdefault(name, number(score.value))
+            elif isinstance(score.parts.get("chance"), (int, float)):
+                baselines.setdefault("chance", number(score.parts["chance"]))
+    some = next(score for scores in found for score in scores.values())
+    better = direction(some.name)
+    values = [score.value for score in mains if score is not None and math.isfinite(score.value)]
+    best = (max if better == "higher" else min)(values) if better and len(values) > 1 else None
+    cells = [None if score is None else _cell(score, best) for score in mains]
+    return Row(definition, better, cells, list(baselines.items()))
+
+
+def direction(name: str) -> str:
+    """Return whether "higher" or "lower" values of a score are better, or "" where neither is."""
+    last = name.removeprefix("boundary-")
+    if last in LOWER or name in LOWER:
+        return "lower"
+    return "higher" if last in HIGHER else ""
+
+
+def _cell(score: Score, best: float | None) -> Cell:
+    interval = f"{score.interval.low:.4g} to {score.interval.high:.4g}" if score.interval else ""
+    detail = [f"{count} {noun}" for noun, count in score.counts.used.items()]
+    detail += [f"dropped: {count} {why}" for why, count in score.counts.dropped.items() if count]
+    detail += [f"K = {score.parts['codes']}"] if "codes" in score.parts else []
+    detail += [f"{key}: {value}" for key, value in score.options.items()]
+    value = score.value if math.isfinite(score.value) else None
+    return Cell(value, number(score.value), interval, ", ".join(detail), best is not None and score.value == best)
+
+
+def _place(row: Row) -> tuple[int, str]:
+    place = next((n for n, name in enumerate(FIRST) if name in row.definition), len(FIRST))
+    return place, row.definition
+
+
+class Card(NamedTuple):
+    """Facts about one experiment's data or model."""
+
+    name: str
+    facts: list[tuple[str, str]]
+    config: str = ""
+
+
+def data_card(exp: Experiment, facts: UnitFacts | None) -> Card:
+    """Return what is known of the data that the page shows."""
+    rows: list[tuple[str, str]] = []
+    if exp.data is not None:
+        data = exp.data
+        genders = [sum(g == kind for g in data.spk2gender.values()) for kind in "fm"]
+        rows.append(("directory", str(data.path)))
+        rows.append(("utterances", f"{len(data.utts)}"))
+        rows.append(
+            (
+                "speakers",
+                f"{len(data.spk2utt)}" + (f" ({genders[0]} female, {genders[1]} male)" if data.spk2gender else ""),
+            )
+        )
+        rows.append(("transcripts", f"of {len(data.text)} utterances" if data.text else "none"))
+    if facts is not None and exp.header is not None:
+        seconds = facts.frames * exp.header.period
+        rows.append(("speech", duration(seconds) + f" in {facts.utterances} utterances with units"))
+    rows.append(("phone labels", f"of {len(exp.alignment)} utterances" if exp.alignment is not None else "none"))
+    for start in exp.starts[-1:]:
+        for split in ("train", "dev"):
+            if isinstance(told := start.get(split), dict):
+                speakers = f" of {told['speakers']} speakers" if "speakers" in told else ""
+                kind = "trained on" if split == "train" else "validated on"
+                rows.append((kind, f"{told.get('data', '?')}: {told.get('utterances', '?')} utterances{speakers}"))
+    rows.append(("licence", exp.data_licence or "not stated (a file LICENSE in the data directory would be shown)"))
+    return Card(exp.name, rows)
+
+
+def model_card(exp: Experiment) -> Card:
+    """Return how a model came to be."""
+    rows: list[tuple[str, str]] = []
+    if exp.starts:
+        last = exp.starts[-1]
+        steps = max((int(row["step"]) for row in exp.metrics if isinstance(row.get("step"), int)), default=0)
+        rows.append(("steps", f"{steps}" + (f" in {len(exp.starts)} starts" if len(exp.starts) > 1 else "")))
+        if seconds := training_seconds(exp):
+            rows.append(("time", duration(seconds) + " in steps (without validation and saving)"))
+        rows += [
+            (label, str(last[key]))
+            for label, key in (
+                ("parameters", "parameters"), ("seed", "seed"), ("command", "command"), ("commit", "commit"),
+                ("unitdisc", "unitdisc"), ("torch", "torch"), ("python", "python"), ("begun", "time"),
+            )
+            if key in last
+        ]  # fmt: skip
+        hardware = [str(last.get("gpu", last.get("device", "?"))), f"{last.get('cpus', '?')} CPUs"]
+        hardware += [f"{last.get('threads', '?')} threads", f"{last.get('processes', 1)} processes"]
+        rows.insert(2, ("hardware", ", ".join([*hardware, str(last.get("machine", ""))])))
+    if exp.header is not None:
+        header = exp.header
+        rows.append(("codes", " x ".join(map(str, header.codes))))
+        rows.append(("a unit every", f"{1000 * header.period:g} ms"))
+        rows.append(("hashes", f"codebook {header.codebook or 'unknown'}, model {header.model or 'unknown'}"))
+        rows += [(f"units: {key}", str(value)) for key, value in sorted(header.origin.items())]
+    rows.append(("licence", exp.licence or "not stated (a file LICENSE in the experiment's folder would be shown)"))
+    return Card(exp.name, rows, exp.config)
+
+
+def training_seconds(exp: Experiment) -> float:
+    """Return the time that training steps took, by the logged steps per second."""
+    seconds, before = 0.0, 0
+    for row in exp.metrics:
+        if row.get("kind") == "train" and row.get("steps_per_second"):
+            seconds += (row["step"] - before) / row["steps_per_second"]
+            before = row["step"]
+    return seconds
+
+
+def duration(seconds: float) -> str:
+    """Return a time for people."""
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.2f} h"
