@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from unitdisc import __version__
+
 EGS = Path(__file__).parent.parent / "egs"
 RECIPES = ("mini", "own")
 
@@ -20,6 +22,7 @@ RECIPES = ("mini", "own")
 STUB = """#!/usr/bin/env bash
 verb=$1
 [[ " ${{REAL-check import}} " == *" $verb "* ]] && exec {python} -m unitdisc "$@"
+[[ $verb != --version ]] || {{ echo "unitdisc {version}"; exit; }}
 echo "$*" >>"$CALLS"
 [[ ${{FAIL-}} != "$verb" ]] || {{ echo "unitdisc $verb: told to fail" >&2; exit 1; }}
 case $verb in
@@ -61,7 +64,7 @@ def shell(script: str, *arguments: str, **environment: str) -> subprocess.Comple
 
 def program(path: Path, text: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text.format(python=sys.executable))
+    path.write_text(text.format(python=sys.executable, version=__version__))
     path.chmod(path.stat().st_mode | stat.S_IEXEC)
     return path
 
@@ -379,7 +382,7 @@ def test_mini_runs_to_a_report_and_only_once(mini: Path):
     assert got.stdout.count("unchanged, skipped") == 3, got.stdout
     exp = mini / "exp" / "short-0"
     assert (exp / "report.html").exists()
-    assert {path.stem for path in exp.glob("scores/*.json")} >= {"mfcc-abx", "units-abx"}
+    assert {path.stem for path in exp.glob("scores/*.json")} >= {"input-abx-across", "codes-abx-across", "units"}
     assert {"convert", "encode", "items", "report", "score", "train"} <= set(calls(mini.parent))
     again = run_recipe(mini, *SHORT)
     assert (again.returncode, calls(mini.parent)) == (0, [])
@@ -394,8 +397,8 @@ def test_mini_runs_to_a_report_and_only_once(mini: Path):
 def test_a_changed_config_trains_anew_and_sets_the_old_training_aside(mini: Path):
     run_recipe(mini, *SHORT, "--stop-stage", "encode")
     calls(mini.parent)
-    with (mini / "conf" / "short.yaml").open("a") as config:
-        config.write("  batch: 8\n")
+    config = mini / "conf" / "short.yaml"
+    config.write_text(config.read_text().replace("batch: 16", "batch: 8"))
     changed = run_recipe(mini, *SHORT, "--stop-stage", "encode")
     assert changed.stdout.count("unchanged, skipped") == 3, changed.stdout
     assert calls(mini.parent) == ["train", "encode", "encode"]
@@ -420,13 +423,13 @@ def parts_of(data: Path) -> list[list[str]]:
 
 def test_own_takes_a_folder_of_recordings(egs: Path):
     folder = wavs(egs.parent / "my recordings", speakers=2, each=6)
-    got = run_recipe(egs / "own", "--wavs", str(folder), "--pairs", "1")
+    got = run_recipe(egs / "own", "--wavs", str(folder), "--sentences", "1")
     assert got.returncode == 0, got.stderr
     utts = [utt for part in parts_of(egs / "own" / "data") for utt in part[::2]]
     assert len(utts) == len(set(utts)) == 12
     assert (egs / "own" / "exp" / "base-0" / "report.html").exists()
-    assert "has no phones.ctm" in got.stdout
-    again = run_recipe(egs / "own", "--wavs", str(folder), "--pairs", "1")
+    assert "no phones.ctm in" in got.stdout
+    again = run_recipe(egs / "own", "--wavs", str(folder), "--sentences", "1")
     assert again.stdout.count("unchanged, skipped") == 7
 
     wavs(folder, speakers=1, each=7)  # one more recording
@@ -463,6 +466,13 @@ def test_a_missing_config_is_refused(egs: Path):
     got = run_recipe(egs / "mini", "--config", "conf/none.yaml")
     assert got.returncode == 2
     assert "no such file: conf/none.yaml" in got.stderr
+
+
+def test_a_config_that_cannot_be_read_is_refused_before_any_stage(egs: Path):
+    (egs / "mini" / "conf" / "base.yaml").write_text("model: {\n")
+    got = run_recipe(egs / "mini")
+    assert (got.returncode, got.stdout) == (1, "")
+    assert "conf/base.yaml: cannot be read as YAML" in got.stderr
 
 
 def test_a_failed_verb_shows_the_end_of_its_log_and_can_be_begun_again(mini: Path):

@@ -14,14 +14,16 @@ option set "" "changes of the configuration: 'train.steps=500 model.jitter=0'"
 option jobs 2 "processes for features and encoding"
 option processes 1 "processes that train together (GPUs)"
 option cmd "$common/cmd.sh" "how to run jobs; on a cluster '$common/cmd.sh --backend slurm --sbatch \"...\"'"
-option target "" "speaker to convert to; without it the first of the training set"
-option pairs 5 "utterances to convert"
+option targets "" "speakers to convert to; without it the first and the last of the training set"
+option sentences 5 "utterances to convert"
 
 start_recipe() { # the recipe's arguments
   parse_options "$@"
   [[ -s $config ]] || usage_error "--config: no such file: $config"
   exp=${exp:-exp/$(basename "${config%.yaml}")-$seed}
   command -v unitdisc >/dev/null || die "there is no unitdisc on the PATH; 'make demo' in the top folder sets it up"
+  section "$config" >/dev/null || exit 1
+  version=$(unitdisc --version) # defaults of a configuration may change with it
   run_stages
 }
 
@@ -36,14 +38,14 @@ stage_features() {
     needs data "$data/$split/wav.scp" "$data/$split/utt2spk"
     directories+=("$data/$split")
   done
-  uses "$(section "$config" model.features model.targets)"
+  uses "$version" "$(section "$config" model.features model.targets)"
   kept "$data"/{train,dev,test}/feats.scp && return
   job features unitdisc features "$config" "${directories[@]}" --jobs "$jobs" "${force[@]}"
 }
 
 stage_train() {
   needs features "$data"/{train,dev}/feats.{scp,json}
-  uses "$seed" "$set" "$(section "$config" model train)"
+  uses "$version" "$seed" "$set" "$(section "$config" model train)"
   kept "$exp/config.yaml" && return
   local launch=(unitdisc) change=(--set "train.seed=$seed") word
   for word in $set; do change+=(--set "$word"); done
@@ -68,39 +70,46 @@ stage_encode() {
 }
 
 stage_score() {
-  needs encode "$exp"/units/{train,test}/units.jsonl
-  needs features "$data/test/feats.scp"
-  [[ ! -e $data/test/phones.ctm ]] || needs data "$data/test/phones.ctm"
-  kept "$exp/scores" && return
-  mkdir -p "$exp/scores"
-  if [[ ! -e $data/test/phones.ctm ]]; then
-    echo "  $data/test has no phones.ctm: only what needs no labels is scored"
-    score units-bitrate bitrate "$exp/units/test/units.jsonl"
-    score units-speaker speaker "$exp/units/test/units.jsonl" --data "$data/test"
+  local test=$data/test train=$data/train units=$exp/units scores=$exp/scores kind speaker
+  needs encode "$units"/{train,test}/units.jsonl
+  needs features "$test/feats.scp" "$test/feats.json"
+  for kind in train test; do
+    [[ ! -e $data/$kind/phones.ctm ]] || needs data "$data/$kind/phones.ctm"
+  done
+  kept "$scores" && return
+  mkdir -p "$scores"
+  if [[ ! -s $test/phones.ctm || ! -s $train/phones.ctm ]]; then
+    echo "  no phones.ctm in $train and $test: only what needs no labels is scored"
+    score bitrate bitrate "$units/test"
+    score speaker speaker "$units/test" --data "$test"
     return
   fi
-  unitdisc items "$data/test" "$exp/scores/triphone.item" --alignment "$data/test/phones.ctm" --force
-  score mfcc-abx abx "$data/test/feats.scp" "$exp/scores/triphone.item" --speaker across
-  score units-abx abx "$exp/units/test/codes.scp" "$exp/scores/triphone.item" --speaker across
-  score units-abx-within abx "$exp/units/test/codes.scp" "$exp/scores/triphone.item" --speaker within
-  score units-all all "$exp/units/test" --data "$data/test" --alignment "$data/test/phones.ctm"
+  unitdisc items "$test" "$scores/triphone.item" --alignment "$test/phones.ctm" --force
+  for speaker in across within; do # the features that the model was given, and the vectors of its units
+    score "input-abx-$speaker" abx "$test/feats.scp" "$scores/triphone.item" --speaker "$speaker"
+    score "codes-abx-$speaker" abx "$units/test/codes.scp" "$scores/triphone.item" --speaker "$speaker"
+  done
+  score units all "$units/test" --alignment "$test/phones.ctm" --data "$test" --items "$scores/triphone.item" \
+    --train "$units/train" --train-alignment "$train/phones.ctm"
 }
 
 score() { # NAME SCORE ARGUMENT...: into $exp/scores/NAME.json
-  job "score-$1" bash -c "unitdisc score \"\$@\" --json >'$exp/scores/$1.json.part'" score "${@:2}"
-  mv "$exp/scores/$1.json.part" "$exp/scores/$1.json"
+  # shellcheck disable=SC2016 # for the inner shell
+  job "score-$1" bash -c 'file=$1; shift; unitdisc score "$@" --json >"$file"' score "$exp/scores/$1.json" "${@:2}"
   echo "  $exp/scores/$1.json"
 }
 
 stage_convert() {
+  local to=() word
   needs train "$exp/config.yaml"
   needs encode "$exp/units/test/units.jsonl"
   needs data "$data/test/utt2spk" "$data/train/spk2utt"
-  uses "$target" "$pairs"
+  uses "$targets" "$sentences"
   kept "$exp/converted" && return
-  unitdisc subset "$data/test" "$exp/to-convert" --random "$pairs"
-  job convert unitdisc convert "$exp" "$exp/to-convert" "$exp/converted" \
-    --to "${target:-$(head -n 1 "$data/train/spk2utt" | cut -d ' ' -f 1)}" "${force[@]}"
+  unitdisc subset "$data/test" "$exp/to-convert" --random "$sentences"
+  # Without a wish: the first and the last speaker of the training set, one woman and one man in most lists.
+  for word in ${targets:-$(sed -n '1s/ .*//p; $s/ .*//p' "$data/train/spk2utt")}; do to+=(--to "$word"); done
+  job convert unitdisc convert "$exp" "$exp/to-convert" "$exp/converted" "${to[@]}" "${force[@]}"
 }
 
 stage_report() {
