@@ -53,7 +53,10 @@ def test_inertia_within_one_per_cent_of_sklearn():
 def test_seeds_are_distinct_vectors_and_better_than_chance():
     x = torch.cat([draw(300, 4, seed=c) * 0.1 + 10 * draw(1, 4, seed=50 + c) for c in range(12)])
     for seed in range(5):
-        centres = seed_centres(x, 12, seeded(seed))
+        centres, found = seed_centres(x, 12, seeded(seed))
+        units, distances = reference.search(x, centres)
+        assert torch.equal(found.units, units)
+        torch.testing.assert_close(found.distances.double(), distances.amin(1), rtol=1e-3, atol=1e-3)
         assert len(centres.unique(dim=0)) == 12
         # Every one of the clusters has a seed: chance would do this once in 20,000 trials.
         assert len(torch.cdist(centres, x.view(12, 300, 4).mean(1)).argmin(1).unique()) == 12
@@ -64,7 +67,7 @@ def test_seeds_are_distinct_vectors_and_better_than_chance():
 def test_the_first_two_seeds_follow_the_squared_distance():
     # Without greed the second of two seeds is drawn by squared distance; greed may only prefer what lowers the inertia.
     x = torch.tensor([[0.0], [0.1], [0.2], [10.0], [10.1]])
-    pairs = [seed_centres(x, 2, seeded(s)).flatten().tolist() for s in range(200)]
+    pairs = [seed_centres(x, 2, seeded(s))[0].flatten().tolist() for s in range(200)]
     assert all((a < 5) != (b < 5) for a, b in pairs)
     firsts = torch.tensor([[x.flatten().tolist().index(min(x.flatten().tolist(), key=lambda v, a=a: abs(v - a)))
                             for a, _ in pairs]])  # fmt: skip

@@ -23,7 +23,7 @@ from unitdisc.quantizers import (
     VQConfig,
     build_quantizer,
 )
-from unitdisc.quantizers.search import nearest, nearest_units
+from unitdisc.quantizers.search import CPU_CHUNK, nearest, nearest_units
 
 QUICK = ScheduleConfig(warm_up=3, every=3, until=9, reservoir=300)
 TRAINED = (
@@ -140,6 +140,17 @@ def test_distances_never_take_more_than_the_chunk():
     with LargestTensor() as largest:
         nearest(x, words, floats=2**16)
     assert largest.size <= 2**16
+
+
+def test_a_training_step_and_a_reestimation_never_hold_all_distances():
+    q = VQ(8, VQConfig(codes=2048, dim=None, schedule=ScheduleConfig(warm_up=1, every=9, until=9, reservoir=4096)))
+    with LargestTensor() as largest:
+        for step in range(2):
+            q.begin_step_(step)
+            x = draw(2, 2048, 8).requires_grad_()
+            out = q(x)
+            (out.loss + out.values.sum()).backward()
+    assert largest.size <= CPU_CHUNK < 4096 * 2048
 
 
 @pytest.mark.parametrize("config", TRAINED, ids=lambda c: c.kind)

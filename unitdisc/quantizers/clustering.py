@@ -8,7 +8,7 @@ from torch import Tensor
 from unitdisc.errors import UnitdiscError
 from unitdisc.quantizers.search import Nearest, chunk_rows, nearest
 
-SEED_BATCH = 256  # centres chosen at a time
+SEED_BATCH = 128  # centres chosen at a time
 GREED = 3  # candidates per centre
 
 
@@ -37,14 +37,25 @@ def kmeans(
     if len(vectors) == 0:
         raise UnitdiscError(f"k-means: no vectors to make {codes} codes from; is every frame masked out?")
     vectors = vectors.detach().float()
-    centres = seed_centres(vectors, codes, generator, floats)
-    return lloyd(vectors, centres, iterations, tolerance, floats)
+    centres, found = seed_centres(vectors, codes, generator, floats)
+    return lloyd(vectors, centres, iterations, tolerance, floats, found)
 
 
-def lloyd(vectors: Tensor, centres: Tensor, iterations: int, tolerance: float, floats: int = 0) -> Clusters:
-    """Move centres [K, D] to the means of the vectors [N, D] nearest to them, again and again."""
+def lloyd(
+    vectors: Tensor,
+    centres: Tensor,
+    iterations: int,
+    tolerance: float,
+    floats: int = 0,
+    found: Nearest | None = None,
+) -> Clusters:
+    """Move centres [K, D] to the means of the vectors [N, D] nearest to them, again and again.
+
+    Only clusters that won or lost a vector move, and only what that can change is computed anew. `found` is the nearest
+    of the centres to each vector, if known.
+    """
     codes = len(centres)
-    found = nearest(vectors, centres, floats)
+    found = nearest(vectors, centres, floats) if found is None else found
     touched = torch.ones(codes, dtype=torch.bool, device=vectors.device)
     last, iteration = float("inf"), 0
     while True:
@@ -53,7 +64,9 @@ def lloyd(vectors: Tensor, centres: Tensor, iterations: int, tolerance: float, f
         if last - inertia <= tolerance * inertia or iteration == iterations:
             return Clusters(centres, counts, inertia, iteration)
         last = inertia
-        sums = torch.zeros_like(centres).index_add_(0, found.units, vectors)
+        members = touched[found.units].nonzero().squeeze(1)
+        sums = torch.zeros_like(centres)
+        sums.index_add_(0, found.units.index_select(0, members), vectors.index_select(0, members))
         means = sums / counts.clamp(min=1)[:, None]
         centres = torch.where((touched & (counts > 0))[:, None], means, centres)
         touched |= _fill_empty_(centres, counts, vectors, found.distances)
@@ -84,15 +97,17 @@ def _nearest_again(vectors: Tensor, centres: Tensor, found: Nearest, moved: Tens
 
     A vector whose own centre has not gone farther away can only have been caught by a centre that moved.
     """
-    own = (vectors - centres.index_select(0, found.units)).square().sum(1)
-    away = own > found.distances
-    away &= moved[found.units]
-    units = found.units.clone()
-    distances = torch.where(moved[units], own, found.distances)
-    places = away.nonzero().squeeze(1)
+    units, distances = found.units.clone(), found.distances.clone()
+    members = moved[units].nonzero().squeeze(1)
+    own = (vectors.index_select(0, members) - centres.index_select(0, units[members])).square().sum(1)
+    away = own > distances[members]
+    distances[members] = own
+    places = members[away]
     anew = nearest(vectors.index_select(0, places), centres, floats)
     units[places], distances[places] = anew.units, anew.distances
-    places = away.logical_not_().nonzero().squeeze(1)
+    others = torch.ones_like(units, dtype=torch.bool)
+    others[places] = False
+    places = others.nonzero().squeeze(1)
     names = moved.nonzero().squeeze(1)
     if len(names) and len(places):
         rival = nearest(vectors.index_select(0, places), centres.index_select(0, names), floats)
@@ -102,8 +117,12 @@ def _nearest_again(vectors: Tensor, centres: Tensor, found: Nearest, moved: Tens
     return Nearest(units, distances)
 
 
-def seed_centres(vectors: Tensor, codes: int, generator: torch.Generator, floats: int = 0) -> Tensor:
+def seed_centres(
+    vectors: Tensor, codes: int, generator: torch.Generator, floats: int = 0
+) -> tuple[Tensor, Nearest | None]:
     """Choose `codes` of the vectors [N, D] as greedy k-means++ does, but many at a time.
+
+    Return the centres and, unless there were too few distinct vectors, the nearest of them to each vector.
 
     Candidates are drawn by the squared distances known at the start of a batch and ranked by how much each alone would
     lower the sum of distances. In that order each is kept with the probability by which its distance has shrunk since
@@ -115,23 +134,30 @@ def seed_centres(vectors: Tensor, codes: int, generator: torch.Generator, floats
     first = int(torch.rand(1, dtype=torch.float64, generator=generator).item() * len(vectors))
     chosen = torch.tensor([first], device=vectors.device)
     distances = _clean((vectors - vectors[first]).square().sum(1), noise)
+    units = torch.zeros_like(distances, dtype=torch.int64)
+    left = torch.cat([vectors, squares[:, None], torch.ones_like(squares)[:, None]], 1)
     while len(chosen) < codes and distances.any():
-        wanted = min(max(len(chosen) // 2, 1), SEED_BATCH, codes - len(chosen))
-        candidates = _draw(distances, max(GREED * wanted, 8), generator)
-        gains = _gains(vectors, distances - squares, vectors[candidates], floats)
+        wanted = min(max(len(chosen), 4), SEED_BATCH, codes - len(chosen))
+        candidates = _draw(distances, GREED * wanted, generator)
+        torch.sub(distances, squares, out=left[:, -2])
+        gains = _gains(left, vectors[candidates], floats)
         candidates = candidates[gains.argsort(descending=True)]
         kept = _accept(vectors[candidates], distances[candidates], noise[candidates], wanted, generator)
         candidates = candidates[kept.to(candidates.device)]
-        chosen = torch.cat([chosen, candidates])
-        distances = torch.minimum(distances, _clean(nearest(vectors, vectors[candidates], floats).distances, noise))
+        rival = nearest(vectors, vectors[candidates], floats)
+        units = torch.where(rival.distances < distances, rival.units + len(chosen), units)
+        distances = _clean(torch.minimum(distances, rival.distances), noise)
         distances[candidates] = 0
+        units[candidates] = torch.arange(len(chosen), len(chosen) + len(candidates), device=units.device)
+        chosen = torch.cat([chosen, candidates])
     centres = vectors[chosen]
+    found: Nearest | None = Nearest(units, distances)
     if len(centres) < codes:
         copies = torch.randint(len(vectors), (codes - len(centres),), generator=generator).to(vectors.device)
         moves = torch.randn(len(copies), vectors.shape[1], generator=generator).to(vectors.device)
         spread = vectors.std(0, correction=0) + 1e-3 * centre.abs() + 1e-12
-        centres = torch.cat([centres, vectors[copies] + 0.01 * spread * moves])
-    return centres + centre
+        centres, found = torch.cat([centres, vectors[copies] + 0.01 * spread * moves]), None
+    return centres + centre, found
 
 
 def _clean(distances: Tensor, noise: Tensor) -> Tensor:
@@ -145,18 +171,17 @@ def _draw(weights: Tensor, count: int, generator: torch.Generator) -> Tensor:
     return torch.searchsorted(ends, draws, right=True).clamp_(max=len(weights) - 1)
 
 
-def _gains(vectors: Tensor, excess: Tensor, candidates: Tensor, floats: int) -> Tensor:
+def _gains(left: Tensor, candidates: Tensor, floats: int) -> Tensor:
     """Return the sum over vectors [N, D] of max(0, distance - |vector - candidate|^2) for each candidate [M, D].
 
-    `excess` [N] is distance - |vector|^2.
+    `left` [N, D + 2] is the vectors, then their distance - |vector|^2, then ones: one product gives the differences.
     """
     ones = candidates.new_ones(len(candidates), 1)
     right = torch.cat([2 * candidates, ones, -candidates.square().sum(1, keepdim=True)], 1).t()
     gains = candidates.new_zeros(len(candidates))
-    rows = chunk_rows(len(candidates), vectors.device, floats)
-    for start in range(0, len(vectors), rows):
-        part, above = vectors[start : start + rows], excess[start : start + rows, None]
-        gains += (torch.cat([part, above, torch.ones_like(above)], 1) @ right).relu_().sum(0)
+    rows = chunk_rows(len(candidates), left.device, floats)
+    for part in left.split(rows):
+        gains += (part @ right).relu_().sum(0)
     return gains
 
 
