@@ -379,3 +379,21 @@ def test_every_kind_is_built():
 def test_the_same_generator_gives_the_same_quantiser():
     states = [build_quantizer(TRAINED[0], 6, seeded(3)).state_dict() for _ in range(2)]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("config", TRAINED, ids=lambda c: c.kind)
+def test_a_gpu_does_what_the_processor_does(config):
+    here, there = build_quantizer(config, 6, seeded(0)), build_quantizer(config, 6, seeded(0)).cuda()
+    mask = torch.arange(20) < torch.tensor([[20], [9], [1]])
+    for step in range(5):
+        x = draw(3, 20, 6, seed=step)
+        for q, device in ((here, "cpu"), (there, "cuda")):
+            q.begin_step_(step)
+            q(x.to(device), mask.to(device))
+    for name, tensor in here.state_dict().items():
+        if name.startswith("front"):
+            torch.testing.assert_close(there.state_dict()[name].cpu(), tensor, rtol=1e-4, atol=1e-4)
+    there.load_state_dict(here.state_dict())
+    x = draw(3, 20, 6, seed=9)
+    assert (there.eval().encode(x.cuda()).cpu() == here.eval().encode(x)).float().mean() > 0.99
