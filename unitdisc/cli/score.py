@@ -79,7 +79,7 @@ def _add_per(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     verb.add_argument("--oracle", action="store_true", help="fit the mapping on the scored side")
     verb.add_argument("--silence", choices=("keep", "drop"), help="kept or dropped (drop; keep for frame-probe)")
     verb.add_argument("--probe", choices=("linear", "lstm"), default="lstm", help="of probe-ctc (lstm)")
-    verb.add_argument("--epochs", type=_count, default=20, help="of probes (20)")
+    verb.add_argument("--epochs", type=_count, default=30, help="of probes (30)")
     verb.add_argument("--frame-shift", type=float, help="seconds from frame to frame, where features do not say")
     verb.set_defaults(run=run_per)
 

@@ -28,8 +28,8 @@ class ProbeConfig:
 
     kind: str = "lstm"  # of the CTC probe: "linear" or "lstm" (one bidirectional layer)
     hidden: int = 128  # of the LSTM (each direction) and of the two-layer frame probe
-    epochs: int = 20
-    rate: float = 5e-3  # of Adam, falling to zero along a half cosine
+    epochs: int = 30
+    rate: float = 1e-2  # of Adam, falling to zero along a half cosine
     batch: int = 8  # stretches (CTC)
     seconds: float = 2.0  # that a stretch of training speech lasts at least (CTC)
     frames: int = 2048  # in a batch of the frame probe, at most
@@ -86,35 +86,48 @@ def probe_ctc(
     train: Side, test: Side, config: ProbeConfig = DEFAULT, silence: str = "drop", resamples: int = 1000
 ) -> Score:
     """Train a CTC probe on one side and return the PER of its greedy decoding on the other."""
-    check_sides(train, test)
-    drop = silence_to_drop(silence, train.labeller)
-    # CTC learns from short stretches where whole utterances would leave it at saying nothing for long.
-    parts = [(u, torch.from_numpy(reference(u.labels, drop) + 1)) for u in stretches(train, config.seconds)]
-    usable = [(u, string) for u, string in parts if 0 < frames_needed(string.numpy()) <= len(u.x)]
-    if not usable:
-        raise DataError(f"{train.path}: no utterance has phones and at least as many frames; nothing to train on")
+    check_sides(train, test)  # before the minutes of training
+    return CTCProbe(train, config, silence).score(test, resamples)
 
-    def loss(reader: Reader, chosen: np.ndarray) -> Tensor:
-        batch, targets = zip(*(usable[i] for i in chosen), strict=True)
-        x, lengths = _padded(batch)
-        odds = reader(x, lengths).log_softmax(dim=-1).transpose(0, 1)
-        counts = torch.tensor([len(t) for t in targets])
-        return nn.functional.ctc_loss(odds, torch.cat(targets), lengths, counts, BLANK)
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        reader = Reader(train, config.kind, config.hidden, len(train.labeller.names) + 1)
-        lengths = np.array([len(u.x) for u, _ in usable])
-        _train(reader, _batches_of_alike(lengths, config), loss, config)
-    rows = Groups()
-    for u, read in _decoded(reader, test.renumbered(train.labeller), config.batch):
-        string = merged(read)
-        wanted = reference(u.labels, drop)
-        rows.add(u.utt, [*edits([wanted], [string[string != BLANK] - 1]).counts[0], len(wanted)])
-    about = _about(train, test, config, silence)
-    too_short = sum(len(string) > 0 for _, string in parts) - len(usable)
-    about["counts"].dropped["training stretches with too few frames for their phones"] = too_short
-    return per_score(rows, f"per-probe-ctc-{config.kind}-{SUFFIX[silence]}", config.seed, resamples, **about)
+class CTCProbe:
+    """A CTC probe, trained on one side, to score as many others as one likes."""
+
+    def __init__(self, train: Side, config: ProbeConfig = DEFAULT, silence: str = "drop") -> None:
+        self.train, self.config, self.silence = train, config, silence
+        self._drop = drop = silence_to_drop(silence, train.labeller)
+        # CTC learns from short stretches where whole utterances would leave it at saying nothing for long.
+        parts = [(u, torch.from_numpy(reference(u.labels, drop) + 1)) for u in stretches(train, config.seconds)]
+        usable = [(u, string) for u, string in parts if 0 < frames_needed(string.numpy()) <= len(u.x)]
+        if not usable:
+            raise DataError(f"{train.path}: no utterance has phones and at least as many frames; nothing to train on")
+        self.too_short = sum(len(string) > 0 for _, string in parts) - len(usable)
+
+        def loss(reader: Reader, chosen: np.ndarray) -> Tensor:
+            batch, targets = zip(*(usable[i] for i in chosen), strict=True)
+            x, lengths = _padded(batch)
+            odds = reader(x, lengths).log_softmax(dim=-1).transpose(0, 1)
+            counts = torch.tensor([len(t) for t in targets])
+            return nn.functional.ctc_loss(odds, torch.cat(targets), lengths, counts, BLANK)
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self.reader = Reader(train, config.kind, config.hidden, len(train.labeller.names) + 1)
+            lengths = np.array([len(u.x) for u, _ in usable])
+            _train(self.reader, _batches_of_alike(lengths, config), loss, config)
+
+    def score(self, test: Side, resamples: int = 1000, name: str = "") -> Score:
+        """Return the PER of greedy decoding; `name` goes before the definition."""
+        check_sides(self.train, test)
+        rows = Groups()
+        for u, read in _decoded(self.reader, test.renumbered(self.train.labeller), self.config.batch):
+            string = merged(read)
+            wanted = reference(u.labels, self._drop)
+            rows.add(u.utt, [*edits([wanted], [string[string != BLANK] - 1]).counts[0], len(wanted)])
+        about = _about(self.train, test, self.config, self.silence)
+        about["counts"].dropped["training stretches with too few frames for their phones"] = self.too_short
+        definition = f"{name}per-probe-ctc-{self.config.kind}-{SUFFIX[self.silence]}"
+        return per_score(rows, definition, self.config.seed, resamples, **about)
 
 
 def frame_probes(
