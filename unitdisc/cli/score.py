@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `score`."""
     from unitdisc.cli.abx import add_abx
+    from unitdisc.cli.conversion import add_conversion
 
     verb = verbs.add_parser(
         "score",
@@ -31,6 +32,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     _add_bitrate(subverbs)
     _add_speaker(subverbs)
     _add_robustness(subverbs)
+    add_conversion(subverbs)
     _add_all(subverbs)
 
 

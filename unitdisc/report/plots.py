@@ -35,6 +35,7 @@ class Axes(NamedTuple):
     y: str = ""
     from_zero: bool = False
     log: bool = False
+    whole: bool = False  # only whole numbers on the x axis
 
 
 def figure(lines: Sequence[Line], axes: Axes, marks: Sequence[float] = (), steps: bool = False) -> Markup:
@@ -64,6 +65,9 @@ def figure(lines: Sequence[Line], axes: Axes, marks: Sequence[float] = (), steps
         else:
             corners = list(zip(line.x, line.y, strict=True))
         path = "L".join(f"{px(x):.1f} {py(y):.1f}" for x, y in corners)
+        if steps:
+            area = f"M{px(corners[0][0]):.1f} {HEIGHT - BOTTOM}L{path}V{HEIGHT - BOTTOM}Z"
+            parts.append(f'<path class="area k{line.colour % 8}" d="{area}"/>')
         parts.append(f'<path class="{kind}" d="M{path}"><title>{escape(line.name)}</title></path>')
         if line.dots:
             parts += [
@@ -110,7 +114,7 @@ def _grid(px: Place, py: Place, x_range: Range, y_range: Range, axes: Axes) -> s
     for y, text in ticks:
         parts.append(f'<path class="grid" d="M{LEFT} {py(y):.1f}H{WIDTH - RIGHT}"/>')
         parts.append(f'<text x="{LEFT - 6}" y="{py(y) + 4:.1f}" text-anchor="end">{text}</text>')
-    for x in nice_ticks(x_range, 6):
+    for x in (x for x in nice_ticks(x_range, 6) if not axes.whole or x == int(x)):
         parts.append(f'<text x="{px(x):.1f}" y="{HEIGHT - BOTTOM + 15}" text-anchor="middle">{x:g}</text>')
     parts.append(f'<path class="axis" d="M{LEFT} {HEIGHT - BOTTOM}H{WIDTH - RIGHT}"/>')
     middle = (LEFT + WIDTH - RIGHT) / 2

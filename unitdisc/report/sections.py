@@ -57,7 +57,7 @@ def learning_curves(exps: Sequence[Experiment]) -> list[tuple[str, Markup]]:
                         Line(f"{exp.name}: {kind}", steps, values, n, faint=kind == "train", dots=kind == "dev")
                     )
         if lines:
-            figures.append((title, figure(lines, Axes("step", title), marks)))
+            figures.append((title, figure(lines, Axes("step", title, whole=True), marks)))
     return figures
 
 
@@ -81,7 +81,9 @@ def experiment_section(exp: Experiment, facts: UnitFacts | None, number: int) ->
     used = sorted(facts.usage.values(), reverse=True)
     ranks = list(range(1, len(used) + 1))
     shares = [count / facts.frames for count in used]
-    section.usage = figure([Line("share of frames", ranks, shares, number)], Axes("codes, by frequency", "", log=True))
+    section.usage = figure(
+        [Line("share of frames", ranks, shares, number)], Axes("codes, by frequency", "", log=True, whole=True)
+    )
     section.usage_text = (
         f"{len(used)} of {exp.header.cardinality} codes occur; perplexity {facts.perplexity:.1f}; "
         f"{codes_for(shares)} codes carry 90 % of the frames."
@@ -105,7 +107,7 @@ def duration_figure(exp: Experiment, facts: UnitFacts, number: int) -> tuple[Mar
     last = int(np.flatnonzero(facts.durations).max(initial=1))
     counts = facts.durations[1 : last + 1] / max(facts.runs, 1)
     lines = [Line("share of the units", list(range(1, last + 1)), counts.tolist(), number)]
-    drawn = figure(lines, Axes("frames that a unit lasts", "", from_zero=True), steps=True)
+    drawn = figure(lines, Axes("frames that a unit lasts", "", from_zero=True, whole=True), steps=True)
     rate, mean = facts.runs / (facts.frames * period), 1000 * period * facts.frames / facts.runs
     text = f"{rate:.1f} units a second, {mean:.0f} ms on average, in frames of {1000 * period:g} ms"
     return drawn, text + (

@@ -23,7 +23,15 @@ HIGHER = {
 }
 HIGHER |= {"conversion-target"}
 LOWER = {"abx", "per", "speaker-accuracy", "unit-edit-distance", "conversion-source", "mcd"}
-FIRST = ("abx", "per", "pnmi", "r-value", "speaker-accuracy", "bitrate")  # on top of the table, in this order
+FIRST = (
+    "abx",
+    "per-",
+    "pnmi",
+    "boundary-r-value",
+    "speaker-accuracy",
+    "conversion",
+    "bitrate",
+)  # on top of the table, in this order
 
 
 class Cell(NamedTuple):
@@ -104,7 +112,7 @@ def _cell(score: Score, best: float | None) -> Cell:
 
 
 def _place(row: Row) -> tuple[int, str]:
-    place = next((n for n, name in enumerate(FIRST) if name in row.definition), len(FIRST))
+    place = next((n for n, name in enumerate(FIRST) if row.definition.startswith(name)), len(FIRST))
     return place, row.definition
 
 

@@ -3,7 +3,7 @@
 const content = JSON.parse(document.getElementById("content").textContent);
 const RATE = 16000, HEIGHT = 96, FFT = 512, WINDOW = 400;
 const root = document.documentElement;
-let scale = 240; // pixels per second
+let scale = innerWidth > 900 ? 330 : 240; // pixels per second
 let playing = null; // {audio, stop, frame}
 
 // What comes from data is only ever set as text or as an attribute's value, never parsed as HTML.
@@ -165,6 +165,8 @@ class Utterance {
     this.canvas = add(inner, "canvas", {width, height: HEIGHT, onclick: event => this.from(event.offsetX / scale)});
     if (!this.tracks.length) this.canvas.hidden = true;
     if (about.phones.length) {
+      const edges = add(inner, "svg", {class: "edges", width, height: HEIGHT, "aria-hidden": "true"});
+      if (this.tracks.length) add(edges, "path", {d: about.phones.map(([start]) => `M${start * scale} 0V${HEIGHT}`).join("")});
       add(inner, "span", {class: "rowname"}, "phones");
       this.phones(inner, width);
     }
@@ -193,7 +195,7 @@ class Utterance {
       const group = add(svg, "g", {class: label ? "phone" : "phone silence"}), wide = (end - start) * scale;
       add(group, "title", {}, `${label || "silence"} ${start.toFixed(3)} to ${end.toFixed(3)} s`);
       add(group, "rect", {x: start * scale, y: 1, width: wide, height: 22});
-      if (wide > 7 * label.length) add(group, "text", {x: (start + end) / 2 * scale, y: 16, "text-anchor": "middle"}, label);
+      if (wide > 7.5 * label.length + 1) add(group, "text", {x: (start + end) / 2 * scale, y: 16, "text-anchor": "middle"}, label);
     }
   }
 

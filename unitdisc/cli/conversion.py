@@ -1,0 +1,62 @@
+"""The sub-verb `score conversion`."""
+
+import argparse
+import json
+from pathlib import Path
+
+
+def add_conversion(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `score conversion`."""
+    what = "whose voice conversions have, what is understood of them, how near resynthesis comes"
+    verb = subverbs.add_parser(
+        "conversion",
+        help=what,
+        description=f"Score {what}. First make features of the converted folders, with the config of those of the real "
+        "data: unitdisc features CONFIG CONVERTED. What the given files do not allow is left out.",
+        allow_abbrev=False,
+    )
+    verb.add_argument("converted", nargs="+", type=Path, help="folders that `unitdisc convert` wrote")
+    verb.add_argument(
+        "--real", nargs="+", type=Path, default=(), metavar="DATA",
+        help="real speech of the targets and the sources, with features: whose voice it is",
+    )  # fmt: skip
+    verb.add_argument("--source", type=Path, metavar="DATA", help="what was converted: PER and mel-cepstral distance")
+    verb.add_argument(
+        "--train", type=Path, metavar="DATA", help="real speech with phones, without the sources: trains a CTC probe"
+    )
+    verb.add_argument("--alignment", type=Path, help="phones of the sources (SOURCE/phones.ctm)")
+    verb.add_argument("--train-alignment", type=Path, help="phones of the training speech (TRAIN/phones.ctm)")
+    verb.add_argument("--epochs", type=int, default=20, help="of the probe (20)")
+    verb.add_argument("--json", action="store_true", help="print whole scores as JSON instead of a table")
+    verb.add_argument("--seed", type=int, default=0, help="of all that is drawn (0)")
+    verb.add_argument("--resamples", type=int, default=1000, metavar="N", help="of the bootstrap; 0: none (1000)")
+    verb.set_defaults(run=run_conversion)
+
+
+def run_conversion(options: argparse.Namespace) -> None:
+    """Score conversions by what the given files allow."""
+    from unitdisc.errors import DataError
+    from unitdisc.evaluate.conversion import cepstral_distance, content_scores, read_manifest, voice_scores
+    from unitdisc.evaluate.probe import ProbeConfig
+    from unitdisc.evaluate.scores import FORMAT, Score, table
+
+    if not options.real and options.source is None:
+        raise DataError("nothing to compare with: give --real for voices, --source for the distance, --train for PER")
+    rows = [row for folder in options.converted for row in read_manifest(folder)]
+    scores: list[Score] = []
+    if options.real:
+        scores += voice_scores(options.converted, options.real, seed=options.seed, resamples=options.resamples)
+    if options.train is not None:
+        if options.source is None:
+            raise DataError("--train: PER needs the phones of the sources too; give --source DATA")
+        scores += content_scores(
+            options.converted, options.source, options.train,
+            alignment=options.alignment, train_alignment=options.train_alignment,
+            config=ProbeConfig(epochs=options.epochs, seed=options.seed), resamples=options.resamples,
+        )  # fmt: skip
+    if options.source is not None and any(row.resynthesis for row in rows):
+        scores.append(cepstral_distance(options.converted, options.source, resamples=options.resamples))
+    if options.json:
+        print(json.dumps({"format": FORMAT, "scores": [score.to_json() for score in scores]}, ensure_ascii=False))
+    else:
+        print(table(scores))
