@@ -101,8 +101,9 @@ def test_per_methods_and_sides(corpus, capsys):
     assert "unknown speakers" in error(capsys, *base, "--data", corpus, "--test-speakers", "s9")
 
 
-def test_features_are_probed_too(corpus, capsys):
-    base = ["score", "per", corpus / "units" / "projection.scp", "--alignment", corpus / "phones.ctm"]
+def test_features_are_probed_too(corpus, capsys, tmp_path):
+    shutil.copy(corpus / "units" / "projection.scp", tmp_path / "feats.scp")  # beside no units: of unknown period
+    base = ["score", "per", tmp_path / "feats.scp", "--alignment", corpus / "phones.ctm"]
     probe = ["--method", "frame-probe", "--data", corpus, "--epochs", "10", "--resamples", "0"]
     assert "give --frame-shift" in error(capsys, *base, *probe)
     scores = run_json(capsys, *base, *probe, "--frame-shift", "0.02")
