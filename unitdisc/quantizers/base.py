@@ -6,6 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from unitdisc.quantizers.health import Health
+
 
 class Quantized(NamedTuple):
     """What every quantiser returns."""
@@ -56,6 +58,10 @@ class Quantizer(nn.Module, ABC):
 
     def begin_step_(self, step: int) -> Reestimation | None:
         """Do what falls due before this training step: end a warm-up, re-estimate the codebook."""
+        return None
+
+    def health(self) -> Health | None:
+        """Tell how the codes were used lately, with advice if the codebook is dying; None where nothing is counted."""
         return None
 
     def codebook_parameters(self) -> list[nn.Parameter]:
