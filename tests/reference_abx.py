@@ -41,13 +41,18 @@ FRAME_DISTANCES: dict[str, Callable[[Frame, Frame], float]] = {
 }
 
 
+def exact(value: float) -> float:
+    """Round so that sums are exact in any order: equal paths must tie."""
+    return round(value * 2**30) / 2**30
+
+
 def warped(x: np.ndarray, y: np.ndarray, distance: Callable[[Frame, Frame], float]) -> float:
     """Align X (rows) with Y and walk back: diagonal before left before up."""
     n, m = len(x), len(y)
     cost = np.zeros((n, m))
     for i, j in itertools.product(range(n), range(m)):
         ways = [cost[a, b] for a, b in ((i - 1, j - 1), (i, j - 1), (i - 1, j)) if a >= 0 and b >= 0]
-        cost[i, j] = distance(x[i], y[j]) + min(ways, default=0.0)
+        cost[i, j] = exact(distance(x[i], y[j])) + min(ways, default=0.0)
     i, j, steps = n - 1, m - 1, 1
     while i or j:
         if i and j and cost[i - 1, j - 1] <= min(cost[i, j - 1], cost[i - 1, j]):

@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from unitdisc.errors import DataError
 from unitdisc.evaluate.abx_cells import Groups, Legs, build_groups, build_legs
 from unitdisc.evaluate.abx_distance import Distance, count_errors, make_space
 from unitdisc.evaluate.abx_slices import Slicing, slice_items
@@ -51,15 +52,16 @@ def score_abx(
 ) -> Score:
     """Return the ABX error of features (see open_frames) on the items of a file.
 
-    Memory: the features of the named files (twice while they are normalised), 8 bytes a cell, and 10 MB a worker,
-    whatever the number of items.
+    Memory: the features of the named files (twice while they are read; "euclidean" and "kl" keep two and four times as
+    much), 8 bytes a cell, and 10 MB a worker, whatever the number of items.
     """
+    _check(options)
     frames = features if isinstance(features, Frames) else open_frames(features, frame_shift)
     where, hashes = ("the items", {}) if isinstance(items, Items) else (str(items), {"items": file_hash(items)})
     slices = slice_items(
         items if isinstance(items, Items) else read_items(items), frames, options.slicing, options.max_dropped, where
     )
-    codewords = None if codebook is None else read_array(codebook)
+    codewords = _codewords(frames, codebook) if options.distance == "codebook" else None
     space = make_space(options.distance, slices.frames, slices.first, slices.count, codewords)
     groups = build_groups(slices.items, options.context == "within", options.max_group, options.seed)
     legs = build_legs(groups, options.speaker == "across", options.max_x_across, options.seed)
@@ -84,6 +86,28 @@ def score_abx(
         {**hashes, **frames.hashes},
         {"hardest": hardest(counted, groups.phones)},
     )
+
+
+def _check(options: AbxOptions) -> None:
+    least = 2 if options.speaker == "within" else 1
+    if options.max_group is not None and options.max_group < least:
+        raise DataError(f"--max-group must be none or at least {least}: A and X are two items of one phone")
+    if options.max_x_across is not None and options.max_x_across < 1:
+        raise DataError("--max-x-across must be none or at least 1")
+
+
+def _codewords(frames: Frames, codebook: Path | None) -> np.ndarray:
+    if not frames.units:
+        raise DataError(f"{frames.path}: --distance codebook needs a unit file; for vectors use angular")
+    if len(frames.codes) != 1:
+        raise DataError(f"{frames.path}: has {len(frames.codes)} codebooks; score codes.scp by --distance angular")
+    path = codebook or frames.path.with_name("codebook.npy")
+    if not path.exists():
+        raise DataError(f"{path}: no such codebook; give --codebook FILE, an array [K, D] (.npy, .pt, .txt)")
+    codewords = read_array(path)
+    if codewords.ndim != 2 or len(codewords) != frames.codes[0]:
+        raise DataError(f"{path}: expected {frames.codes[0]} codewords, got an array of {list(codewords.shape)}")
+    return codewords
 
 
 def _in_cells(groups: Groups, legs: Legs) -> int:

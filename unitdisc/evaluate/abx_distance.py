@@ -32,7 +32,7 @@ class Space:
     left: torch.Tensor  # [F, D] float32, frames as X
     right: torch.Tensor  # [F, D] float32, frames as A and B
     units: np.ndarray  # [F] int32, for TABLE, IDENTICAL and EDIT
-    table: np.ndarray  # [U, U] float32, for TABLE
+    table: np.ndarray  # [U, U] for TABLE; of the type that distances have, float32 elsewhere
     first: np.ndarray  # [N] int64, first frame of each item
     count: np.ndarray  # [N] int64, frames of each item
 
@@ -67,7 +67,7 @@ def make_space(
     count: np.ndarray,
     codewords: np.ndarray | None = None,
 ) -> Space:
-    """Prepare frames [F, D] (units: int64 [F, 1]) once; codewords [K, D] are for the distance "codebook"."""
+    """Prepare frames [F, D] (units: int64 [F, 1]) once, and perhaps in place; codewords [K, D] are for "codebook"."""
     if distance == "codebook":
         return _codebook_space(frames, first, count, codewords)
     if distance in ("identical", "edit"):
@@ -105,12 +105,8 @@ def _strings(units: np.ndarray, first: np.ndarray, count: np.ndarray) -> tuple[n
 
 
 def _codebook_space(frames: np.ndarray, first: np.ndarray, count: np.ndarray, codewords: np.ndarray | None) -> Space:
-    if frames.dtype.kind == "f" or frames.shape[1] != 1:
-        raise DataError("--distance codebook needs units, one number a frame; for vectors use angular")
-    if codewords is None:
-        raise DataError("--distance codebook needs the codewords' vectors; give --codebook FILE, an array [K, D]")
-    if frames.max() >= len(codewords):
-        raise DataError(f"the codebook has {len(codewords)} codewords, but there is a unit {frames.max()}")
+    if codewords is None or frames.dtype.kind == "f" or frames.shape[1] != 1:
+        raise DataError("--distance codebook needs units, one number a frame, and the codewords' vectors")
     used, units = np.unique(frames[:, 0], return_inverse=True)
     return _table_space("angular", units, codewords[used].astype(np.float32), first, count)
 
@@ -137,17 +133,21 @@ def _table_space(
         table = np.arccos(np.clip(table, -1, 1)) / np.pi
     elif kind == kernels.EUCLIDEAN:
         table = np.sqrt(np.maximum(table, 0))
-    table = ((table + table.T) / 2).astype(np.float32)
+    table = (table + table.T) / 2
     np.fill_diagonal(table, 0)
+    # As multiples of one number that leave room for 2^12 of them, distances sum without rounding, in any order: only so
+    # do equal paths tie.
+    unit = 2.0 ** (np.ceil(np.log2(max(table.max(), 1e-30))) - 40)
+    table = np.round(table / unit) * unit
     return Space(kernels.TABLE, NOTHING, NOTHING, units.astype(np.int32), table, first, count)
 
 
 def _angular(frames: np.ndarray) -> tuple[int, torch.Tensor, torch.Tensor]:
     norms = np.linalg.norm(frames, axis=1, keepdims=True)
-    unit = frames / np.where(norms > 0, norms, 1)
+    frames /= np.where(norms > 0, norms, 1)
     # A zero vector has no direction; like fastabx, take that of (1, ..., 1).
-    unit[norms[:, 0] == 0] = frames.shape[1] ** -0.5
-    whole = torch.from_numpy(unit.astype(np.float32, copy=False))
+    frames[norms[:, 0] == 0] = frames.shape[1] ** -0.5
+    whole = torch.from_numpy(frames)
     return kernels.ANGULAR, whole, whole
 
 
@@ -172,6 +172,8 @@ def _kl(frames: np.ndarray) -> tuple[int, torch.Tensor, torch.Tensor]:
     p = torch.from_numpy(frames).double()
     logs = (p + 1e-6).log()
     logs -= logs.mean(1, keepdim=True)
+    # Only differences of rows count; as with euclidean, taking away a mean row saves digits.
+    p, logs = p - p.mean(0), logs - logs.mean(0)
     own = (p * logs).sum(1, keepdim=True) / 2
     ones = torch.ones_like(own)
     left = torch.cat([p, logs, own, ones], 1).float()
@@ -204,12 +206,14 @@ def make_packs(first: np.ndarray, count: np.ndarray) -> Packs:
 
 
 def distances(space: Space, rows: np.ndarray, packs: Packs, columns: int) -> np.ndarray:
-    """Return the distances of items `rows` [R] to packed items as float32 [R, columns]."""
-    out = np.empty((len(rows), columns), np.float32)
+    """Return the distances of items `rows` [R] to packed items, [R, columns]."""
+    out = np.empty((len(rows), columns), space.table.dtype)
     first, count = space.first[rows], space.count[rows]
     row_chunks, pack_chunks = _chunks(count, BLOCK_ROWS), _chunks(np.diff(packs.first), BLOCK_COLUMNS)
     most = max(count[r0:r1].sum() for r0, r1 in pairwise(row_chunks))
-    scratch = np.empty(most * max(packs.first[p1] - packs.first[p0] for p0, p1 in pairwise(pack_chunks)), np.float32)
+    scratch = np.empty(
+        most * max(packs.first[p1] - packs.first[p0] for p0, p1 in pairwise(pack_chunks)), space.table.dtype
+    )
     for p0, p1 in pairwise(pack_chunks):
         edges = packs.first[p0 : p1 + 1]
         gathered = space.columns(packs.frames[edges[0] : edges[-1]])

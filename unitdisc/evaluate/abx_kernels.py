@@ -62,7 +62,7 @@ def differ_(rows: np.ndarray, columns: np.ndarray, out: np.ndarray) -> None:
     """Write 1 to out [F, W] where rows[f] != columns[w], and 0 elsewhere."""
     for f in range(len(rows)):
         for w in range(len(columns)):
-            out[f, w] = np.float32(rows[f] != columns[w])
+            out[f, w] = rows[f] != columns[w]
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract"})
@@ -78,18 +78,19 @@ def multiply_(rows: np.ndarray, columns: np.ndarray, out: np.ndarray) -> None:
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def align(
-    cost: np.ndarray,  # [F, W] float32, frames of the rows by the packs' interleaved frames
+    cost: np.ndarray,  # [F, W] float32 or float64, frames of the rows by the packs' interleaved frames
     row_first: np.ndarray,  # [R + 1] int64, first frame of each row item within cost
     pack_first: np.ndarray,  # [P + 1] int64, first column of each pack within cost
     lane_count: np.ndarray,  # [P, LANES] int64, frames of each lane; 0 for none
     lane_column: np.ndarray,  # [P, LANES] int64, where each lane's results go
-    out: np.ndarray,  # [R, S] float32, the distances
+    out: np.ndarray,  # [R, S] of the same type, the distances
 ) -> None:
     """Align by dynamic time warping: least cost over the path's length."""
-    far, zero, one = np.float32(np.inf), np.float32(0), np.float32(1)
+    real = cost.dtype.type
+    far, zero, one = real(np.inf), real(0), real(1)
     # A slot for each frame of the pack, and one before the first, of four vectors: sum and path length in this row, and
     # in the row above. Being at fixed distances from each other, they let the compiler use vector instructions.
-    slots = np.empty((lane_count.max() + 1) * 4 * LANES, np.float32)
+    slots = np.empty((lane_count.max() + 1) * 4 * LANES, cost.dtype)
     for r in range(len(row_first) - 1):
         for p in range(len(pack_first) - 1):
             length = (pack_first[p + 1] - pack_first[p]) // LANES
@@ -119,8 +120,9 @@ def align(
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def warped(cost: np.ndarray, sums: np.ndarray, steps: np.ndarray) -> float:
-    """Align one pair, cost [N, M] float32; sums and steps [M + 1 or more] are scratch."""
-    far, zero, one = np.float32(np.inf), np.float32(0), np.float32(1)
+    """Align one pair, cost [N, M]; sums and steps [M + 1 or more] are scratch."""
+    real = cost.dtype.type
+    far, zero, one = real(np.inf), real(0), real(1)
     n, m = cost.shape
     sums[: m + 1] = far
     sums[0], steps[0] = zero, zero
@@ -145,17 +147,17 @@ def edits(one: np.ndarray, two: np.ndarray, above: np.ndarray) -> float:
     for j in range(len(two) + 1):
         above[j] = j
     for i in range(len(one)):
-        diagonal, above[0] = above[0], np.float32(i + 1)
+        diagonal, above[0] = above[0], above.dtype.type(i + 1)
         for j in range(len(two)):
-            swap = diagonal + np.float32(one[i] != two[j])
+            swap = diagonal + above.dtype.type(one[i] != two[j])
             diagonal = above[j + 1]
-            above[j + 1] = min(swap, min(above[j], above[j + 1]) + np.float32(1))
-    return above[len(two)] / np.float32(max(len(one), len(two)))
+            above[j + 1] = min(swap, min(above[j], above[j + 1]) + above.dtype.type(1))
+    return above[len(two)] / max(len(one), len(two))
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def count_row(
-    line: np.ndarray,  # [S] float32, distances of X to the items of A's node
+    line: np.ndarray,  # [S], distances of X to the items of A's node
     itself: int,  # the column that is X; -1 for none
     a: int,  # the group of A, among those of the node
     first: np.ndarray,  # [H + 1] int64, first column of each group of the node
@@ -178,7 +180,7 @@ def count_row(
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
 def count_block(
-    distances: np.ndarray,  # [R, S] float32
+    distances: np.ndarray,  # [R, S]
     itself: np.ndarray,  # [R] int64
     leg: np.ndarray,  # [R] int64, number of the row's leg within the tile
     a: np.ndarray,  # [legs] int64, each leg's group of A, among those of the node
@@ -198,7 +200,7 @@ def score_directly(
     left: np.ndarray,  # [F, D] float32: frames as X
     right: np.ndarray,  # [F, D] float32: frames as A and B
     units: np.ndarray,  # [F] int32
-    table: np.ndarray,  # [U, U] float32
+    table: np.ndarray,  # [U, U]; its type is that of all distances
     frame: np.ndarray,  # [M] int64, first frame of each item, in the order of the groups
     count: np.ndarray,  # [M] int64, its frames
     group_first: np.ndarray,  # [G + 1]
@@ -212,9 +214,9 @@ def score_directly(
 ) -> None:
     """Score tiles pair by pair."""
     longest = count.max()
-    scratch = np.empty(longest * longest, np.float32)
-    sums, steps = np.empty(longest + 1, np.float32), np.empty(longest + 1, np.float32)
-    line = np.empty(0, np.float32)
+    scratch = np.empty(longest * longest, table.dtype)
+    sums, steps = np.empty(longest + 1, table.dtype), np.empty(longest + 1, table.dtype)
+    line = np.empty(0, table.dtype)
     doubled = np.empty(0, np.int32)
     for tile in tiles:
         for leg in range(tile_leg[tile], tile_leg[tile + 1]):
@@ -223,7 +225,7 @@ def score_directly(
             h0, h1 = node_first[node], node_first[node + 1]
             c0, c1 = group_first[h0], group_first[h1]
             if len(line) < c1 - c0:
-                line, doubled = np.empty(c1 - c0, np.float32), np.empty(c1 - c0, np.int32)
+                line, doubled = np.empty(c1 - c0, table.dtype), np.empty(c1 - c0, np.int32)
             for row in range(group_first[x], group_first[x + 1]):
                 f, n = frame[row], count[row]
                 for column in range(c0, c1):

@@ -53,7 +53,7 @@ def slice_items(
             pieces.append(piece)
     if not pieces:
         raise DataError(
-            f"{features.path}: has none of the {len(names)} files of {where} (wanted {names[0]!r}, has "
+            f"{features.path}: has none of the {len(names)} files of {where} (wanted {str(names[0])!r}, has "
             f"{next(iter(features), 'nothing')!r}): is the item file of another corpus?"
         )
     length = lengths[file_of]

@@ -13,6 +13,7 @@ import numpy as np
 from unitdisc.data.units import read_header, read_units
 from unitdisc.errors import DataError
 
+UNITS = "units.jsonl"  # what `unitdisc encode` calls its unit file
 SUFFIXES = (".npy", ".pt", ".txt")
 
 
@@ -23,6 +24,7 @@ class Frames(Mapping[str, np.ndarray]):
     units: bool = False
     period: float | None = None  # seconds per frame
     offset: float = 0.0  # seconds; see the time contract in data/timing.py
+    codes: tuple[int, ...] = ()  # codewords of each codebook, of a unit file
     hashes: Mapping[str, str] = {}
 
     def __init__(self, names: Mapping[str, Any], path: Path, period: float | None) -> None:
@@ -43,6 +45,16 @@ class Frames(Mapping[str, np.ndarray]):
 
     def _read(self, source: Any) -> np.ndarray:
         raise NotImplementedError
+
+
+class ArrayFrames(Frames):
+    """Frames in memory."""
+
+    def __init__(self, arrays: Mapping[str, np.ndarray], period: float, path: str | Path = "the features") -> None:
+        super().__init__(arrays, Path(path), period)
+
+    def _read(self, source: np.ndarray) -> np.ndarray:
+        return source
 
 
 class FolderFrames(Frames):
@@ -69,9 +81,13 @@ class UnitFrames(Frames):
 
 
 def open_frames(path: str | Path, frame_shift: float | None = None) -> Frames:
-    """Open a folder of arrays, a feats.scp or a unit file; `frame_shift` must agree with what the file says."""
+    """Open a folder of arrays, a feats.scp or a unit file (or the folder that `unitdisc encode` wrote).
+
+    A feats.scp takes its frame period from feats.json beside it, a codes.scp from units.jsonl; `frame_shift`, in
+    seconds, must agree with what the file says.
+    """
     path = Path(path)
-    frames = _opened(path)
+    frames = _opened(path / UNITS if (path / UNITS).exists() else path)
     if frame_shift is not None and not frame_shift > 0:
         raise DataError(f"the frame shift must be above 0 s, got {frame_shift}")
     if frame_shift is not None and frames.period is not None and abs(frame_shift - frames.period) > 1e-6:
@@ -111,7 +127,10 @@ def _archive(path: Path) -> Frames:
 
     reader = FeatureReader(path)
     notes, period, offset = path.with_suffix(".json"), None, 0.0
-    if notes.exists():
+    if not notes.exists() and path.with_name(UNITS).exists():
+        header = read_header(path.with_name(UNITS))  # codes.scp: vectors of those units
+        period, offset = header.period, header.offset
+    elif notes.exists():
         try:
             record = json.loads(notes.read_text("utf-8"))
             period, offset = float(record["period"]), float(record["offset"])
@@ -126,6 +145,7 @@ def _unit_file(path: Path) -> Frames:
     header = read_header(path)
     frames = UnitFrames({line.utt: line.frames[:, None] for line in read_units(path)}, path, header.period)
     frames.offset = header.offset
+    frames.codes = header.codes
     frames.hashes = {"codebook": header.codebook, "model": header.model}
     return frames
 
