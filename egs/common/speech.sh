@@ -55,6 +55,7 @@ stage_train() {
     mv "$exp" "$exp.before-$(date '+%F-%H%M%S')"
     echo "  $exp held another training: set aside as $exp.before-..."
   fi
+  cleared
   job train "${launch[@]}" train "$config" "$exp" --train "$data/train" --dev "$data/dev" "${change[@]}"
 }
 

@@ -75,6 +75,10 @@ for keys in [key.split(".") for key in sys.argv[2:]] or [[]]:
 PYTHON
 }
 
+cleared() { # what was made of other inputs is out of the way: from here on, an interrupted stage goes on where it was
+  echo "begun $stage_hash" >"$stage_record"
+}
+
 kept() { # OUTPUT...: true if they are there, made of the same; to be called after needs and uses
   local output before="" name
   name=${stage_title##*\(}
@@ -89,11 +93,11 @@ kept() { # OUTPUT...: true if they are there, made of the same; to be called aft
       return 0
     fi
   fi
-  # What was begun with the same inputs goes on where it was; what was made of others is made anew.
+  # What was begun with the same inputs goes on where it was; what was made of others is made anew, to the end.
   # shellcheck disable=SC2034 # for the stage
   [[ -z $before || $before == "begun $stage_hash" ]] || force=(--force)
   mkdir -p .stages
-  echo "begun $stage_hash" >"$stage_record"
+  echo "begun $stage_hash${force[*]:+ anew}" >"$stage_record"
   echo "$stage_title: $(date '+%T')"
   return 1
 }
