@@ -93,14 +93,13 @@ class Browser:
             raise RuntimeError(json.dumps(result["exceptionDetails"])[:800])
         return result["result"].get("value")
 
-    def wait(self, script: str, seconds: float = 20.0) -> Any:
-        """Return the value of an expression as soon as it is true."""
+    def wait(self, script: str, seconds: float = 20.0) -> None:
+        """Wait until an expression is true."""
         end = time.monotonic() + seconds
-        while not (value := self.run(script)):
+        while not self.run(f"!!({script})"):
             if time.monotonic() > end:
                 raise TimeoutError(f"not true in {seconds} s: {script}")
             time.sleep(0.05)
-        return value
 
     def open(self, page: Path, width: int = 1280, height: int = 900, dark: bool = False) -> None:
         """Open a file in a window of this size and colour scheme."""

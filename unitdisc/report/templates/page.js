@@ -100,6 +100,7 @@ function paint(canvas, levels, rows) {
     image.data[at + 3] = 255;
   }
   canvas.getContext("2d").putImageData(image, 0, 0);
+  canvas.dataset.painted = "true";
 }
 
 // Playing: one sound at a time
