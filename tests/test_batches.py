@@ -39,7 +39,7 @@ def test_chunks_lie_inside_their_utterances_and_start_at_whole_units():
     plan = ChunkPlan(corpus(), 50, 20, seed=0, align=4)
     for chunk in plan.chunks(0):
         assert chunk.first % 4 == 0
-        assert chunk.count == min(20, LENGTHS[chunk.utt] - chunk.first)
+        assert chunk.frames == min(20, LENGTHS[chunk.utt] - chunk.first)
 
 
 def test_every_frame_is_as_likely_as_any_other_utterance_by_utterance():
@@ -55,7 +55,7 @@ def test_whole_utterances_come_once_an_epoch_in_another_order_each():
     epochs = [[plan.chunks(5 * epoch + i)[0] for i in range(5)] for epoch in range(3)]
     for epoch in epochs:
         assert sorted(c.utt for c in epoch) == sorted(LENGTHS)
-        assert all(c.count == LENGTHS[c.utt] for c in epoch)
+        assert all(c.frames == LENGTHS[c.utt] for c in epoch)
     assert len({tuple(c.utt for c in epoch) for epoch in epochs}) > 1
 
 
@@ -82,6 +82,19 @@ def test_labels_follow_the_chunk_at_the_rate_of_units():
     assert batch.phones is not None
     assert batch.frame_phones.tolist() == [[5, 6, 7, 8, 9], [0, 1, 2, 3, -1]]
     assert batch.phones.tolist() == [[1, 2], [1, 2]]
+
+
+def test_a_chunk_says_the_phones_whose_middle_lies_in_it():
+    places = np.array([0, 4, 5, 9, 49])
+    labels = {u: PhoneLabels(np.arange(5), np.arange(-(-n // 2)), places) for u, n in LENGTHS.items()}
+    made = corpus(phones=labels, stride=2)
+    end = LENGTHS["b-1"]
+    batch = made.batch([Chunk("b-1", 10, 10), Chunk("b-1", 0, 10), Chunk("b-1", 10, end - 10), Chunk("b-1", 0, end)])
+    assert batch.phones is not None
+    assert batch.phone_lengths is not None
+    assert [row[:n].tolist() for row, n in zip(batch.phones, batch.phone_lengths, strict=True)] == [
+        [2, 3], [0, 1], [2, 3, 4], [0, 1, 2, 3, 4]
+    ]  # fmt: skip
 
 
 def test_in_order_visits_all_or_an_even_spread():

@@ -45,7 +45,7 @@ def complaints(here: str, rooms: set[str]) -> list[str]:
     for there in rooms - {here}:
         up = LAYERS[there] > LAYERS[here]
         sideways = LAYERS[there] == LAYERS[here] and LAYERS[here] in (2, 3) and (here, there) not in SIDEWAYS
-        barred = here in ONLY and 2 <= LAYERS[there] and there not in ONLY[here]
+        barred = here in ONLY and LAYERS[there] >= 2 and there not in ONLY[here]
         if up or sideways or barred:
             found.append(f"{here} imports {there}")
     return found

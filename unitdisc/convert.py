@@ -8,6 +8,7 @@ The result depends on the model, the source, the target, the seed and the temper
 """
 
 import json
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +72,7 @@ def convert(
     *,
     force: bool = False,
     device: str = "cpu",
-    progress: Callable[[int], None] = lambda utterances: None,
+    progress: Callable[[int], object] = lambda utterances: None,
 ) -> list[Made]:
     """Convert one data directory, or audio files, to each target: a speaker, "same", "all", or an audio file."""
     out, options = Path(out), options or ConvertOptions()
@@ -156,8 +157,8 @@ def _convert_batch(
     encoded = model.encode(pad(rows), lengths)
     content = encoded.units if model.quantizer.codes else encoded.values
     speaker = voices(model, data, utts, rows, target)
-    generator = torch.Generator().manual_seed(options.seed)
-    sound = model.generate(content, encoded.lengths, speaker, generator, options.temperature)
+    seeds = torch.tensor([zlib.crc32(f"{options.seed} {target.name} {utt}".encode()) for utt in utts], device=device)
+    sound = model.generate(content, encoded.lengths, speaker, seeds, options.temperature)
     for utt, row in zip(utts, sound.cpu(), strict=True):
         original = data.source(utt).load(rate)
         wave = row

@@ -72,14 +72,14 @@ def encode(
     jobs: int = 1,
     force: bool = False,
     device: str = "cpu",
-    progress: Callable[[int], None] = lambda utterances: None,
+    progress: Callable[[int], object] = lambda utterances: None,
 ) -> Summary:
     """Encode a data directory into a folder of unit files; what was made of the same model and data is kept."""
     out, options = Path(out), options or EncodeOptions()
     data_dir, model = DataDir.read(data), load_model(exp, device)
     if not model.quantizer.codes:
         raise ConfigError(f"{exp}: its model has no codebook (quantizer.kind: none), so there are no units to encode")
-    header = unit_header(model, data_dir)
+    header = unit_header(model, data_dir, options.change)
     stamp = configs.digest({**asdict(header), **asdict(options), "utts": data_dir.utts})
     if _kept(out, header, stamp, force):
         return _summary(out, header, kept=True)
@@ -102,7 +102,7 @@ def encode(
     return _summary(out, header, kept=False)
 
 
-def unit_header(model: UnitModel, data: DataDir) -> UnitHeader:
+def unit_header(model: UnitModel, data: DataDir, change: str = "") -> UnitHeader:
     """Return the header of what a model makes of a data directory."""
     grid = model.unit_grid
     return UnitHeader(
@@ -111,7 +111,11 @@ def unit_header(model: UnitModel, data: DataDir) -> UnitHeader:
         offset=grid.offset,
         codebook=model.codebook_hash(),
         model=model.model_hash(),
-        origin={"tool": f"unitdisc {__version__}", "data": str(data.path)},
+        origin={
+            "tool": f"unitdisc {__version__}",
+            "data": str(data.path),
+            **({"perturbation": change} if change else {}),
+        },
     )
 
 

@@ -23,7 +23,7 @@ from unitdisc.networks.conditioning import Conditioning
 from unitdisc.networks.decoder import Decoder, FrameDecoderConfig, NoDecoderConfig
 from unitdisc.networks.encoder import build_encoder
 from unitdisc.networks.heads import CTCHead, FramewiseHead, HeadLoss
-from unitdisc.networks.jitter import TimeJitter, draw_seeds
+from unitdisc.networks.jitter import TimeJitter, draw_seeds, row_uniforms
 from unitdisc.networks.padding import ceil_divide, masked, padding_mask
 from unitdisc.networks.perturb import Perturbation
 from unitdisc.quantizers.base import Quantized, Reestimation
@@ -306,13 +306,14 @@ class UnitModel(nn.Module):
         content: Tensor,
         lengths: Tensor,
         speaker: Tensor | None = None,
-        generator: torch.Generator | None = None,
+        generator: Randomness = None,
         temperature: float = 1.0,
     ) -> Tensor:
         """Return log-mel frames [B, T' * stride, M], or a waveform [B, T' * stride * hop], of units; 0 on padding.
 
         Content is units [B, T', G] int64, or values [B, T', D]; lengths [B] count units. Speaker is numbers [B] int64,
-        places in `speakers`, or vectors [B, S] of `speaker_vectors`.
+        places in `speakers`, or vectors [B, S] of `speaker_vectors`. A tensor of seeds [B] in place of a generator
+        makes each row's sound depend on its own seed, not on the rows beside it.
         """
         with self.inference(content.device, exact=False):
             decoder, condition = self._condition(content, lengths, speaker)
@@ -320,7 +321,11 @@ class UnitModel(nn.Module):
             if decoder.blind:
                 sound = decoder.predict(condition)
             else:
-                how = (steps, None, generator, temperature, decoder.hold)
+                uniforms = None
+                if isinstance(generator, Tensor):
+                    draws = [row_uniforms(generator, int(steps.max()), 16 + k) for k in range(decoder.output.uniforms)]
+                    uniforms, generator = torch.stack(draws, 2), None
+                how = (steps, uniforms, generator, temperature, decoder.hold)
                 samples = sample(decoder.wavenet, decoder.output, condition, *how)
                 sound = decoder.denormalise(decoder.output.decode(samples))
             return masked(sound, padding_mask(steps, sound.shape[1]))

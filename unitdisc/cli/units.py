@@ -9,8 +9,8 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     encode = verbs.add_parser(
         "encode",
         help="turn a data directory into units",
-        description="Write OUT/units.jsonl, units.txt, units.ctm, codes.scp and codebook.npy. The units are the same for "
-        "any number of jobs. An encoding that was interrupted goes on where it was.",
+        description="Write OUT/units.jsonl, units.txt, units.ctm, codes.scp and codebook.npy. The units are the same "
+        "for any number of jobs. An encoding that was interrupted goes on where it was.",
         allow_abbrev=False,
     )
     encode.add_argument("exp", help="folder of a training run, or a checkpoint file")
@@ -19,9 +19,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     encode.add_argument("--jobs", type=int, default=1, metavar="N", help="processes (default: 1)")
     encode.add_argument("--device", default="cpu", help="cpu or cuda")
     encode.add_argument("--no-vectors", action="store_true", help="leave out codes.scp, one vector per frame")
-    encode.add_argument(
-        "--projection", action="store_true", help="also write projection.scp, the vectors before quantisation"
-    )
+    encode.add_argument("--projection", action="store_true", help="also write projection.scp, the vectors before VQ")
     encode.add_argument(
         "--change", default="", metavar="NAME", help="change the audio first, e.g. noise-10, reverberation"
     )

@@ -40,7 +40,7 @@ class Chunk(NamedTuple):
 
     utt: str
     first: int  # frame
-    count: int  # frames
+    frames: int
 
 
 @dataclass
@@ -61,7 +61,7 @@ class Batch:
     def to(self, device: torch.device | str) -> "Batch":
         """Return the batch on another device."""
         moved = {k: v.to(device, non_blocking=True) for k, v in vars(self).items() if isinstance(v, Tensor)}
-        return replace(self, **moved)
+        return replace(self, **moved)  # type: ignore[arg-type]
 
     def rows(self, first: int, last: int) -> "Batch":
         """Return some of the utterances, the padding as it is."""
@@ -74,6 +74,7 @@ class PhoneLabels(NamedTuple):
 
     sequence: np.ndarray  # [N] int64, silence left out
     frames: np.ndarray  # [T'] int64 at the units' rate, -1 where there is none
+    places: np.ndarray | None = None  # [N] int64: the unit in which each phone has its middle; none: not to be cut
 
 
 class Corpus:
@@ -105,7 +106,7 @@ class Corpus:
 
     def batch(self, chunks: Sequence[Chunk]) -> Batch:
         """Read chunks into a padded batch."""
-        frames = [self._frames[c.utt][c.first : c.first + c.count] for c in chunks]
+        frames = [self._frames[c.utt][c.first : c.first + c.frames] for c in chunks]
         batch = Batch(
             [c.utt for c in chunks],
             pad([torch.from_numpy(np.ascontiguousarray(f)) for f in frames]),
@@ -113,7 +114,7 @@ class Corpus:
             torch.tensor([self._speaker_number.get(self.data.utt2spk[c.utt], -1) for c in chunks]),
         )
         if self._targets is not None:
-            targets = [self._targets[c.utt][c.first : c.first + c.count] for c in chunks]
+            targets = [self._targets[c.utt][c.first : c.first + c.frames] for c in chunks]
             batch.targets = pad([torch.from_numpy(np.ascontiguousarray(t)) for t in targets])
             batch.target_lengths = torch.tensor([len(t) for t in targets])
         elif self._waveform is not None:
@@ -127,19 +128,31 @@ class Corpus:
     def _wave(self, chunk: Chunk) -> Tensor:
         rate, hop = self._waveform or (0, 0)
         source = self.data.source(chunk.utt)
-        wave = source.load(rate, first=chunk.first * hop, count=chunk.count * hop)
-        missing = chunk.count * hop - len(wave)  # the last frame may stick out over the end by half a hop
+        wave = source.load(rate, first=chunk.first * hop, count=chunk.frames * hop)
+        missing = chunk.frames * hop - len(wave)  # the last frame may stick out over the end by half a hop
         return torch.from_numpy(np.pad(wave, (0, max(missing, 0))))
 
     def _add_phones(self, batch: Batch, chunks: Sequence[Chunk], phones: Mapping[str, PhoneLabels]) -> None:
         labels = [phones[c.utt] for c in chunks]
-        batch.phones = pad([torch.from_numpy(label.sequence) for label in labels], value=-1)
-        batch.phone_lengths = torch.tensor([len(label.sequence) for label in labels])
         first = [c.first // self._stride for c in chunks]
-        count = [-(-c.count // self._stride) for c in chunks]
+        count = [-(-c.frames // self._stride) for c in chunks]
+        # A chunk says the phones whose middle lies in it; the last one also what an alignment has after the audio.
+        ends = [c.first + c.frames == self._frames.frames(c.utt) for c in chunks]
+        spans = [(f, None if end else f + n) for f, n, end in zip(first, count, ends, strict=True)]
+        sequences = [phones_between(label, *span) for label, span in zip(labels, spans, strict=True)]
+        batch.phones = pad([torch.from_numpy(sequence) for sequence in sequences], value=-1)
+        batch.phone_lengths = torch.tensor([len(sequence) for sequence in sequences])
         batch.frame_phones = pad(
             [torch.from_numpy(x.frames[f : f + n]) for x, f, n in zip(labels, first, count, strict=True)], value=-1
         )
+
+
+def phones_between(labels: PhoneLabels, first: int, last: int | None) -> np.ndarray:
+    """Return the phones [N] whose middle lies in the units first..last-1 (None: up to the end)."""
+    if labels.places is None:
+        return labels.sequence
+    inside = (labels.places >= first) & (True if last is None else labels.places < last)
+    return labels.sequence[inside]
 
 
 def pad(items: Sequence[Tensor], value: float = 0) -> Tensor:

@@ -62,7 +62,7 @@ def write_fairseq(units: Path, folder: Path, data: DataDir | None = None) -> Non
             source = _known(data, line.utt).source(line.utt)
             if source.start or source.end is not None or source.command:
                 raise DataError(
-                    f"{data.path}: {line.utt} is a segment or comes from a command; fairseq's .tsv names whole files only"
+                    f"{data.path}: {line.utt} is a segment or comes from a command; fairseq names whole files only"
                 )
             path = os.path.relpath(source.path.resolve(), "/")
             print(path, source.info().samples, sep="\t", file=tsv)
