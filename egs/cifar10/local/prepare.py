@@ -1,0 +1,42 @@
+"""Turn CIFAR-10 into three arrays of uint8 [N, 3, 32, 32].
+
+python local/prepare.py CORPUS DATA    writes DATA/train.npy, DATA/dev.npy and DATA/test.npy
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+from pictures import read_corpus
+from unitdisc.data.whole import whole_file
+from unitdisc.errors import UnitdiscError
+
+DEV = 50  # every 50th training image is for validation
+
+
+def prepare(corpus: Path, data: Path) -> list[str]:
+    """Write the arrays; return a line to print for each."""
+    found = read_corpus(corpus)
+    chosen = np.arange(len(found["train"])) % DEV == DEV - 1
+    splits = {"train": found["train"][~chosen], "dev": found["train"][chosen], "test": found["test"]}
+    for split, images in splits.items():
+        with whole_file(data / f"{split}.npy", binary=True) as out:
+            np.save(out, images)
+    return [f"{data / split}.npy: {len(images)} images" for split, images in splits.items()]
+
+
+def main() -> None:
+    """Parse, prepare, print."""
+    parser = argparse.ArgumentParser(description="CIFAR-10 as arrays.", allow_abbrev=False)
+    parser.add_argument("corpus", type=Path)
+    parser.add_argument("data", type=Path)
+    options = parser.parse_args()
+    try:
+        print("\n".join(prepare(options.corpus, options.data)))
+    except UnitdiscError as error:
+        sys.exit(f"prepare.py: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""Ablations: rows of a table, each a training with a few settings changed, over several seeds; one table and one plot.
+
+A run leaves EXP/result.json: {"row": "bn", "seed": 0, "metrics": {"per": 0.31, ...}, "about": {"seconds": 71.2, ...}}.
+
+    ablation.py result EXP ROW SEED NAME=FILE[:DEFINITION] ...      EXP/result.json from files of `unitdisc score --json`
+    ablation.py table EXP... --out RESULTS.md [--plot PNG] [--metrics A,B]
+"""
+
+import argparse
+import json
+import math
+import statistics
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from unitdisc.data.whole import whole_file
+from unitdisc.errors import DataError, UnitdiscError
+from unitdisc.runlog import environment
+
+# The rows of the paper, in the order of its tables; others follow by name.
+TITLES = {
+    "none": "no bottleneck",
+    "vanilla": "vanilla VQ",
+    "bn": "+ batch norm",
+    "bn-rate": "+ batch norm, codebook rate",
+    "bn-data": "+ batch norm, data-dependent",
+    "all": "+ all three",
+    "ema": "EMA + batch norm",
+}
+Result = dict[str, Any]
+
+
+def in_order(rows: Iterable[str]) -> list[str]:
+    """Sort rows as the paper does."""
+    places = {row: place for place, row in enumerate(TITLES)}
+    return sorted(set(rows), key=lambda row: (places.get(row, len(places)), row))
+
+
+def write_result(
+    exp: Path, row: str, seed: int, metrics: Mapping[str, float], about: Mapping[str, Any] | None = None
+) -> None:
+    """Write EXP/result.json."""
+    record = {"row": row, "seed": seed, "metrics": dict(metrics), "about": {**environment(), **(about or {})}}
+    with whole_file(exp / "result.json") as out:
+        out.write(json.dumps(record, indent=1) + "\n")
+
+
+def read_results(exps: Iterable[Path]) -> list[Result]:
+    """Read the result.json of each run."""
+    results = []
+    for exp in exps:
+        path = exp / "result.json"
+        try:
+            record = json.loads(path.read_text("utf-8"))
+            results.append({"about": {}, **record, "metrics": {k: float(v) for k, v in record["metrics"].items()}})
+            record["row"], record["seed"]
+        except FileNotFoundError:
+            raise DataError(f"{path}: no such file; run the stage score of this run") from None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            raise DataError(f'{path}: expected {{"row", "seed", "metrics": {{name: number}}}}') from None
+    return results
+
+
+def score_value(source: str) -> float:
+    """Return the value of FILE[:DEFINITION], a JSON file that `unitdisc score --json` printed."""
+    file, _, definition = source.partition(":")
+    try:
+        tree = json.loads(Path(file).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{file}: cannot be read as JSON: {error}") from None
+    found = {score["definition"]: score["value"] for score in _scores(tree)}
+    if len(found) > 1 and not definition:
+        raise DataError(f"{file}: holds {len(found)} scores; say which: {file}:DEFINITION, one of {', '.join(found)}")
+    definition = definition or next(iter(found), "")
+    if found.get(definition) is None:
+        raise DataError(f"{file}: no value of {definition!r} in it; it has {', '.join(found) or 'none'}")
+    return float(found[definition])
+
+
+def _scores(tree: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(tree, dict) and "definition" in tree and "value" in tree:
+        yield tree
+    elif isinstance(tree, (dict, list)):
+        for inner in tree.values() if isinstance(tree, dict) else tree:
+            yield from _scores(inner)
+
+
+def names_of(results: Iterable[Result]) -> list[str]:
+    """Return the metrics that occur, in the order of their first occurrence."""
+    return list(dict.fromkeys(name for result in results for name in result["metrics"]))
+
+
+def values_of(results: Iterable[Result], row: str, name: str) -> list[float]:
+    """Return the values of a row's runs."""
+    return [r["metrics"][name] for r in results if r["row"] == row and name in r["metrics"]]
+
+
+def cell(values: Sequence[float]) -> str:
+    """Write mean and sample standard deviation in four figures; nothing where nothing was measured."""
+    if not values:
+        return ""
+    mean = statistics.fmean(values)
+    decimals = max(0, 3 - math.floor(math.log10(abs(mean)))) if mean else 3
+    text = f"{mean:.{min(decimals, 4)}f}"
+    return text + (f" ± {statistics.stdev(values):.{min(decimals, 4)}f}" if len(values) > 1 else "")
+
+
+def table(results: Sequence[Result], names: Sequence[str]) -> str:
+    """Return a Markdown table of rows by metrics: mean ± standard deviation over seeds."""
+    lines = [f"| row | seeds | {' | '.join(names)} | seconds |", "|---" * (len(names) + 3) + "|"]
+    for row in in_order(result["row"] for result in results):
+        own = [result for result in results if result["row"] == row]
+        seconds = [float(r["about"]["seconds"]) for r in own if "seconds" in r["about"]]
+        cells = [cell(values_of(own, row, name)) for name in names]
+        mean = f"{statistics.fmean(seconds):.0f}" if seconds else ""
+        lines.append(f"| {TITLES.get(row, row)} | {len(own)} | {' | '.join(cells)} | {mean} |")
+    return "\n".join(lines) + "\n"
+
+
+def provenance(results: Sequence[Result]) -> str:
+    """Say of what code and machines the results are."""
+    facts = []
+    for name in ("unitdisc", "commit", "torch", "machine", "gpu", "cpus", "threads", "steps"):
+        found = sorted({str(r["about"][name]) for r in results if r["about"].get(name) not in (None, "")})
+        if found:
+            facts.append(f"{name} {', '.join(found)}")
+    seeds = ", ".join(str(seed) for seed in sorted({r["seed"] for r in results}))
+    return "; ".join([f"seeds {seeds}", *facts]) + "."
+
+
+def plot(results: Sequence[Result], names: Sequence[str], path: Path) -> None:
+    """Draw a panel for each metric: a dot for each run, a line at each row's mean."""
+    from matplotlib.figure import Figure
+
+    rows = in_order(result["row"] for result in results)
+    figure = Figure(figsize=(1.5 + 2.2 * len(names), 0.9 + 0.3 * len(rows)), layout="constrained")
+    axes = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
+    for panel, name in zip(axes, names, strict=True):
+        for place, row in enumerate(rows):
+            values = values_of(results, row, name)
+            panel.plot(values, [place] * len(values), "o", color="C0", alpha=0.6)
+            if values:
+                panel.vlines(statistics.fmean(values), place - 0.3, place + 0.3, color="C1", linewidth=2)
+        panel.set_xlabel(name)
+        panel.grid(axis="x", alpha=0.3)
+    axes[0].set_yticks(range(len(rows)), [TITLES.get(row, row) for row in rows])
+    axes[0].invert_yaxis()
+    with whole_file(path, binary=True) as out:
+        figure.savefig(out, format="png", dpi=110)
+
+
+def write_table(exps: Sequence[Path], out: Path, picture: Path | None, metrics: Sequence[str]) -> str:
+    """Write the table of runs, and their plot if asked for; return the table."""
+    results = read_results(exps)
+    known = names_of(results)
+    for name in metrics:
+        if name not in known:
+            raise DataError(f"--metrics: no run has {name!r}; they have {', '.join(known)}")
+    text = table(results, metrics or known) + "\nMean ± standard deviation over seeds; " + provenance(results) + "\n"
+    with whole_file(out) as file:
+        file.write(text)
+    if picture is not None:
+        plot(results, metrics or known, picture)
+    return text
+
+
+def main() -> None:
+    """Parse, do one thing, print."""
+    parser = argparse.ArgumentParser(description="Rows of an ablation, and their table.", allow_abbrev=False)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verb = verbs.add_parser("result", help="write a run's result.json from its files of scores")
+    verb.add_argument("exp", type=Path)
+    verb.add_argument("row")
+    verb.add_argument("seed", type=int)
+    verb.add_argument("metrics", nargs="+", metavar="NAME=FILE[:DEFINITION]")
+    verb = verbs.add_parser("table", help="write the table of runs")
+    verb.add_argument("exps", nargs="+", type=Path)
+    verb.add_argument("--out", type=Path, required=True)
+    verb.add_argument("--plot", type=Path)
+    verb.add_argument("--metrics", default="", help="those to show, separated by commas; all without it")
+    options = parser.parse_args()
+    try:
+        if options.verb == "result":
+            pairs = dict(metric.partition("=")[::2] for metric in options.metrics)
+            write_result(options.exp, options.row, options.seed, {n: score_value(s) for n, s in pairs.items()})
+        else:
+            chosen = [name for name in options.metrics.split(",") if name]
+            print(write_table(options.exps, options.out, options.plot, chosen), end="")
+    except UnitdiscError as error:
+        sys.exit(f"ablation.py: {error}")
+
+
+if __name__ == "__main__":
+    main()

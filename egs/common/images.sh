@@ -1,0 +1,87 @@
+# shellcheck shell=bash disable=SC2154 # variables made by `option`
+# What the recipes of images share, to be sourced: their options, and the stages from features to report. A recipe adds
+# stage_corpus, stage_data and stage_features, sets `units` and `data_files`, and has train.py, encode.py, score.py and
+# reconstruct.py in local/.
+
+common=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+. "$common/options.sh"
+. "$common/stages.sh"
+. "$common/ablation.sh"
+
+option config conf/base.yaml "what to train"
+option exp "" "folder of the run; without it exp/<config>-<seed>"
+option data data "folder of the prepared data"
+option seed 0 "of the training"
+option set "" "changes of the configuration: 'train.steps=500 model.width=64'"
+option cmd "$common/cmd.sh" "how to run jobs; on a cluster '$common/cmd.sh --backend slurm --sbatch \"...\"'"
+option ablation false "true: train and score all rows of $common/conf/ablation; or some: 'vanilla all'"
+option seeds "0 1 2" "of the ablation"
+
+start_recipe() { # the recipe's arguments
+  parse_options "$@"
+  [[ -s $config ]] || usage_error "--config: no such file: $config"
+  exp=${exp:-exp/$(basename "${config%.yaml}")-$seed}
+  export PYTHONPATH=$common${PYTHONPATH:+:$PYTHONPATH}
+  version=$(python3 -c 'import unitdisc; print(unitdisc.__version__)') ||
+    die "unitdisc cannot be imported by python3; 'make demo' in the top folder sets it up"
+  section "$config" >/dev/null || exit 1
+  if [[ $ablation == false ]]; then run_stages; else run_ablation "$@"; fi
+}
+
+write_result() { # score.py has written it
+  [[ -s $1/result.json ]] || die "$1/result.json: no such file; run stage score"
+}
+
+job() { # LOG COMMAND...: one job with its log
+  # shellcheck disable=SC2086 # options of cmd are words
+  $cmd "$exp/log/$1.log" "${@:2}"
+}
+
+stage_train() {
+  local change=(--set "train.seed=$seed") word
+  for word in "${data_files[@]}"; do needs "$data_stage" "$data/$word"; done
+  uses "$version" "$seed" "$set" "$(section "$config" model train)" "$(cat local/networks.py "$common/training.py")"
+  kept "$exp/config.yaml" && return
+  for word in $set; do change+=(--set "$word"); done
+  # A training goes on by itself; one of other data or another config is set aside, not overwritten.
+  if [[ -n ${force[*]} && -d $exp ]]; then
+    mv "$exp" "$exp.before-$(date '+%F-%H%M%S')"
+    echo "  $exp held another training: set aside as $exp.before-..."
+  fi
+  job train python3 local/train.py "$config" "$exp" "$data" "${change[@]}"
+}
+
+needs_training() {
+  local checkpoints=("$exp"/checkpoints/*.pt)
+  needs train "$exp/config.yaml" "${checkpoints[-1]}"
+}
+
+stage_encode() {
+  needs_training
+  uses "$(cat local/encode.py)"
+  kept "$exp/units" && return
+  job encode python3 local/encode.py "$exp" "$data" "$exp/units"
+}
+
+stage_score() {
+  needs_training
+  needs encode "$exp/units/units.jsonl"
+  uses "$(cat local/score.py)"
+  kept "$exp/result.json" && return
+  job score python3 local/score.py "$exp" "$data" "$exp/units" --row "$(basename "${config%.yaml}")"
+  sed '1,2d; $d; s/^/  /' "$exp/log/score.log"
+}
+
+stage_convert() { # what the decoder makes of the units of the test set
+  needs_training
+  uses "$(cat local/reconstruct.py)"
+  kept "$exp/reconstructions.png" && return
+  job reconstruct python3 local/reconstruct.py "$exp" "$data" "$exp/reconstructions.png"
+  echo "  $PWD/$exp/reconstructions.png"
+}
+
+stage_report() {
+  needs score "$exp/result.json"
+  kept "$exp/report.md" && return
+  python3 "$common/ablation.py" table "$exp" --out "$exp/report.md"
+}
