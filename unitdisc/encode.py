@@ -291,7 +291,7 @@ def _failures(work: Path, shards: list[Shard]) -> dict[str, str]:
 
 def codebook_of(model: UnitModel) -> np.ndarray:
     """Return the codewords of a model, [K, D]; those of several codebooks one after the other."""
-    device = next(model.parameters()).device
+    device = model.mean.device
     with model.inference(device):
         rows = []
         for group, count in enumerate(model.quantizer.codes):

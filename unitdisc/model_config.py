@@ -10,6 +10,7 @@ from unitdisc.networks.encoder import ConvEncoderConfig, EncoderConfig
 from unitdisc.networks.heads import HeadConfig
 from unitdisc.networks.perturb import PerturbationConfig
 from unitdisc.quantizers.build import QuantizerConfig
+from unitdisc.quantizers.kmeans import KMeansConfig
 from unitdisc.quantizers.vq import VQConfig
 
 
@@ -56,7 +57,8 @@ class ModelConfig:
                 f"targets need the same frames as features: features have {ours}, targets {theirs}; "
                 "set targets.sample_rate, hop, snip_edges (and window, with snip_edges) to those of features"
             )
-        if isinstance(self.decoder, NoDecoderConfig) and self.weights.ctc == self.weights.framewise == 0:
+        fitted = isinstance(self.quantizer, KMeansConfig)
+        if not fitted and isinstance(self.decoder, NoDecoderConfig) and self.weights.ctc == self.weights.framewise == 0:
             raise ConfigError("nothing to learn: decoder.kind is none, so set weights.ctc or weights.framewise above 0")
 
     @property

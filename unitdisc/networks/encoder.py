@@ -66,7 +66,14 @@ class ConvLSTMEncoderConfig:
             )
 
 
-EncoderConfig = ConvEncoderConfig | ConvLSTMEncoderConfig
+@dataclass(frozen=True)
+class NoEncoderConfig:
+    """The frames themselves: for k-means on features."""
+
+    kind: Literal["none"] = "none"
+
+
+EncoderConfig = ConvEncoderConfig | ConvLSTMEncoderConfig | NoEncoderConfig
 
 
 def _check_strides(strides: tuple[int, ...]) -> None:
@@ -96,7 +103,23 @@ def build_encoder(config: EncoderConfig, dim_in: int) -> Encoder:
     """Return the encoder that a config asks for."""
     if isinstance(config, ConvLSTMEncoderConfig):
         return ConvLSTMEncoder(config, dim_in)
+    if isinstance(config, NoEncoderConfig):
+        return NoEncoder(dim_in)
     return ConvEncoder(config, dim_in)
+
+
+class NoEncoder(Encoder):
+    """Passes frames on as they are."""
+
+    stride, receptive_field = 1, 1
+
+    def __init__(self, dim_in: int) -> None:
+        super().__init__()
+        self.dim_in = self.dim = dim_in
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Return x [B, T, D], zero on padding, and its lengths."""
+        return masked(x, padding_mask(lengths, x.shape[1])), lengths
 
 
 class ConvEncoder(Encoder):

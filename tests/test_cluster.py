@@ -1,0 +1,54 @@
+"""k-means on features: sklearn's clusters, and a model that encodes like any other."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_up import make_data, tiny_model
+from sklearn.cluster import KMeans
+
+from unitdisc.cluster import fit_kmeans
+from unitdisc.data.store import FeatureReader
+from unitdisc.data.units import read_header, read_units
+from unitdisc.encode import encode
+from unitdisc.errors import CheckpointError, DataError
+from unitdisc.train import Config
+
+CONFIG = Config(tiny_model())
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    make_data(folder / "train", 12)
+    return folder / "train"
+
+
+def test_inertia_is_near_sklearns_and_units_are_the_nearest_centres(data: Path, tmp_path: Path):
+    found = fit_kmeans(CONFIG, tmp_path / "exp", data, 12, passes=20)
+    reader = FeatureReader(data / "feats.scp")
+    frames = np.concatenate([reader[utt] for utt in reader]).astype(np.float64)
+    normal = (frames - frames.mean(0)) / frames.std(0)
+    best = min(KMeans(12, n_init=1, random_state=seed).fit(normal).inertia_ for seed in range(3)) / len(normal)
+    assert found.inertia <= best * 1.15
+    assert int(found.counts.sum()) == len(normal)
+    encode(tmp_path / "exp", data, tmp_path / "units")
+    centres = np.load(tmp_path / "units" / "codebook.npy")
+    units = np.concatenate([line.frames for line in read_units(tmp_path / "units" / "units.jsonl")])
+    distances = ((normal[:, None] - centres[None]) ** 2).sum(-1)
+    assert np.mean(distances.argmin(1) == units) > 0.999
+    header = read_header(tmp_path / "units" / "units.jsonl")
+    assert (header.period, header.codes) == (0.01, (12,))
+
+
+def test_a_model_that_is_there_is_kept(data: Path, tmp_path: Path):
+    fit_kmeans(CONFIG, tmp_path / "exp", data, 4)
+    with pytest.raises(CheckpointError, match="--force"):
+        fit_kmeans(CONFIG, tmp_path / "exp", data, 4)
+    fit_kmeans(CONFIG, tmp_path / "exp", data, 5, force=True)
+
+
+def test_data_without_features_says_what_to_run(tmp_path: Path):
+    make_data(tmp_path / "bare", 4, features=False)
+    with pytest.raises(DataError, match="run `unitdisc features` first"):
+        fit_kmeans(CONFIG, tmp_path / "exp", tmp_path / "bare", 4)
