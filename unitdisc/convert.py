@@ -102,7 +102,7 @@ def open_sources(sources: Sequence[str | Path], model: UnitModel) -> tuple[DataD
     for path in paths:
         if not path.is_file():
             raise DataError(f"{path}: expected an audio file, or one data directory")
-    names = [path.stem for path in paths]
+    names = [name_of(path) for path in paths]
     if len(set(names)) < len(names):
         raise DataError("two of the audio files have the same name; convert them one by one, or make a data directory")
     data = DataDir(
@@ -110,9 +110,19 @@ def open_sources(sources: Sequence[str | Path], model: UnitModel) -> tuple[DataD
         utts=sorted(names),
         utt2spk={name: name for name in names},
         spk2utt={name: [name] for name in names},
-        recordings={path.stem: Recording(0, str(path.resolve())) for path in paths},
+        recordings={name_of(path): Recording(0, str(path.resolve())) for path in paths},
     )
     return data, LiveFrames(model.config.features, data)
+
+
+def name_of(path: Path) -> str:
+    """Name the utterance, or the voice, of an audio file; names have no blanks."""
+    return "_".join(path.stem.split())
+
+
+def file_name(name: str) -> str:
+    """Return a name from data as one of a file, which must not lead out of its folder."""
+    return name.replace("/", "%2F") if name.strip(".") else name.replace(".", "%2E")
 
 
 def find_targets(model: UnitModel, to: Sequence[str]) -> list[Target]:
@@ -126,7 +136,7 @@ def find_targets(model: UnitModel, to: Sequence[str]) -> list[Target]:
         elif name in model.speakers:
             targets.append(Target(name, torch.tensor(model.speakers.index(name))))
         elif Path(name).is_file():
-            targets.append(Target(Path(name).stem, voice_of(model, Path(name))))
+            targets.append(Target(name_of(Path(name)), voice_of(model, Path(name))))
         else:
             known = ", ".join(model.speakers[:8]) + (", ..." if len(model.speakers) > 8 else "")
             raise DataError(f"--to {name}: neither an audio file nor a speaker of the training data ({known})")
@@ -166,7 +176,7 @@ def _convert_batch(
             count = min(model.grid.frames(len(original)), len(row))
             wave = griffin_lim(row[:count], model.config.targets, options.iterations, options.seed)
         samples, gain = as_loud(fit_length(wave.numpy(), len(original)), original)
-        path = out / target.name / f"{utt}.{options.format}"
+        path = out / file_name(target.name) / f"{file_name(utt)}.{options.format}"
         path.parent.mkdir(parents=True, exist_ok=True)
         save_audio(path, samples, rate)
         name = f"{target.name}-{utt}"

@@ -1,0 +1,258 @@
+"""Conversion makes sound: as long and as loud as its source, never silent, clipped or NaN, and the same every time."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from made_up import make_data, tiny_model
+
+from unitdisc import checkpoint, config
+from unitdisc.cli import main
+from unitdisc.convert import PEAK, ConvertOptions, active_level, as_loud, convert, file_name, fit_length
+from unitdisc.corpus import fit_normalisation_
+from unitdisc.data.kaldi import DataDir
+from unitdisc.errors import ConfigError, DataError
+from unitdisc.model import ModelConfig, UnitModel
+from unitdisc.model_config import LossWeights
+from unitdisc.networks.conditioning import ConditioningConfig
+from unitdisc.networks.decoder import NoDecoderConfig, WaveformDecoderConfig
+from unitdisc.networks.wavenet import WaveNetConfig
+
+FAST = ConvertOptions(iterations=4, batch=3)
+SMALL = WaveNetConfig(layers=3, cycles=1, residual=8, gate=16, skip=8, hidden=8)
+MODELS: dict[str, Callable[[], ModelConfig]] = {
+    "frame": tiny_model,
+    "waveform": lambda: tiny_model(decoder=WaveformDecoderConfig(wavenet=SMALL)),
+    "reference": lambda: tiny_model(
+        conditioning=ConditioningConfig(channels=8, speaker="reference", speaker_dim=4, reference_channels=8)
+    ),
+    "nobody": lambda: tiny_model(conditioning=ConditioningConfig(channels=8, speaker="none")),
+    "silent": lambda: tiny_model(decoder=NoDecoderConfig(), weights=LossWeights(ctc=1.0)),
+}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> DataDir:
+    return make_data(tmp_path_factory.mktemp("data") / "d", 5)
+
+
+@pytest.fixture(scope="module")
+def models(data: DataDir, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return checkpoints of models that learned nothing but the data's mean: what comes out is noise, but sound."""
+    made: dict[str, Path] = {}
+
+    def model(kind: str) -> Path:
+        if kind not in made:
+            torch.manual_seed(0)
+            model = UnitModel(MODELS[kind](), ["a", "b"], ["A"] if kind == "silent" else [])
+            fit_normalisation_(model, data)
+            made[kind] = tmp_path_factory.mktemp(kind) / "checkpoints" / "00000001.pt"
+            tree = {"config": {"model": config.to_tree(model.config)}, "speakers": ["a", "b"]}
+            tree |= {"phones": list(model.phones), "model": model.state_dict(), "average": None, "step": 1}
+            checkpoint.save(made[kind], tree)
+        return made[kind]
+
+    return model
+
+
+def rows_of(out: Path) -> list[dict[str, str]]:
+    return [json.loads(line) for line in (out / "manifest.jsonl").read_text("utf-8").splitlines()]
+
+
+def check_sound(out: Path, data: DataDir) -> None:
+    """Compare every file with its source."""
+    for row in rows_of(out):
+        wave, rate = soundfile.read(out / row["path"])
+        source = data.source(row["source"]).load(16000)
+        assert rate == 16000
+        assert len(wave) == len(source)
+        assert row["seconds"] == len(wave) / 16000
+        assert np.isfinite(wave).all()
+        assert np.abs(wave).max() <= PEAK + 1e-4
+        assert np.abs(wave).max() > 0.01
+        assert (np.abs(wave) > 1e-4).mean() > 0.3  # not a click in silence
+        loud = 20 * np.log10(active_level(wave) / active_level(source))
+        assert loud < 0.5
+        assert loud > -0.5 or np.abs(wave).max() > PEAK - 1e-3  # quieter only where it would have clipped
+
+
+@pytest.mark.parametrize(("kind", "form"), [("frame", "wav"), ("waveform", "wav"), ("reference", "flac")])
+def test_a_data_directory_becomes_sound(kind: str, form: str, models, data: DataDir, tmp_path: Path):
+    to = [str(data.path / "a-00.wav")] if kind == "reference" else ["b"]
+    made = convert(models(kind), [data.path], tmp_path, to, replace(FAST, format=form))
+    assert [row.source for row in made] == data.utts
+    assert {Path(row.path).suffix for row in made} == {f".{form}"}
+    assert [json.loads(json.dumps(row._asdict())) for row in made] == rows_of(tmp_path)
+    check_sound(tmp_path, data)
+
+
+def test_the_output_is_a_data_directory_of_the_targets(models, data: DataDir, tmp_path: Path):
+    convert(models("frame"), [data.path], tmp_path, ["same", "b"], FAST)
+    made = DataDir.read(tmp_path)
+    assert made.utts == sorted([f"b-{utt}" for utt in data.utts] + [f"same-{utt}" for utt in data.utts])
+    assert {made.utt2spk[f"b-{utt}"] for utt in data.utts} == {"b"}
+    assert all(made.utt2spk[f"same-{utt}"] == data.utt2spk[utt] for utt in data.utts)
+    assert made.source(made.utts[0]).samples(16000) == data.source(data.utts[0]).samples(16000)
+
+
+def test_all_means_every_speaker_and_the_voice_changes_the_sound(models, data: DataDir, tmp_path: Path):
+    made = convert(models("frame"), [data.path], tmp_path, ["all"], FAST)
+    assert [row.target for row in made] == ["a"] * 5 + ["b"] * 5
+    one, other = (soundfile.read(tmp_path / target / "a-00.wav")[0] for target in "ab")
+    assert not np.array_equal(one, other)
+
+
+def test_same_is_the_voice_of_the_source(models, data: DataDir, tmp_path: Path):
+    convert(models("frame"), [data.path], tmp_path, ["same", "a"], FAST)
+    for utt in data.utts:
+        alike = (tmp_path / "same" / f"{utt}.wav").read_bytes() == (tmp_path / "a" / f"{utt}.wav").read_bytes()
+        assert alike is (data.utt2spk[utt] == "a")
+
+
+def test_the_batch_and_the_company_change_nothing(models, data: DataDir, tmp_path: Path):
+    for kind in ("frame", "waveform"):
+        for batch, sources in ((1, [data.path]), (4, [data.path]), (1, [data.path / "b-01.wav"])):
+            convert(
+                models(kind),
+                sources,
+                tmp_path / f"{kind}{batch}{len(sources[0].name)}",
+                ["a"],
+                replace(FAST, batch=batch),
+            )
+        waves = [soundfile.read(path)[0] for path in sorted(tmp_path.glob(f"{kind}*/a/b-01.wav"))]
+        assert len(waves) == 3
+        for wave in waves[1:]:
+            np.testing.assert_allclose(wave, waves[0], atol=2e-3 if kind == "frame" else 0)
+
+
+def test_the_seed_decides_and_the_temperature_counts(models, data: DataDir, tmp_path: Path):
+    outs = {}
+    for name, options in {
+        "one": FAST, "again": FAST, "other seed": replace(FAST, seed=1), "cold": replace(FAST, temperature=0.1),
+    }.items():  # fmt: skip
+        convert(models("waveform"), [data.path / "a-00.wav"], tmp_path / name, ["a"], options)
+        outs[name] = soundfile.read(tmp_path / name / "a" / "a-00.wav")[0]
+    assert np.array_equal(outs["one"], outs["again"])
+    assert not np.array_equal(outs["one"], outs["other seed"])
+    assert not np.array_equal(outs["one"], outs["cold"])
+
+
+def test_files_at_other_rates_keep_their_length(models, tmp_path: Path):
+    time = np.arange(22050) / 22050
+    soundfile.write(tmp_path / "my voice.flac", 0.2 * np.sin(2 * np.pi * 300 * time), 22050)
+    made = convert(models("frame"), [tmp_path / "my voice.flac"], tmp_path / "out", ["a", "b"], FAST)
+    assert [row.seconds for row in made] == [1.0, 1.0]
+    assert DataDir.read(tmp_path / "out").utts == ["a-my_voice", "b-my_voice"]
+
+
+def test_names_from_data_stay_inside_the_folder(models, data: DataDir, tmp_path: Path):
+    evil = tmp_path / "evil"
+    evil.mkdir()
+    (evil / "wav.scp").write_text(f"../../out {data.path}/a-00.wav\n")
+    (evil / "utt2spk").write_text("../../out a\n")
+    convert(models("frame"), [evil], tmp_path / "x" / "y", ["a"], FAST)
+    outside = [path for path in tmp_path.rglob("*.wav") if tmp_path / "x" / "y" not in path.parents]
+    assert outside == []
+    assert DataDir.read(tmp_path / "x" / "y").source("a-../../out").samples(16000) > 0
+
+
+def test_names_of_files_are_one_step():
+    assert file_name("a-01.x") == "a-01.x"
+    assert [file_name(name) for name in ("..", ".", "a/../b", "/etc")] == ["%2E%2E", "%2E", "a%2F..%2Fb", "%2Fetc"]
+
+
+def test_what_is_shorter_than_a_frame_or_silent_passes(models, tmp_path: Path):
+    soundfile.write(tmp_path / "short.wav", np.full(20, 0.1), 16000)
+    soundfile.write(tmp_path / "silent.wav", np.zeros(8000), 16000)
+    convert(models("frame"), [tmp_path / "short.wav", tmp_path / "silent.wav"], tmp_path / "out", ["a"], FAST)
+    assert len(soundfile.read(tmp_path / "out" / "a" / "short.wav")[0]) == 20
+    assert not soundfile.read(tmp_path / "out" / "a" / "silent.wav")[0].any()
+
+
+def test_an_unknown_speaker_is_refused_by_name(models, data: DataDir, tmp_path: Path):
+    with pytest.raises(DataError, match=r"--to nobody: neither an audio file nor a speaker .*\(a, b\)"):
+        convert(models("frame"), [data.path], tmp_path, ["nobody"], FAST)
+    with pytest.raises(DataError, match="two targets have the same name"):
+        convert(models("frame"), [data.path], tmp_path, ["all", "a"], FAST)
+    assert not (tmp_path / "manifest.jsonl").exists()
+
+
+def test_a_stranger_cannot_be_resynthesised_by_a_table_of_speakers(models, data: DataDir, tmp_path: Path):
+    with pytest.raises(DataError, match="a-00 is no speaker of the training data"):
+        convert(models("frame"), [data.path / "a-00.wav"], tmp_path, ["same"], FAST)
+    convert(models("reference"), [data.path / "a-00.wav"], tmp_path, ["same"], FAST)
+    assert (tmp_path / "same" / "a-00.wav").exists()
+
+
+def test_a_voice_from_speech_needs_a_model_that_hears_voices(models, data: DataDir, tmp_path: Path):
+    with pytest.raises(ConfigError, match=r"takes no voice from speech; train with conditioning\.speaker: reference"):
+        convert(models("frame"), [data.path], tmp_path, [str(data.path / "a-00.wav")], FAST)
+
+
+def test_a_model_without_speakers_resynthesises_only(models, data: DataDir, tmp_path: Path):
+    convert(models("nobody"), [data.path], tmp_path / "same", ["same"], FAST)
+    check_sound(tmp_path / "same", data)
+    with pytest.raises(ConfigError, match="was trained without speakers"):
+        convert(models("nobody"), [data.path], tmp_path / "a", ["a"], FAST)
+
+
+def test_a_model_without_a_decoder_cannot_speak(models, data: DataDir, tmp_path: Path):
+    with pytest.raises(ConfigError, match="has no decoder"):
+        convert(models("silent"), [data.path], tmp_path, ["a"], FAST)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [(["x.wav"], "expected an audio file, or one data directory"), (["a/u.wav", "b/u.wav"], "have the same name")],
+)
+def test_sources_that_cannot_be_opened_are_refused(names: list[str], message: str, models, tmp_path: Path):
+    for name in names[: 2 if len(names) > 1 else 0]:
+        (tmp_path / name).parent.mkdir()
+        soundfile.write(tmp_path / name, np.zeros(800), 16000)
+    with pytest.raises(DataError, match=message):
+        convert(models("frame"), [tmp_path / name for name in names], tmp_path / "out", ["a"], FAST)
+
+
+def test_conversions_that_are_there_are_kept(models, data: DataDir, tmp_path: Path, capsys):
+    arguments = ["convert", str(models("frame")), str(data.path / "a-00.wav"), str(tmp_path), "--iterations", "2"]
+    with pytest.raises(SystemExit) as stop:
+        main([*arguments, "--to", "b"])
+    assert stop.value.code == 0
+    assert (
+        capsys.readouterr().out
+        == f"{tmp_path}: 1 utterances, {rows_of(tmp_path)[0]['seconds']:.1f} s, 1 targets (manifest.jsonl)\n"
+    )
+    with pytest.raises(SystemExit) as stop:
+        main([*arguments, "--to", "a"])
+    assert stop.value.code == 1
+    assert "--force replaces them" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([*arguments, "--to", "a", "--force"])
+    assert [row["target"] for row in rows_of(tmp_path)] == ["a"]
+
+
+def test_loudness_is_that_of_speech_not_of_pauses():
+    random = np.random.default_rng(0)
+    speech = random.standard_normal(8000) * 0.1
+    assert active_level(np.r_[speech, np.zeros(24000)]) == pytest.approx(0.1, rel=0.02)
+    quiet, gain = as_loud(0.01 * speech, np.r_[speech, np.zeros(8000)])
+    assert gain == pytest.approx(100, rel=0.02)
+    np.testing.assert_allclose(quiet, speech, rtol=0.03)
+
+
+def test_a_loud_result_is_turned_down_as_a_whole():
+    wave = np.zeros(4000, np.float32)
+    wave[::400] = 1.0
+    loud, gain = as_loud(wave, np.full(4000, 0.5))
+    assert np.abs(loud).max() == pytest.approx(PEAK)
+    np.testing.assert_allclose(loud, wave * gain, rtol=1e-6)
+
+
+def test_lengths_are_exact():
+    assert fit_length(np.arange(5.0), 3).tolist() == [0, 1, 2]
+    assert fit_length(np.arange(3.0), 5).tolist() == [0, 1, 2, 0, 0]
