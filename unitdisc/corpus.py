@@ -88,11 +88,15 @@ def label_numbers(
     intervals: Sequence[Interval], period: float, offset: float, number: Mapping[str, int]
 ) -> PhoneLabels:
     """Turn an utterance's alignment into label numbers, in sequence and per unit; unknown labels are left out."""
-    sequence = [number[i.label] for i in intervals if i.label in number]
+    known = [i for i in intervals if i.label in number]
+    sequence = [number[i.label] for i in known]
+    places = [((i.start + i.end) / 2 - offset) / period for i in known]
     frames = int(np.ceil((intervals[-1].end - offset) / period)) if intervals else 0
     labels = frame_labels(intervals, frames, period, offset, SILENCE)
     return PhoneLabels(
-        np.array(sequence, dtype=np.int64), np.array([number.get(x, -1) for x in labels], dtype=np.int64)
+        np.array(sequence, dtype=np.int64),
+        np.array([number.get(x, -1) for x in labels], dtype=np.int64),
+        np.floor(places).astype(np.int64),
     )
 
 
