@@ -28,7 +28,9 @@ echo "$*" >>"$CALLS"
 case $verb in
   features) for place; do [[ ! -d $place ]] || tee "$place/feats.scp" "$place/feats.json" <"$2" >/dev/null; done ;;
   subset) mkdir -p "$3" ;;
-  train) mkdir -p "$3/checkpoints"; echo config >"$3/config.yaml"; echo weights >"$3/checkpoints/1.pt" ;;
+  combine) mkdir -p "$2" ;;
+  train | kmeans) mkdir -p "$3/checkpoints"; echo "model: {{quantizer: {{kind: vq, codes: 8}}}}" >"$3/config.yaml"
+    echo weights >"$3/checkpoints/1.pt" ;;
   encode) mkdir -p "$4"; for name in units.jsonl codes.scp; do echo "$2 $3" >"$4/$name"; done ;;
   items) echo item >"$3" ;;
   score) echo '{{"value": 0.5}}' ;;

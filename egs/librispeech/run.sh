@@ -8,7 +8,7 @@
 #
 # Options, as --name value or --name=value:
 
-# shellcheck disable=SC2154,SC2086 # variables made by `option`; lists are words
+# shellcheck disable=SC2154,SC2086,SC2206 # variables made by `option`; lists are words
 set -euo pipefail
 cd "$(dirname "$0")"
 . ../common/speech.sh
@@ -29,7 +29,9 @@ stage_corpus() {
   for name in $subsets; do
     read -r number checksum <<<"$(sed -n "s/^$name //p" local/subsets.txt)" || true
     [[ -n $number ]] || usage_error "--subsets: unknown subset '$name'; known are $(cut -d ' ' -f 1 local/subsets.txt | tr '\n' ' ')"
-    ../common/download.sh "https://www.openslr.org/resources/$number/$name.tar.gz" "$checksum" corpus
+    [[ ! -e corpus/.$name.done ]] || continue
+    python3 ../common/download.py "https://www.openslr.org/resources/$number/$name.tar.gz" "corpus/$name.tar.gz" --hash "$checksum"
+    tar -xzf "corpus/$name.tar.gz" -C corpus && rm "corpus/$name.tar.gz" && touch "corpus/.$name.done"
   done
 }
 

@@ -1,0 +1,47 @@
+# shellcheck shell=bash disable=SC2154 # variables made by `option`
+# The ablation of a speech recipe, to be sourced: every row of conf/ablation is laid over --config and trained with every
+# seed, as runs that can be interrupted and continued; then one table and its plot.
+
+run_ablation() { # the recipe's arguments
+  local folder=$exp rows row number runs=()
+  [[ $folder != "exp/$(basename "${config%.yaml}")-$seed" ]] || folder=exp/ablation-$(basename "${config%.yaml}")
+  rows=$ablation
+  [[ $rows != true ]] || rows=$(cd "$common/conf/ablation" && echo *.yaml | sed 's/\.yaml//g')
+  for row in $rows; do
+    [[ -s $common/conf/ablation/$row.yaml ]] ||
+      usage_error "--ablation: unknown row '$row'; known are $(cd "$common/conf/ablation" && echo *.yaml | sed 's/\.yaml//g')"
+  done
+  (stop_stage=features run_stages)
+  for number in $seeds; do # all rows of a seed first, so that an early look compares like with like
+    for row in $rows; do
+      echo "$row, seed $number"
+      python3 "$common/rows.py" "$config" "$common/conf/ablation/$row.yaml" "$folder/conf/$row.yaml"
+      "./$(basename "$0")" "$@" --ablation false --config "$folder/conf/$row.yaml" --exp "$folder/$row-$number" \
+        --seed "$number" --stage train --stop-stage score | sed 's/^/  /'
+      write_result "$folder/$row-$number" "$row" "$number"
+      runs+=("$folder/$row-$number")
+    done
+  done
+  python3 "$common/ablation.py" table "${runs[@]}" --out "$folder/table.md" --plot "$folder/table.png"
+  echo "  $PWD/$folder/table.md"
+}
+
+write_result() { # EXP ROW SEED: what of its scores goes into the table
+  local scores=$1/scores found=() name file definition
+  while read -r name file definition; do
+    [[ -s $scores/$file ]] && grep -q "\"$definition\"" "$scores/$file" && found+=("$name=$scores/$file:$definition")
+  done <<'ROWS'
+codes units.json active-codes
+perplexity units.json perplexity
+ABX-across codes-abx-across.json abx-triphone-across-within-angular
+ABX-within codes-abx-within.json abx-triphone-within-within-angular
+PNMI units.json pnmi
+PER-mapped units.json per-mapping-many-to-one-nosil
+PER-ASR-units downstream-units.json per-probe-ctc-lstm-nosil
+PER-ASR-vectors downstream-vectors.json per-probe-ctc-lstm-nosil
+PER-ASR-mfcc downstream-mfcc.json per-probe-ctc-lstm-nosil
+PER-head head.json per-ctc-head-nosil
+ROWS
+  [[ -n ${found[*]-} ]] || die "$scores: has no score for the table; are there phones.ctm in $data?"
+  python3 "$common/ablation.py" result "$1" "$2" "$3" "${found[@]}"
+}

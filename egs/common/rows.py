@@ -1,0 +1,53 @@
+"""Lay a row of an ablation over a recipe's configuration.
+
+python rows.py BASE ROW OUT    writes OUT, a configuration without includes
+
+A row that changes the quantiser's kind keeps what both kinds have: the number of codes, their dimension, ...
+"""
+
+import dataclasses
+import sys
+import typing
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from unitdisc.config import merge, read_tree
+from unitdisc.errors import UnitdiscError
+from unitdisc.quantizers.build import QuantizerConfig
+
+
+def compose(base: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
+    """Return the configuration of a row."""
+    tree = merge(base, row)
+    old = base.get("model", {}).get("quantizer", {})
+    new = row.get("model", {}).get("quantizer", {})
+    if "kind" in new and new["kind"] != old.get("kind", "vq"):
+        kept = {key: value for key, value in old.items() if key in fields_of(new["kind"]) - {"kind"}}
+        tree["model"]["quantizer"] = merge(kept, new)
+    return tree
+
+
+def fields_of(kind: str) -> set[str]:
+    """Return the names of what can be set of a kind of quantiser."""
+    for cls in typing.get_args(QuantizerConfig):
+        fields = dataclasses.fields(cls)
+        if fields[0].default == kind:
+            return {field.name for field in fields}
+    return set()  # an unknown kind: reading the configuration says so
+
+
+def main() -> None:
+    """Compose and write."""
+    base, row, out = (Path(argument) for argument in sys.argv[1:])
+    try:
+        tree = compose(read_tree(base), read_tree(row))
+    except UnitdiscError as error:
+        sys.exit(f"rows.py: {error}")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True), "utf-8")
+
+
+if __name__ == "__main__":
+    main()
