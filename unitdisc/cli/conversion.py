@@ -40,6 +40,8 @@ def run_conversion(options: argparse.Namespace) -> None:
     from unitdisc.evaluate.probe import ProbeConfig
     from unitdisc.evaluate.scores import FORMAT, Score, table
 
+    if options.train is not None and options.source is None:
+        raise DataError("--train: PER needs the phones of the sources too; give --source DATA")
     if not options.real and options.source is None:
         raise DataError("nothing to compare with: give --real for voices, --source for the distance, --train for PER")
     rows = [row for folder in options.converted for row in read_manifest(folder)]
@@ -47,8 +49,6 @@ def run_conversion(options: argparse.Namespace) -> None:
     if options.real:
         scores += voice_scores(options.converted, options.real, seed=options.seed, resamples=options.resamples)
     if options.train is not None:
-        if options.source is None:
-            raise DataError("--train: PER needs the phones of the sources too; give --source DATA")
         scores += content_scores(
             options.converted, options.source, options.train,
             alignment=options.alignment, train_alignment=options.train_alignment,
