@@ -13,7 +13,7 @@ VERSION = re.search(r'^__version__ = "(.+)"', (HERE / "unitdisc" / "__init__.py"
 # 2.11 is the last release of torchaudio that came out together with its torch.
 TORCH_PAIR = ["torch==2.11.*", "torchaudio==2.11.*"]
 
-REPORT = ["matplotlib>=3.8", "jinja2>=3.1"]
+REPORT = ["jinja2>=3.1"]
 MINI = ["espeakng-loader>=0.2.4"]
 SSL = ["safetensors>=0.4"]
 EXPORT = ["onnx>=1.16"]
@@ -33,6 +33,8 @@ DEV = [
     "vector-quantize-pytorch==1.32.*",
     "editdistance>=0.8",
     "tensorboard>=2.16",
+    "matplotlib>=3.8",  # figures of tools/
+    "pillow>=10",
 ]
 
 setup(
