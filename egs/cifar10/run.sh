@@ -16,7 +16,7 @@ option corpus "" "the binary version, or a zip or folder of images split/class/n
 
 url=https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz
 hash=md5:c32a1d4ab5d03f1284b67883e8d87530 # as its page gives it
-data_files=(train.npy dev.npy test.npy) data_stage=data
+data_files=({train,dev,test}.npy) data_stage=data encoded=units.jsonl
 
 stage_corpus() {
   [[ -n $corpus ]] || usage_error "--corpus is missing: where is CIFAR-10? (--corpus download fetches it, 162 MB)"

@@ -2,7 +2,7 @@
 
 A run leaves EXP/result.json: {"row": "bn", "seed": 0, "metrics": {"per": 0.31, ...}, "about": {"seconds": 71.2, ...}}.
 
-    ablation.py result EXP ROW SEED NAME=FILE[:DEFINITION] ...      EXP/result.json from files of `unitdisc score --json`
+    ablation.py result EXP ROW SEED NAME=FILE[:DEFINITION] ...   EXP/result.json from files of `unitdisc score --json`
     ablation.py table EXP... --out RESULTS.md [--plot PNG] [--metrics A,B]
 """
 

@@ -1,6 +1,7 @@
 # shellcheck shell=bash disable=SC2154 # variables made by `option`
 # What the recipes of images share, to be sourced: their options, and the stages from features to report. A recipe adds
-# stage_corpus, stage_data and stage_features, sets `units` and `data_files`, and has train.py, encode.py, score.py and
+# stage_corpus, stage_data and stage_features; says by `data_files` of which `data_stage` the training needs, and by
+# `encoded` what of encode.py shows that it ended; and has train.py, encode.py, score.py and
 # reconstruct.py in local/.
 
 common=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -65,7 +66,7 @@ stage_encode() {
 
 stage_score() {
   needs_training
-  needs encode "$exp/units/units.jsonl"
+  needs encode "$exp/units/$encoded"
   uses "$(cat local/score.py)"
   kept "$exp/result.json" && return
   job score python3 local/score.py "$exp" "$data" "$exp/units" --row "$(basename "${config%.yaml}")"

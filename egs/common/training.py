@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import torch
 from torch import Tensor, nn
+
 from unitdisc import checkpoint
 from unitdisc import config as configs
 from unitdisc.errors import ConfigError, UnitdiscError

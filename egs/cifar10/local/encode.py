@@ -13,6 +13,7 @@ from networks import Config, ImageModel
 from pictures import read_split
 from train import batches
 from training import Trained, load_trained
+
 from unitdisc.data.units import UnitHeader, UnitLine, write_units
 from unitdisc.errors import UnitdiscError
 

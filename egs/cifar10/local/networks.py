@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 from training import Loss, QuantizedModel, TrainConfig
+
 from unitdisc.quantizers import QuantizerConfig, VQConfig, build_quantizer
 
 DIMS = 3 * 32 * 32  # of an image

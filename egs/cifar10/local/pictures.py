@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+
 from unitdisc.errors import DataError
 
 SHAPE = (3, 32, 32)

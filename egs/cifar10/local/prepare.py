@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from pictures import read_corpus
+
 from unitdisc.data.whole import whole_file
 from unitdisc.errors import UnitdiscError
 

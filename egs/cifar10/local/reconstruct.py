@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from encode import load, test_images
 from networks import LEVELS
+
 from unitdisc.data.whole import whole_file
 from unitdisc.errors import UnitdiscError
 

@@ -12,6 +12,7 @@ from ablation import write_result
 from encode import from_mixed_radix, load, test_images
 from networks import DIMS, GRID, latent_bits
 from train import mean_bits
+
 from unitdisc.data.units import read_header, read_units
 from unitdisc.errors import UnitdiscError
 from unitdisc.evaluate.clusters import entropy

@@ -12,6 +12,7 @@ import torch
 from networks import DIMS, Config, ImageModel
 from pictures import read_split
 from training import Shuffled, fit
+
 from unitdisc import config as configs
 from unitdisc.errors import UnitdiscError
 

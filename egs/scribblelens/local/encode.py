@@ -1,0 +1,66 @@
+"""Write the units of the lines and the vectors that the decoder sees, one for each four columns.
+
+python local/encode.py EXP DATA OUT    writes codes.scp, and with a bottleneck units.jsonl, into OUT/train and OUT/test
+"""
+
+import argparse
+import hashlib
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from lines import COLUMN, STRIDE, Lines
+from networks import Config, LineModel
+from training import Trained, load_trained
+
+from unitdisc.data.store import write_features
+from unitdisc.data.units import UnitHeader, UnitLine, write_units
+from unitdisc.errors import UnitdiscError
+
+PERIOD = STRIDE * COLUMN
+
+
+def load(exp: Path) -> Trained:
+    """Load a trained handwriting model."""
+    return load_trained(exp, Config, lambda config: LineModel(config.model))
+
+
+@torch.no_grad()
+def encode(exp: Path, data: Path, out: Path) -> list[str]:
+    """Encode DATA/train and DATA/test; return a line to print for each."""
+    model = load(exp).model
+    report = []
+    for split in ("train", "test"):
+        lines = Lines.read(data / split)
+        # Whole lines, one at a time: nothing depends on what else is in a batch.
+        found = {utt: model.quantizer(model.encoder(torch.from_numpy(lines[utt])[None])) for utt in lines}
+        write_features(out / split / "codes", ((utt, q.values[0].numpy()) for utt, q in found.items()))
+        if model.quantizer.codes:
+            header = UnitHeader(PERIOD, model.quantizer.codes, codebook=codebook_hash(model))
+            rows = (UnitLine.of_frames(utt, q.units[0, :, 0].numpy()) for utt, q in found.items())
+            write_units(out / split / "units.jsonl", header, rows)
+        report.append(f"{out / split}: {len(found)} lines")
+    return report
+
+
+def codebook_hash(model: LineModel) -> str:
+    """Hash the codebook to 12 hexadecimal digits."""
+    return hashlib.sha256(np.ascontiguousarray(model.quantizer.codebook.detach().numpy()).tobytes()).hexdigest()[:12]
+
+
+def main() -> None:
+    """Parse, encode, print."""
+    parser = argparse.ArgumentParser(description="Units of lines.", allow_abbrev=False)
+    parser.add_argument("exp", type=Path)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("out", type=Path)
+    options = parser.parse_args()
+    try:
+        print("\n".join(encode(options.exp, options.data, options.out)))
+    except UnitdiscError as error:
+        sys.exit(f"encode.py: {error}")
+
+
+if __name__ == "__main__":
+    main()
