@@ -24,6 +24,7 @@ from unitdisc.report.facts import gather, heat_map
 from unitdisc.report.html import write_report
 from unitdisc.report.plots import nice_ticks, png
 from unitdisc.report.sounds import Budget, encode
+from unitdisc.report.tables import differences
 
 pytest.importorskip("jinja2")
 
@@ -198,6 +199,15 @@ def test_several_experiments_and_units_of_others_stand_side_by_side(exp: Path, d
     assert "units.jsonl: No model card: this is a unit file" in page.text
     assert {track["label"] for track in page.content["utterances"][0]["tracks"]} >= {"original", "as b · run-b"}
     assert sum('class="best"' in row for row in page.source.split("<tr>")) >= 1
+
+
+def test_differences_of_configurations_stand_side_by_side(exp: Path, data: Path, tmp_path: Path):
+    other = put_exp(tmp_path / "run-b", data)
+    (other / "config.yaml").write_text("model: {decoder: {kind: waveform}, jitter: 0.5}\nnote: ''\n")
+    opened = [open_experiment(path, path.name, ReportOptions()) for path in (exp, other)]
+    assert differences(opened) == [("model.decoder.kind", ["frame", "waveform"]), ("model.jitter", ["", "0.5"])]
+    write_report([exp, other], tmp_path / "r.html")
+    assert "In what the configurations differ" in Page(tmp_path / "r.html").text
 
 
 def test_units_of_others_need_no_run(data: Path, tmp_path: Path):

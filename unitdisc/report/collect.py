@@ -199,7 +199,10 @@ def read_found(path: Path, units: Path | None) -> list[FoundScore]:
         rows = (
             record.get("scores", []) if record.get("format") == FORMAT else [record] if "definition" in record else []
         )
-        found += [FoundScore(file.stem, Score.from_json(row)) for row in rows]
+        try:
+            found += [FoundScore(file.stem, Score.from_json(row)) for row in rows]
+        except DataError as error:
+            raise DataError(f"{file}: {error}") from None
     return found
 
 

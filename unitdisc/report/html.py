@@ -57,7 +57,7 @@ def render(exps: Sequence[Experiment], options: ReportOptions, progress: Callabl
     from unitdisc.report.listen import choose_utterances, unit_examples, utterances
     from unitdisc.report.sections import experiment_section, learning_curves
     from unitdisc.report.sounds import Budget
-    from unitdisc.report.tables import data_card, model_card, score_rows
+    from unitdisc.report.tables import data_card, differences, glossary, model_card, score_rows
 
     facts = [gather(exp, options.examples) if exp.units is not None else None for exp in exps]
     progress("units read")
@@ -65,12 +65,15 @@ def render(exps: Sequence[Experiment], options: ReportOptions, progress: Callabl
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
     script = (TEMPLATES / "page.js").read_text("utf-8")
+    rows = score_rows(exps)
     content: dict[str, Any] = {
         "version": __version__,
         "exps": exps,
         "sections": [experiment_section(exp, fact, n) for n, (exp, fact) in enumerate(zip(exps, facts, strict=True))],
         "curves": learning_curves(exps),
-        "rows": score_rows(exps),
+        "rows": rows,
+        "glossary": glossary(rows),
+        "differences": differences(exps),
         "data_cards": [data_card(exp, fact) for exp, fact in zip(exps, facts, strict=True)],
         "model_cards": [model_card(exp) for exp in exps],
         "style": (TEMPLATES / "page.css").read_text("utf-8"),

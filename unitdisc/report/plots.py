@@ -11,7 +11,7 @@ import numpy as np
 from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 440, 220
-LEFT, RIGHT, TOP, BOTTOM = 52, 10, 10, 34
+LEFT, RIGHT, TOP, BOTTOM = 52, 20, 10, 34
 MOST_POINTS = 400  # of a line
 Place = Callable[[float], float]  # from a value to where it is drawn
 Range = tuple[float, float]

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from unitdisc.errors import DataError
 from unitdisc.evaluate.scores import Score
 from unitdisc.report.collect import Experiment, FoundScore
 from unitdisc.report.facts import UnitFacts
@@ -32,6 +33,25 @@ FIRST = (
     "conversion",
     "bitrate",
 )  # on top of the table, in this order
+
+# What families of scores measure, for those who see them for the first time: name's beginning, words.
+GLOSSARY = (
+    ("abx", "How often a sound X seems nearer to one of another phone than to one of its own; 0.5 is chance."),
+    ("per-", "Phone error rate: insertions, deletions and substitutions over the reference's phones; may exceed 1."),
+    ("pnmi", "Share of what there is to know of a frame's phone that its unit tells; grows with the number of codes."),
+    ("phone-purity", "Share of the frames whose phone is the most frequent one of their unit."),
+    ("cluster-purity", "Share of the frames whose unit is the most frequent one of their phone."),
+    (
+        "boundary",
+        "How units' edges meet phones' edges. os: share of edges too many (below 0: too few). r-value: best 1.",
+    ),
+    ("bitrate", "Bits a second that it takes to write the units down; less is only better at equal quality."),
+    ("perplexity", "How many codes there would be if all that carry weight were used alike."),
+    ("speaker-accuracy", "How often the speaker is told from the units: less is better, chance is best."),
+    ("speaker-eer", "Error of telling pairs of one speaker from pairs of two: 0.5 means that nothing is told."),
+    ("conversion-heard", "How often a classifier trained on real speech hears the target's voice, or the source's."),
+    ("mcd", "Mel-cepstral distance of resynthesis from its source, in dB."),
+)
 
 
 class Cell(NamedTuple):
@@ -66,6 +86,11 @@ def score_rows(exps: Sequence[Experiment]) -> list[Row]:
             cells = rows.setdefault(found.score.definition, [{} for _ in exps])
             cells[n].setdefault(subject(found), found.score)
     return sorted((_row(definition, cells) for definition, cells in rows.items()), key=_place)
+
+
+def glossary(rows: Sequence[Row]) -> list[tuple[str, str]]:
+    """Return what the scores that are there measure."""
+    return [(name.strip("-"), text) for name, text in GLOSSARY if any(name in row.definition for row in rows)]
 
 
 def subject(found: FoundScore) -> str:
@@ -198,3 +223,25 @@ def duration(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.2f} h"
+
+
+def differences(exps: Sequence[Experiment]) -> list[tuple[str, list[str]]]:
+    """Return the settings in which configurations differ, with each experiment's value."""
+    import yaml
+
+    try:
+        trees = [_flat(yaml.safe_load(exp.config)) if exp.config else None for exp in exps]
+    except yaml.YAMLError as error:
+        raise DataError(f"a config.yaml cannot be read: {' '.join(str(error).split())[:200]}") from None
+    known = [tree for tree in trees if tree is not None]
+    if len(known) < 2:
+        return []
+    keys = sorted({key for tree in known for key in tree})
+    shown = [(key, ["" if tree is None else tree.get(key, "") for tree in trees]) for key in keys]
+    return [(key, values) for key, values in shown if len({tree.get(key) for tree in known}) > 1]
+
+
+def _flat(tree: object, path: str = "") -> dict[str, str]:
+    if not isinstance(tree, dict):
+        return {path: str(tree)}
+    return {k: v for key, value in tree.items() for k, v in _flat(value, f"{path}.{key}".lstrip(".")).items()}
