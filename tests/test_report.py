@@ -22,7 +22,7 @@ from unitdisc.evaluate.clusters import perplexity
 from unitdisc.report.collect import ReportOptions, open_experiment, read_conversions, short_names
 from unitdisc.report.facts import gather, heat_map
 from unitdisc.report.html import write_report
-from unitdisc.report.plots import nice_ticks, png
+from unitdisc.report.plots import Axes, Line, figure, nice_ticks, png
 from unitdisc.report.sounds import Budget, encode
 from unitdisc.report.tables import differences
 
@@ -193,10 +193,10 @@ def test_several_experiments_and_units_of_others_stand_side_by_side(exp: Path, d
     foreign = put_units(tmp_path / "theirs" / "units.jsonl", data, period=0.01)
     write_report([exp, other], tmp_path / "r.html", units=[foreign])
     page = Page(tmp_path / "r.html")
-    assert page.content["names"] == ["run-a", "run-b", "units.jsonl"]
+    assert page.content["names"] == ["run-a", "run-b", "theirs"]
     assert [row["exp"] for row in page.content["utterances"][0]["units"]] == [0, 1, 2]
     assert [row["period"] for row in page.content["utterances"][0]["units"]] == [0.02, 0.02, 0.01]
-    assert "units.jsonl: No model card: this is a unit file" in page.text
+    assert "theirs: No model card: this is a unit file" in page.text
     assert {track["label"] for track in page.content["utterances"][0]["tracks"]} >= {"original", "as b · run-b"}
     assert sum('class="best"' in row for row in page.source.split("<tr>")) >= 1
 
@@ -377,6 +377,13 @@ def test_a_png_says_what_it_was_given():
 def test_ticks_are_round_and_inside():
     assert nice_ticks((0.0, 1.0), 5) == [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
     assert nice_ticks((12.0, 987.0), 5) == [200.0, 400.0, 600.0, 800.0]
+
+
+def test_a_histogram_shows_its_highest_bar():
+    drawn = str(figure([Line("n", [1, 2, 3] * 20, [0.8] + [0.01] * 59)], Axes("x", from_zero=True), steps=True))
+    assert ">0.8</text>" in drawn
+    falling = str(figure([Line("loss", range(100), [50.0] + [1.0 + n / 100 for n in range(99)])], Axes("x")))
+    assert ">50</text>" not in falling  # the first steps of a loss may leave the figure
 
 
 def test_sound_keeps_its_length_and_shape():

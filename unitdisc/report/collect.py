@@ -69,7 +69,7 @@ def collect(exps: Sequence[str | Path], units: Sequence[str | Path], options: Re
     paths = [Path(path) for path in [*exps, *units]]
     if not paths:
         raise ConfigError("nothing to report on: name the folder of an experiment, or a unit file with --units")
-    names = short_names(paths)
+    names = short_names([path.parent if path.name == "units.jsonl" else path for path in paths])
     opened = [open_experiment(Path(exp), name, options) for exp, name in zip(exps, names, strict=False)]
     return opened + [
         open_units(Path(file), name, options) for file, name in zip(units, names[len(exps) :], strict=True)

@@ -99,7 +99,8 @@ def y_range(values: np.ndarray, lines: Sequence[Line], axes: Axes) -> tuple[floa
         positive = values[values > 0]
         low, high = (0.0, 1.0) if not len(positive) else (math.log10(positive.min()), math.log10(positive.max()))
         return math.floor(low), max(math.ceil(high), math.floor(low) + 1)
-    later = np.concatenate([np.asarray(line.y[len(line.y) // 20 :], dtype=np.float64) for line in lines])
+    skipped = 0 if axes.from_zero else 20
+    later = np.concatenate([np.asarray(line.y[skipped and len(line.y) // skipped :], np.float64) for line in lines])
     low, high = (0.0 if axes.from_zero else float(later.min())), float(later.max())
     margin = (high - low) * 0.05 or abs(high) * 0.05 or 1.0
     return (low if axes.from_zero else low - margin), high + margin
