@@ -15,6 +15,7 @@ TORCH_PAIR = ["torch==2.11.*", "torchaudio==2.11.*"]
 
 REPORT = ["jinja2>=3.1"]
 MINI = ["espeakng-loader>=0.2.4"]
+IMAGES = ["pillow>=10.1", "matplotlib>=3.8"]  # the recipes of images; matplotlib brings fonts
 SSL = ["safetensors>=0.4"]
 EXPORT = ["onnx>=1.16"]
 DEV = [
@@ -62,9 +63,10 @@ setup(
     extras_require={
         "report": REPORT,
         "mini": MINI,
+        "images": IMAGES,
         "ssl": SSL,
         "export": EXPORT,
-        "dev": [*REPORT, *MINI, *SSL, *EXPORT, *DEV],
+        "dev": [*REPORT, *MINI, *IMAGES, *SSL, *EXPORT, *DEV],
     },
     entry_points={"console_scripts": ["unitdisc = unitdisc.cli:main"]},
 )

@@ -151,7 +151,7 @@ class Trained(NamedTuple):
     seconds: float  # of training
 
 
-def load_trained(exp: Path, cls: type[C], build: Callable[[C], nn.Module]) -> Trained:
+def load_trained(exp: Path, cls: type[C], build: Callable[[C], QuantizedModel]) -> Trained:
     """Load the newest checkpoint of a training."""
     tree = checkpoint.newest(exp)
     if tree is None:
@@ -162,6 +162,11 @@ def load_trained(exp: Path, cls: type[C], build: Callable[[C], nn.Module]) -> Tr
     if tree["average"]:
         weights.update(tree["average"]["values"])
     model.load_state_dict(weights)
+    if getattr(model.quantizer, "warming_up", False):
+        raise UnitdiscError(
+            f"{exp}: its training ended at step {tree['step']}, before the first unit: the quantiser was still warming "
+            "up; raise train.steps above quantizer.schedule.warm_up"
+        )
     return Trained(model.eval(), config, tree["step"], tree["seconds"])
 
 
