@@ -108,7 +108,7 @@ def test_phones_that_are_lost_are_counted(real: Path, tmp_path: Path):
     put_converted(tmp_path / "out", said, {"bert": "bert", "same": ""})
     put_converted(tmp_path / "lost", said, {"carl": "carl"}, wrong=6)
     scores = content_scores(
-        [tmp_path / "out", tmp_path / "lost"], tmp_path / "test", real / "train", config=FAST, resamples=0
+        [tmp_path / "out", tmp_path / "lost"], [tmp_path / "test"], real / "train", config=FAST, resamples=0
     )
     values = {}
     for score in scores:
@@ -118,6 +118,14 @@ def test_phones_that_are_lost_are_counted(real: Path, tmp_path: Path):
     assert good < 0.2
     assert lost > good + 0.2
     assert values["resynthesis-"][0] == pytest.approx(values["source-"][0], abs=0.15)
+
+
+def test_sources_are_left_out_of_the_probes_training(real: Path, tmp_path: Path):
+    said = {utt: phones for utt, phones in put_speech(tmp_path / "train", ["bert"], 9, 3).items() if utt < "bert-3-04"}
+    put_converted(tmp_path / "out", said, {"same": ""})
+    scores = content_scores([tmp_path / "out"], [tmp_path / "train"], tmp_path / "train", config=FAST, resamples=0)
+    assert [score.counts.used["training utterances"] for score in scores] == [5, 5]
+    assert [score.counts.used["utterances"] for score in scores] == [4, 4]
 
 
 def test_other_features_other_folders_and_strangers_are_refused(real: Path, tmp_path: Path):
@@ -185,7 +193,7 @@ def test_resyntheses_are_measured_against_their_sources(tmp_path: Path):
     (data / "utt2spk").write_text("u1 s\nu2 s\n")
     rows.append({**rows[0], "target": "t"})
     (out / "manifest.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    score = cepstral_distance([out], data, resamples=50)
+    score = cepstral_distance([out], [data], resamples=50)
     assert score.counts.used["utterances"] == 2
     assert score.counts.dropped == {"conversions": 1}
     totals = [
@@ -194,7 +202,7 @@ def test_resyntheses_are_measured_against_their_sources(tmp_path: Path):
     assert score.value == pytest.approx(sum(t for t, _ in totals) / sum(n for _, n in totals))
     (out / "manifest.jsonl").write_text(json.dumps(rows[2]) + "\n")
     with pytest.raises(DataError, match="has no resynthesis to measure"):
-        cepstral_distance([out], data)
+        cepstral_distance([out], [data])
 
 
 def test_the_command_scores_what_it_is_given(real: Path, tmp_path: Path, capsys):

@@ -19,12 +19,13 @@ from unitdisc.data.alignment import frame_labels, read_alignment
 from unitdisc.data.units import read_units
 from unitdisc.errors import ConfigError, DataError
 from unitdisc.evaluate.clusters import perplexity
-from unitdisc.report.collect import ReportOptions, open_experiment, read_conversions, short_names
+from unitdisc.evaluate.scores import Score
+from unitdisc.report.collect import FoundScore, ReportOptions, open_experiment, read_conversions, short_names
 from unitdisc.report.facts import gather, heat_map
 from unitdisc.report.html import write_report
 from unitdisc.report.plots import Axes, Line, figure, nice_ticks, png
 from unitdisc.report.sounds import Budget, encode
-from unitdisc.report.tables import differences
+from unitdisc.report.tables import differences, subject
 
 pytest.importorskip("jinja2")
 
@@ -87,6 +88,19 @@ def test_scores_stand_with_intervals_and_baselines(page: Page):
     assert "mfcc&nbsp;0.3125" in abx
     assert "lower" in abx
     assert "chance&nbsp;0.5" in next(row for row in rows if "speaker-accuracy-histogram" in row)
+
+
+def test_what_recipes_put_beside_an_experiment_is_a_baseline(exp: Path):
+    opened = open_experiment(exp, "x", ReportOptions())
+    ours, theirs = {"codebook": "c0de"}, {"codebook": "other"}
+    names = {
+        ("units-all", "c0de"): "", ("kmeans-256-abx-across", "o"): "kmeans-256", ("kmeans-64", "o"): "kmeans-64",
+        ("input-abx-within", ""): "input", ("codes-abx-across", ""): "", ("downstream-mfcc", ""): "mfcc",
+        ("downstream-units", "c0de"): "", ("bitrate", "c0de"): "", ("conversion", ""): "",
+    }  # fmt: skip
+    for (file, codebook), name in names.items():
+        hashes = ours if codebook == "c0de" else theirs if codebook else {}
+        assert subject(opened, FoundScore(file, Score("per", 0.5, "d", hashes=hashes))) == name, file
 
 
 def test_cards_say_what_it_was_trained_on_and_with(page: Page):

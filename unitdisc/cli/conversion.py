@@ -20,11 +20,14 @@ def add_conversion(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser
         "--real", nargs="+", type=Path, default=(), metavar="DATA",
         help="real speech of the targets and the sources, with features: whose voice it is",
     )  # fmt: skip
-    verb.add_argument("--source", type=Path, metavar="DATA", help="what was converted: PER and mel-cepstral distance")
     verb.add_argument(
-        "--train", type=Path, metavar="DATA", help="real speech with phones, without the sources: trains a CTC probe"
+        "--source", nargs="+", type=Path, default=(), metavar="DATA",
+        help="what was converted: PER and mel-cepstral distance",
+    )  # fmt: skip
+    verb.add_argument(
+        "--train", type=Path, metavar="DATA", help="real speech with phones: trains a CTC probe, sources left out"
     )
-    verb.add_argument("--alignment", type=Path, help="phones of the sources (SOURCE/phones.ctm)")
+    verb.add_argument("--alignment", type=Path, help="phones of the sources (phones.ctm of each --source)")
     verb.add_argument("--train-alignment", type=Path, help="phones of the training speech (TRAIN/phones.ctm)")
     verb.add_argument("--epochs", type=int, default=20, help="of the probe (20)")
     verb.add_argument("--json", action="store_true", help="print whole scores as JSON instead of a table")
@@ -40,9 +43,9 @@ def run_conversion(options: argparse.Namespace) -> None:
     from unitdisc.evaluate.probe import ProbeConfig
     from unitdisc.evaluate.scores import FORMAT, Score, table
 
-    if options.train is not None and options.source is None:
+    if options.train is not None and not options.source:
         raise DataError("--train: PER needs the phones of the sources too; give --source DATA")
-    if not options.real and options.source is None:
+    if not options.real and not options.source:
         raise DataError("nothing to compare with: give --real for voices, --source for the distance, --train for PER")
     rows = [row for folder in options.converted for row in read_manifest(folder)]
     scores: list[Score] = []
@@ -54,7 +57,7 @@ def run_conversion(options: argparse.Namespace) -> None:
             alignment=options.alignment, train_alignment=options.train_alignment,
             config=ProbeConfig(epochs=options.epochs, seed=options.seed), resamples=options.resamples,
         )  # fmt: skip
-    if options.source is not None and any(row.resynthesis for row in rows):
+    if options.source and any(row.resynthesis for row in rows):
         scores.append(cepstral_distance(options.converted, options.source, resamples=options.resamples))
     if options.json:
         print(json.dumps({"format": FORMAT, "scores": [score.to_json() for score in scores]}, ensure_ascii=False))

@@ -184,7 +184,7 @@ def _held_out(vectors: np.ndarray, labels: np.ndarray, seed: int) -> float:
 
 def content_scores(
     converted: Sequence[str | Path],
-    source: str | Path,
+    sources: Sequence[str | Path],
     train: str | Path,
     *,
     alignment: str | Path | None = None,
@@ -192,30 +192,31 @@ def content_scores(
     config: ProbeConfig = DEFAULT,
     resamples: int = 1000,
 ) -> list[Score]:
-    """Return the PER of one CTC probe on conversions, on resyntheses, and on their sources.
+    """Return the PER of one CTC probe on sources, on resyntheses, and on conversions.
 
-    The probe is trained on real speech (`train`, a data directory with feats.scp and phones.ctm), of which no source
-    may be part. Conversions are as long as their sources, so that these lend them their phones.
+    The probe is trained on real speech: `train`, a data directory with feats.scp and phones.ctm, without the utterances
+    that were converted. Conversions are as long as their sources (data directories), which lend them their phones.
     """
-    source, train = Path(source), Path(train)
-    phones = read_alignment(alignment or source / "phones.ctm")
-    for folder in [*converted, source]:
+    train = Path(train)
+    for folder in [*converted, *sources]:
         _features(folder, train)
     rows = [(Path(folder), row) for folder in converted for row in read_manifest(folder)]
-    sources = {row.source for _, row in rows}
-    labeller = Labeller(train_alignment or train / "phones.ctm")
-    probe = CTCProbe(Side(train / "feats.scp", labeller), config)
-    scores = [probe.score(_side(source, {utt: phones[utt] for utt in sources if utt in phones}), resamples, "source-")]
-    for name, resynthesis in (("resynthesis", True), ("conversion", False)):
+    used = {row.source for _, row in rows}
+    phones: dict[str, list[Interval]] = {}
+    wanted: list[tuple[str, Path, dict[str, list[Interval]]]] = []
+    for source in map(Path, sources):
+        labels = read_alignment(alignment or source / "phones.ctm")
+        known = {utt: labels[utt] for utt in DataDir.read(source).utts if utt in used and utt in labels}
+        phones |= known
+        wanted.append(("source-", source, known))
+    for name, resynthesis in (("resynthesis-", True), ("conversion-", False)):
         for folder in dict.fromkeys(folder for folder, _ in rows):
-            labels = {
-                row.utt: phones[row.source]
-                for home, row in rows
-                if home == folder and row.resynthesis is resynthesis and row.source in phones
-            }
-            if labels:
-                scores.append(probe.score(_side(folder, labels), resamples, f"{name}-"))
-    return scores
+            chosen = [row for home, row in rows if home == folder and row.resynthesis is resynthesis]
+            if chosen:
+                wanted.append((name, folder, {row.utt: phones[row.source] for row in chosen if row.source in phones}))
+    labeller = Labeller(train_alignment or train / "phones.ctm")
+    probe = CTCProbe(Side(train / "feats.scp", labeller, set(labeller.alignment) - used), config)
+    return [probe.score(_side(folder, labels), resamples, name) for name, folder, labels in wanted]
 
 
 def _side(folder: Path, labels: Mapping[str, Sequence[Interval]]) -> Side:
@@ -227,21 +228,23 @@ def _side(folder: Path, labels: Mapping[str, Sequence[Interval]]) -> Side:
 # How near
 
 
-def cepstral_distance(converted: Sequence[str | Path], source: str | Path, *, resamples: int = 1000) -> Score:
+def cepstral_distance(
+    converted: Sequence[str | Path], sources: Sequence[str | Path], *, resamples: int = 1000
+) -> Score:
     """Return the mel-cepstral distance in dB of resyntheses from their sources, frame by frame, without time warping.
 
     (10 / ln 10) * sqrt(2 * sum of squared differences of c1..c13), the mean over all frames of speech.
     """
-    data, table, dropped = DataDir.read(source), Groups(), Counter[str]()
-    used = 0
+    homes = {utt: data for data in map(DataDir.read, sources) for utt in data.utts}
+    table, dropped, used = Groups(), Counter[str](), 0
     for folder in converted:
         for row in read_manifest(folder):
             if not row.resynthesis:
                 dropped["conversions"] += 1
-            elif row.source not in data.utt2spk:
+            elif row.source not in homes:
                 dropped["resyntheses of other data"] += 1
             else:
-                ours, theirs = AudioSource(row.path).load(RATE), data.source(row.source).load(RATE)
+                ours, theirs = AudioSource(row.path).load(RATE), homes[row.source].source(row.source).load(RATE)
                 table.add(row.source, frame_distances(ours, theirs))
                 used += 1
     if not used:

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from unitdisc.report.collect import Experiment
 from unitdisc.report.facts import LONGEST, HeatMap, UnitFacts, heat_map
 from unitdisc.report.plots import Axes, Line, bars, figure, png
+from unitdisc.report.tables import subject
 
 # What is drawn of metrics.jsonl: title, name while training, name in validation; the rest is drawn under its own name.
 CURVES = (
@@ -134,7 +135,7 @@ def speaker_figures(exp: Experiment) -> list[tuple[str, Any]]:
     seen = set()
     for found in exp.scores:
         by_speaker = found.score.parts.get("by speaker")
-        if not isinstance(by_speaker, dict) or found.score.definition in seen:
+        if not isinstance(by_speaker, dict) or found.score.definition in seen or subject(exp, found):
             continue
         seen.add(found.score.definition)
         items = sorted(((str(k), float(v)) for k, v in by_speaker.items()), key=lambda item: (-item[1], item[0]))

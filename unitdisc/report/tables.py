@@ -1,6 +1,7 @@
 """Tables of the page: scores of several experiments beside baselines, and the cards of data and models."""
 
 import math
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ HIGHER = {
 }
 HIGHER |= {"conversion-target"}
 LOWER = {"abx", "per", "speaker-accuracy", "unit-edit-distance", "conversion-source", "mcd"}
+BASELINES = ("input", "mfcc", "fbank", "kmeans", "baseline")  # first words of the files of their scores
 FIRST = (
     "abx",
     "per-",
@@ -84,7 +86,7 @@ def score_rows(exps: Sequence[Experiment]) -> list[Row]:
     for n, exp in enumerate(exps):
         for found in exp.scores:
             cells = rows.setdefault(found.score.definition, [{} for _ in exps])
-            cells[n].setdefault(subject(found), found.score)
+            cells[n].setdefault(subject(exp, found), found.score)
     return sorted((_row(definition, cells) for definition, cells in rows.items()), key=_place)
 
 
@@ -93,12 +95,16 @@ def glossary(rows: Sequence[Row]) -> list[tuple[str, str]]:
     return [(name.strip("-"), text) for name, text in GLOSSARY if any(name in row.definition for row in rows)]
 
 
-def subject(found: FoundScore) -> str:
-    """Return what was scored, by the name of the score's file: "" for the units, or a baseline's name."""
-    if "units" in found.score.hashes:
-        return ""
-    name = found.file.split("-")[0]
-    return "" if name in ("units", "scores", "conversion") else name
+def subject(exp: Experiment, found: FoundScore) -> str:
+    """Return what was scored: "" for the experiment itself, or the name of a baseline that was put beside it.
+
+    Units tell by the hash of their codebook; all else by the name of the score's file, as recipes write it.
+    """
+    name = found.file.removeprefix("downstream-")
+    codebook, ours = found.score.hashes.get("codebook"), exp.header.codebook if exp.header else ""
+    foreign = codebook != ours if codebook and ours else name.split("-")[0] in BASELINES
+    label = re.match(r"[^-]+(-\d+)?", name)
+    return label[0] if foreign and label else ""
 
 
 def _row(definition: str, found: list[dict[str, Score]]) -> Row:
