@@ -3,7 +3,8 @@
 # seed, as runs that can be interrupted and continued; then one table and its plot.
 
 run_ablation() { # the recipe's arguments
-  local folder=$exp rows row number runs=()
+  local folder=$exp rows row number runs=() changes=()
+  read -ra changes <<<"$set"
   [[ $folder != "exp/$(basename "${config%.yaml}")-$seed" ]] || folder=exp/ablation-$(basename "${config%.yaml}")
   rows=$ablation
   [[ $rows != true ]] || rows=$(cd "$common/conf/ablation" && echo *.yaml | sed 's/\.yaml//g')
@@ -15,9 +16,9 @@ run_ablation() { # the recipe's arguments
   for number in $seeds; do # all rows of a seed first, so that an early look compares like with like
     for row in $rows; do
       echo "$row, seed $number"
-      python3 "$common/rows.py" "$config" "$common/conf/ablation/$row.yaml" "$folder/conf/$row.yaml"
+      python3 "$common/rows.py" "$config" "$common/conf/ablation/$row.yaml" "$folder/conf/$row.yaml" "${changes[@]}"
       "./$(basename "$0")" "$@" --ablation false --config "$folder/conf/$row.yaml" --exp "$folder/$row-$number" \
-        --seed "$number" --stage train --stop-stage score | sed 's/^/  /'
+        --set "" --seed "$number" --stage train --stop-stage score | sed 's/^/  /'
       write_result "$folder/$row-$number" "$row" "$number"
       runs+=("$folder/$row-$number")
     done
@@ -33,8 +34,8 @@ write_result() { # EXP ROW SEED: what of its scores goes into the table
   done <<'ROWS'
 codes units.json active-codes
 perplexity units.json perplexity
-ABX-across codes-abx-across.json abx-triphone-across-within-angular
-ABX-within codes-abx-within.json abx-triphone-within-within-angular
+ABX-across codes-abx-across.json abx-across-within-angular
+ABX-within codes-abx-within.json abx-within-within-angular
 PNMI units.json pnmi
 PER-mapped units.json per-mapping-many-to-one-nosil
 PER-ASR-units downstream-units.json per-probe-ctc-lstm-nosil

@@ -1,20 +1,22 @@
 """Lay a row of an ablation over a recipe's configuration.
 
-python rows.py BASE ROW OUT    writes OUT, a configuration without includes
+python rows.py BASE ROW OUT [A.B=C ...]    writes OUT, a configuration without includes
 
-A row that changes the quantiser's kind keeps what both kinds have: the number of codes, their dimension, ...
+Changes A.B=C are of the base, so that a row keeps the last word. A row that changes the quantiser's kind keeps what
+both kinds have: the number of codes, their dimension, ...
 """
 
 import dataclasses
 import sys
 import typing
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from unitdisc.config import merge, read_tree
-from unitdisc.errors import UnitdiscError
+from unitdisc.errors import ConfigError, UnitdiscError
 from unitdisc.quantizers.build import QuantizerConfig
 
 
@@ -29,6 +31,17 @@ def compose(base: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:
     return tree
 
 
+def changed(tree: dict[str, Any], change: str) -> dict[str, Any]:
+    """Return a configuration with a change A.B=C made."""
+    path, equals, value = change.partition("=")
+    if not equals:
+        raise ConfigError(f"--set {change}: expected KEY.KEY=VALUE")
+    delta = yaml.safe_load(value)
+    for key in reversed(path.split(".")):
+        delta = {key: delta}
+    return merge(tree, delta)
+
+
 def fields_of(kind: str) -> set[str]:
     """Return the names of what can be set of a kind of quantiser."""
     for cls in typing.get_args(QuantizerConfig):
@@ -40,9 +53,9 @@ def fields_of(kind: str) -> set[str]:
 
 def main() -> None:
     """Compose and write."""
-    base, row, out = (Path(argument) for argument in sys.argv[1:])
+    base, row, out = (Path(argument) for argument in sys.argv[1:4])
     try:
-        tree = compose(read_tree(base), read_tree(row))
+        tree = compose(reduce(changed, sys.argv[4:], read_tree(base)), read_tree(row))
     except UnitdiscError as error:
         sys.exit(f"rows.py: {error}")
     out.parent.mkdir(parents=True, exist_ok=True)

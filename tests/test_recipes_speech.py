@@ -1,0 +1,567 @@
+"""The recipes of speech corpora on made-up trees of the same shape: tones by a few speakers."""
+
+import importlib.util
+import io
+import json
+import os
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import soundfile
+import yaml
+from made_up import PHONES, make_data, tones
+from test_recipes import EGS, STUB, copy_of_recipes, program, run_recipe
+
+from unitdisc import config as configs
+from unitdisc.data.alignment import Interval, read_alignment
+from unitdisc.data.kaldi import DataDir
+from unitdisc.data.store import write_features
+from unitdisc.errors import DataError
+from unitdisc.evaluate.items import read_items
+from unitdisc.features.extract import ExtractConfig, extract
+from unitdisc.train import Config, train
+
+RECIPES = ("librispeech", "timit", "zerospeech2019", "wsj")
+CONFIGS = [path for recipe in RECIPES for path in sorted((EGS / recipe / "conf").glob("*.yaml"))]
+ROWS = sorted(path.stem for path in (EGS / "common" / "conf" / "ablation").glob("*.yaml"))
+SCHEDULE = [f"model.quantizer.schedule.{x}" for x in ("warm_up=1", "every=1", "until=3", "reservoir=64")]
+SMALL = {
+    "train": ["train.steps=4", "train.batch=2", "train.chunk=24", "train.tensorboard=false", "train.average=0"],
+    "quantizer": ["model.quantizer.codes=8", "model.quantizer.dim=8", *SCHEDULE],
+    "conv": ["model.encoder.channels=8", "model.encoder.pointwise=1"],
+    "conv-lstm": ["model.encoder.channels=2", "model.encoder.cells=8", "model.encoder.layers=1"],
+    "frame": [f"model.decoder.wavenet.{size}" for size in ("layers=2", "residual=8", "gate=16", "skip=8", "hidden=8")],
+    "waveform": [
+        f"model.decoder.wavenet.{size}" for size in ("layers=2", "cycles=1", "residual=8", "gate=16", "skip=8")
+    ],
+    "none": [],
+}
+
+
+def small(path: Path) -> list[str]:
+    """Return changes that make a recipe's configuration train in a second."""
+    model = configs.load(path, Config).model
+    return [*SMALL["train"], *SMALL["quantizer"], *SMALL[model.encoder.kind], *SMALL[model.decoder.kind]]
+
+
+def module(path: Path) -> ModuleType:
+    """Import a script of a recipe."""
+    spec = importlib.util.spec_from_file_location(f"{path.parent.parent.name}_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    return made
+
+
+class Ended(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def script(path: Path, *arguments: object) -> Ended:
+    """Run a script's main() here: a process of its own would spend its time importing torch."""
+    out, code, error = io.StringIO(), 0, ""
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out):
+        patch.setattr(sys, "argv", [str(path), *map(str, arguments)])
+        try:
+            module(path).main()
+        except SystemExit as end:
+            code, error = 1, str(end)
+    return Ended(code, out.getvalue(), error)
+
+
+def say(path: Path, random: np.random.Generator, pitch: float, count: int = 8, **options: str) -> list[str]:
+    """Write a chain of tones, 0.1 s each; return their names."""
+    wave, phones = tones(random, pitch, count)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, wave, 16000, **options)
+    return phones
+
+
+def ctm(utt: str, phones: list[str]) -> str:
+    return "".join(f"{utt} 1 {i / 10:.2f} 0.10 {phone}\n" for i, phone in enumerate(phones))
+
+
+# Corpora of the right shape.
+
+
+def put_librispeech(root: Path) -> Path:
+    """Four readers of four utterances, and an aligner's phones."""
+    random, rows = np.random.default_rng(0), {}
+    for number, reader in enumerate(("174", "251", "777", "1272")):
+        folder = root / "dev-clean" / reader / "1"
+        names = [f"{reader}-1-{n:04d}" for n in range(4)]
+        for name in names:
+            rows[name] = say(folder / f"{name}.flac", random, 170.0 + 30 * number)
+        (folder / f"{reader}-1.trans.txt").write_text("".join(f"{name} SOME WORDS\n" for name in names))
+    (root / "phones.ctm").write_text("".join(ctm(utt, rows[utt]) for utt in sorted(rows)))
+    return root
+
+
+TIMIT_NAMES = dict(zip(PHONES, ("iy", "s", "tcl", "ax"), strict=True))
+
+
+def put_timit(root: Path) -> Path:
+    """Speakers of the three parts, each with a dialect sentence and three others."""
+    random = np.random.default_rng(0)
+    for part, speaker in (
+        ("TRAIN", "FCJF0"),
+        ("TRAIN", "MDAC0"),
+        ("TEST", "FADG0"),
+        ("TEST", "MDAB0"),
+        ("TEST", "FELC0"),
+    ):
+        for sentence in ("SA1", "SI1", "SX2", "SX3"):
+            path = root / part / "DR1" / speaker / f"{sentence}.WAV"
+            phones = [TIMIT_NAMES[p] for p in say(path, random, 150.0 + 40 * (speaker[0] == "F"), format="NIST")]
+            rows = [f"{i * 1600} {(i + 1) * 1600} {p}\n" for i, p in enumerate(["h#", *phones[1:-1], "h#"])]
+            path.with_suffix(".PHN").write_text("".join(rows))
+    return root
+
+
+def put_zerospeech(root: Path) -> Path:
+    random = np.random.default_rng(0)
+    names = [f"train/unit/S{s}_{n:010d}" for s in ("015", "020") for n in range(3)]
+    names += [f"train/voice/V{s}_{n:010d}" for s in ("001", "002") for n in range(3)]
+    names += [f"test/S{s}_{n:010d}" for s in ("002", "003") for n in range(7, 9)]
+    for name in names:
+        say(root / f"{name}.wav", random, 150.0 + 10 * int(name.split("_")[0][-1]))
+    return root
+
+
+WSJ = {"train_si284": ("011", "01r"), "test_dev93": ("4k0",), "test_eval92": ("440", "441")}
+
+
+def put_wsj(root: Path) -> Path:
+    """Data directories as Kaldi's recipe leaves them, and phones as its alignments name them."""
+    random, rows = np.random.default_rng(0), {}
+    for part, speakers in WSJ.items():
+        utts = [f"{speaker}c0{n}0{n}" for speaker in speakers for n in range(4)]
+        for utt in utts:
+            rows[utt] = say(root / "wav" / f"{utt}.wav", random, 140.0 + ord(utt[2]))
+        (root / part).mkdir()
+        (root / part / "wav.scp").write_text("".join(f"{utt} {root / 'wav' / utt}.wav\n" for utt in utts))
+        (root / part / "utt2spk").write_text("".join(f"{utt} {utt[:3]}\n" for utt in utts))
+    names = dict(zip(PHONES, ("AH0_B", "S_I", "SIL", "IY1_E"), strict=True))
+    (root / "phones.ctm").write_text("".join(ctm(utt, [names[p] for p in rows[utt]]) for utt in sorted(rows)))
+    return root
+
+
+def put_wsj_discs(root: Path) -> Path:
+    """The discs' own tree: audio beside lists that name it."""
+    random = np.random.default_rng(0)
+    lists = {
+        "11-13.1/wsj0/doc/indices/train/tr_s_wv1.ndx": (
+            "11_1_1: wsj0/si_tr_s/011/011c0201.wv1",
+            "11_2_1: wsj0/si_tr_s/401/401c0201.wv1",
+        ),
+        "13-34.1/wsj1/doc/indices/si_tr_s.ndx": ("13_1_1: wsj1/si_tr_s/46a/46ac0201.wv1",),
+        "13-34.1/wsj1/doc/indices/h1_p0.ndx": ("13_16_1: wsj1/si_dt_20/4k0/4k0c0301.wv1",),
+        "13-32.1/wsj1/doc/indices/eval/h1_p0.ndx": ("13_32_1: wsj1/si_et_h1/4oa/4oac0201.wv1",),
+        "11-13.1/wsj0/doc/indices/test/nvp/si_et_20.ndx": ("11_14_1: wsj0/si_et_20/440/440c0401",),
+    }  # fmt: skip
+    for path, lines in lists.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text("".join(f"{line}\n" for line in ("; a comment", *lines)))
+        for line in lines:
+            name = Path(line.split()[1]).with_suffix(".wav")
+            say(root / path.split("/")[0] / name, random, 150.0)
+    return root
+
+
+PUT = {"librispeech": put_librispeech, "timit": put_timit, "zerospeech2019": put_zerospeech, "wsj": put_wsj}
+
+
+def options_of(recipe: str, corpus: Path) -> list[str]:
+    more = {
+        "librispeech": ["--test-speakers", "174 777"],
+        "timit": [],
+        "zerospeech2019": [],
+        "wsj": ["--alignment", str(corpus / "phones.ctm")],
+    }
+    return ["--corpus", str(corpus), *more[recipe], "--jobs", "1"]
+
+
+# The parts that belong to a corpus.
+
+
+def prepared(recipe: str, tmp_path: Path, put=None, **options: object) -> tuple[list[str], dict[str, DataDir]]:
+    """Run a recipe's prepare.py; return what it printed and the parts."""
+    corpus = (put or PUT[recipe])(tmp_path / "corpus")
+    words = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", *str(value).split())]
+    got = script(EGS / recipe / "local" / "prepare.py", corpus, tmp_path / "data", *words)
+    assert got.returncode == 0, got.stderr
+    return got.stdout.splitlines(), {name: DataDir.read(tmp_path / "data" / name) for name in ("train", "dev", "test")}
+
+
+def corpus_of(make):
+    def put(root: Path) -> Path:
+        root.mkdir()
+        return make(root)
+
+    return put
+
+
+def test_librispeech_is_split_by_speakers(tmp_path: Path):
+    (tmp_path / "corpus").mkdir()
+    alignment = tmp_path / "corpus" / "phones.ctm"
+    said, parts = prepared("librispeech", tmp_path, test_speakers="174 777", alignment=alignment)
+    assert "silver phones (made by an aligner) of 16 of 16 utterances" in said[0]
+    assert {name: (len(p.utts), sorted(p.spk2utt)) for name, p in parts.items()} == {
+        "train": (7, ["1272", "251"]), "dev": (1, ["251"]), "test": (8, ["174", "777"])
+    }  # fmt: skip
+    assert set(read_alignment(parts["test"].path / "phones.ctm")) == set(parts["test"].utts)
+
+
+def test_librispeech_keeps_the_official_items_of_its_test_speakers(tmp_path: Path):
+    (tmp_path / "official.item").write_text(
+        "#file onset offset #phone prev-phone next-phone speaker\n"
+        "174-1-0000 0.0 0.3 AH B D 174\n1272-1-0000 0.0 0.3 AH B D 1272\n"
+    )
+    said, parts = prepared("librispeech", tmp_path, test_speakers="174 777", items=tmp_path / "official.item")
+    assert said[-1].endswith(f"1 of 2 items are of {parts['test'].path}")
+    assert read_items(parts["test"].path / "triphone.item").files.tolist() == ["174-1-0000"]
+
+
+def test_librispeech_scores_who_is_in_no_training_subset(tmp_path: Path):
+    def put(root: Path) -> Path:
+        put_librispeech(root)
+        (root / "dev-clean" / "251").rename(root / "251")
+        (root / "train-clean-5").mkdir()
+        (root / "251").rename(root / "train-clean-5" / "251")
+        return root
+
+    _, parts = prepared("librispeech", tmp_path, put)
+    assert sorted(parts["test"].spk2utt) == ["1272", "174", "777"]
+    assert sorted(parts["train"].spk2utt) == sorted(parts["dev"].spk2utt) == ["251"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "say who is scored on: --test-speakers"),
+        (["--test-speakers", "9"], "expected speakers of it"),
+        (["--test-speakers", "174", "--dev-speakers", "174"], "both a test speaker and a dev speaker"),
+    ],
+)
+def test_librispeech_without_speakers_to_score_is_refused(words: list[str], message: str, tmp_path: Path):
+    got = script(EGS / "librispeech/local/prepare.py", put_librispeech(tmp_path / "c"), tmp_path / "d", *words)
+    assert got.returncode == 1
+    assert message in got.stderr
+
+
+def test_the_folding_of_timit_is_the_customary_one():
+    table = module(EGS / "timit/local/prepare.py").read_folding()
+    assert len(table) == 61
+    classes: dict[str, set[str]] = {}
+    for one, other in table.items():
+        classes.setdefault(other, set()).add(one)
+    assert classes.pop("-") == {"q"}
+    assert len(classes) == 39
+    # Lee and Hon's classes of more than one label.
+    assert {name: members for name, members in classes.items() if len(members) > 1} == {
+        "aa": {"aa", "ao"}, "ah": {"ah", "ax", "ax-h"}, "er": {"er", "axr"}, "hh": {"hh", "hv"}, "ih": {"ih", "ix"},
+        "l": {"l", "el"}, "m": {"m", "em"}, "n": {"n", "en", "nx"}, "ng": {"ng", "eng"}, "sh": {"sh", "zh"},
+        "uw": {"uw", "ux"}, "sil": {"pcl", "tcl", "kcl", "bcl", "dcl", "gcl", "h#", "pau", "epi"},
+    }  # fmt: skip
+    assert all(name in members for name, members in classes.items() if name != "sil")
+
+
+def test_folding_joins_silences_and_leaves_the_glottal_stop_out():
+    prepare = module(EGS / "timit/local/prepare.py")
+    labels = ["h#", "q", "ao", "tcl", "pau", "t", "s", "s"]
+    rows = [Interval(i / 10, (i + 1) / 10, label) for i, label in enumerate(labels)]
+    assert prepare.folded(rows, prepare.read_folding(), "x") == [
+        (0.0, 0.1, "sil"), (0.2, 0.3, "aa"), (0.3, 0.5, "sil"), (0.5, 0.6, "t"), (0.6, 0.7, "s"), (0.7, 0.8, "s")
+    ]  # fmt: skip
+    with pytest.raises(DataError, match="x: 'zz' is none of TIMIT's 61 labels"):
+        prepare.folded([Interval(0, 1, "zz")], prepare.read_folding(), "x")
+
+
+def test_timit_has_its_three_parts_without_dialect_sentences(tmp_path: Path):
+    _, parts = prepared("timit", tmp_path)
+    assert {name: sorted(part.spk2utt) for name, part in parts.items()} == {
+        "train": ["FCJF0", "MDAC0"], "dev": ["FADG0"], "test": ["FELC0", "MDAB0"]
+    }  # fmt: skip
+    assert {utt.split("_")[1] for part in parts.values() for utt in part.utts} == {"SI1", "SX2", "SX3"}
+    labels = {i.label for intervals in read_alignment(parts["test"].path / "phones.ctm").values() for i in intervals}
+    assert labels == {"iy", "s", "sil", "ah"}
+
+
+def test_wsj_takes_kaldis_directories(tmp_path: Path):
+    def put(root: Path) -> Path:
+        root.mkdir(exist_ok=True)
+        return put_wsj(root)
+
+    _, parts = prepared("wsj", tmp_path, put, alignment=tmp_path / "corpus" / "phones.ctm")
+    assert {name: sorted(part.spk2utt) for name, part in parts.items()} == {
+        "train": ["011", "01r"], "dev": ["4k0"], "test": ["440", "441"]
+    }  # fmt: skip
+    labels = {i.label for intervals in read_alignment(parts["train"].path / "phones.ctm").values() for i in intervals}
+    assert labels == {"AH", "S", "SIL", "IY"}
+
+
+def test_wsj_finds_its_utterances_by_the_lists_on_the_discs(tmp_path: Path):
+    _, parts = prepared("wsj", tmp_path, put_wsj_discs)
+    assert {name: part.utts for name, part in parts.items()} == {
+        "train": ["011c0201", "46ac0201"], "dev": ["4k0c0301"], "test": ["440c0401"]
+    }  # fmt: skip
+    (tmp_path / "corpus/13-34.1/wsj1/si_dt_20/4k0/4k0c0301.wav").unlink()
+    got = script(EGS / "wsj/local/prepare.py", tmp_path / "corpus", tmp_path / "again")
+    assert "1 of 1 utterances of dev are missing, 4k0c0301 first" in got.stderr
+
+
+def test_zerospeech_trains_on_units_and_voices(tmp_path: Path):
+    _, parts = prepared("zerospeech2019", tmp_path)
+    assert sorted(parts["train"].spk2utt) == ["S015", "S020", "V001", "V002"]
+    assert len(parts["train"].utts) + len(parts["dev"].utts) == 12
+    assert sorted(parts["test"].spk2utt) == ["S002", "S003"]
+    got = script(EGS / "zerospeech2019/local/prepare.py", tmp_path / "corpus" / "train", tmp_path / "again")
+    assert got.returncode == 1
+    assert "is train one language's folder?" in got.stderr
+
+
+def test_a_submission_has_a_line_for_each_frame_and_the_conversions_that_were_asked_for(tmp_path: Path):
+    prepared("zerospeech2019", tmp_path)
+    submission, data = module(EGS / "zerospeech2019/local/submission.py"), tmp_path / "data"
+    texts = {
+        "text": "english/test/S002_0000000007.wav V002\n",
+        "json": json.dumps([["english/test/S002_0000000007", "V002", "V002_0000000007"]]),
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+        assert submission.plan(tmp_path / name, data, tmp_path / "plan") == ["V002"]
+        assert (tmp_path / "plan/V002.utts").read_text() == "S002_0000000007\n"
+    assert submission.plan(None, data, tmp_path / "plan") == ["V001", "V002"]
+    assert len((tmp_path / "plan/V001.utts").read_text().split()) == 4
+    (tmp_path / "text").write_text("S002_0000000007 V009\n")
+    with pytest.raises(DataError, match="voice V009 is not in"):
+        submission.plan(tmp_path / "text", data, tmp_path / "plan")
+
+    units = tmp_path / "exp/units/test"
+    units.mkdir(parents=True)
+    vectors = np.array([[0.25, -1.5], [0.25, -1.5], [1e-7, 2]], np.float32)
+    write_features(units / "codes", [("S002_0000000007", vectors)])
+    converted = tmp_path / "converted/V002"
+    converted.mkdir(parents=True)
+    (converted / "a.wav").write_bytes(b"sound")
+    row = {"source": "S002_0000000007", "target": "V002", "path": "a.wav"}
+    (converted / "manifest.jsonl").write_text(json.dumps(row) + "\n")
+    submission.write(tmp_path / "exp", tmp_path / "converted", tmp_path / "out", "english")
+    test = tmp_path / "out/english/test"
+    lines = (test / "S002_0000000007.txt").read_text().splitlines()
+    assert lines[:2] == ["0.25 -1.5", "0.25 -1.5"]  # the same symbol is the same text: that is what is counted
+    np.testing.assert_allclose([[float(x) for x in line.split(" ")] for line in lines], vectors, rtol=1e-5)
+    assert (test / "V002_0000000007.wav").read_bytes() == b"sound"
+    metadata = yaml.safe_load((tmp_path / "out/metadata.yaml").read_text())
+    assert metadata["abx distance"] == "dtw_cosine"
+    assert metadata["using parallel train"] is False
+
+
+# Configurations.
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder in which each test makes the features that its model wants."""
+    folder = tmp_path_factory.mktemp("data")
+    for name in ("train", "dev"):
+        make_data(folder / name, 6, seed=len(name), features=False)
+    return folder
+
+
+def train_on(data: Path, config: Config, exp: Path) -> Path:
+    for name in ("train", "dev"):
+        extract(DataDir.read(data / name), ExtractConfig(config.model.features, config.model.targets), force=True)
+    train(config, exp, data / "train", data / "dev")
+    return exp
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parent.parent.name}-{path.stem}")
+def test_every_configuration_trains(path: Path, data: Path, tmp_path: Path):
+    exp = train_on(data, configs.load(path, Config, small(path)), tmp_path / "exp")
+    values = [json.loads(line) for line in (exp / "metrics.jsonl").read_text().splitlines()]
+    assert np.isfinite([row["loss"] for row in values if row["kind"] == "dev"]).all()
+
+
+def row_of(recipe: str, row: str, out: Path, *changes: str) -> Config:
+    base, rows = EGS / recipe / "conf/base.yaml", EGS / "common/conf/ablation"
+    got = script(EGS / "common/rows.py", base, rows / f"{row}.yaml", out, *changes)
+    assert got.returncode == 0, got.stderr
+    return configs.load(out, Config)
+
+
+def test_the_rows_of_the_ablation_are_what_they_are_called(tmp_path: Path):
+    rows = {row: row_of("librispeech", row, tmp_path / "x.yaml", "model.quantizer.codes=77").model for row in ROWS}
+    assert set(rows) == {"none", "vanilla", "bn", "bn-rate", "bn-data", "all", "ema"}
+    features = {row: (model.features, model.encoder, model.decoder, model.jitter) for row, model in rows.items()}
+    assert all(value == features["all"] for value in features.values())
+    assert rows["none"].quantizer.kind == "none"
+    parts = {
+        row: (q.norm != "none", getattr(q, "learning_rate_factor", None), q.schedule.on)
+        for row, q in ((row, model.quantizer) for row, model in rows.items() if row != "none")
+    }
+    assert parts == {
+        "vanilla": (False, 1.0, False), "bn": (True, 1.0, False), "bn-rate": (True, 10.0, False),
+        "bn-data": (True, 1.0, True), "all": (True, 10.0, True), "ema": (True, None, False),
+    }  # fmt: skip
+    assert {model.quantizer.codes for row, model in rows.items() if row != "none"} == {77}
+    for row in ROWS:
+        assert len((EGS / "common/conf/ablation" / f"{row}.yaml").read_text().splitlines()) <= 10
+
+
+def test_a_row_has_the_last_word(tmp_path: Path):
+    config = row_of("wsj", "vanilla", tmp_path / "x.yaml", "model.quantizer.learning_rate_factor=3", "train.steps=7")
+    assert config.model.quantizer.learning_rate_factor == 1
+    assert (config.train.steps, config.model.weights.ctc) == (7, 50.0)
+    got = script(EGS / "common/rows.py", EGS / "wsj/conf/base.yaml", tmp_path / "none.yaml", tmp_path / "y.yaml")
+    assert got.returncode == 1
+    assert "no such config file" in got.stderr
+
+
+def test_what_a_ctc_head_hears_is_scored(data: Path, tmp_path: Path):
+    path = EGS / "wsj/conf/base.yaml"
+    exp = train_on(data, configs.load(path, Config, small(path)), tmp_path / "exp")
+    got = script(EGS / "common/hear.py", exp, data / "dev", tmp_path / "head.json")
+    assert got.returncode == 0, got.stderr
+    (score,) = json.loads((tmp_path / "head.json").read_text())["scores"]
+    phones = [i.label for intervals in read_alignment(data / "dev/phones.ctm").values() for i in intervals]
+    assert score["definition"] == "per-ctc-head-nosil"
+    assert score["parts"]["phones"] == len(phones)
+    heard = sum(len(line.split()) - 1 for line in (tmp_path / "head.txt").read_text().splitlines())
+    assert heard - len(phones) == score["parts"]["insertions"] - score["parts"]["deletions"]
+
+
+def test_silence_counts_where_the_head_was_taught_to_hear_it():
+    hear = module(EGS / "common/hear.py")
+    pairs = {"u": (["sil", "a", "b", "sil"], ["a", "sil", "b"])}
+    about = hear.Counts()
+    assert hear.per(pairs, "drop", about).value == 0
+    assert hear.per(pairs, "keep", about).value == pytest.approx(3 / 4)
+
+
+def test_without_a_codebook_the_vectors_are_written(data: Path, tmp_path: Path):
+    path = EGS / "timit/conf/base.yaml"
+    changes = [change for change in small(path) if "quantizer" not in change]
+    exp = train_on(data, configs.load(path, Config, [*changes, "model.quantizer={kind: none}"]), tmp_path / "exp")
+    got = script(EGS / "common/vectors.py", exp, data / "dev", tmp_path / "vectors")
+    assert got.returncode == 0, got.stderr
+    from unitdisc.evaluate.frames import open_frames
+
+    frames = open_frames(tmp_path / "vectors/codes.scp")
+    assert (frames.period, len(frames)) == (0.02, 6)
+    assert {frames[utt].shape[1] for utt in frames} == {8}
+
+
+# Whole recipes.
+
+
+@pytest.fixture
+def egs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a copy of egs/, with the command on the PATH."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    monkeypatch.setenv("PATH", path)
+    return copy_of_recipes(tmp_path / "egs")
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_is_short_and_says_where_its_corpus_is_from(recipe: str, egs: Path):
+    assert len((EGS / recipe / "run.sh").read_text().splitlines()) < 120
+    got = run_recipe(egs / recipe, "--corpus", "/nowhere")
+    assert got.returncode == 2
+    assert "--corpus: no such folder: /nowhere" in got.stderr
+    if recipe != "librispeech":  # which is fetched
+        got = run_recipe(egs / recipe)
+        assert got.returncode == 2
+        assert any(word in got.stderr for word in ("LDC", "zerospeech.com"))
+
+
+def test_an_unknown_subset_or_row_is_refused(egs: Path):
+    got = run_recipe(egs / "librispeech", "--subsets", "train-clean-6", "--stop-stage", "corpus")
+    assert got.returncode == 2
+    assert "unknown subset 'train-clean-6'; known are dev-clean-2 train-clean-5" in got.stderr
+    corpus = put_librispeech(egs.parent / "corpus")
+    got = run_recipe(egs / "librispeech", "--corpus", str(corpus), "--ablation", "bnn")
+    assert got.returncode == 2
+    assert "--ablation: unknown row 'bnn'; known are all bn" in got.stderr
+
+
+def test_a_supervised_recipe_asks_for_phones(egs: Path):
+    corpus = egs.parent / "corpus"
+    corpus.mkdir()
+    got = run_recipe(egs / "wsj", "--corpus", str(put_wsj(corpus)))
+    assert got.returncode == 2
+    assert "--alignment is missing" in got.stderr
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_the_stages_of_a_recipe_fit_together(recipe: str, egs: Path, monkeypatch: pytest.MonkeyPatch):
+    program(egs.parent / "bin" / "unitdisc", STUB)
+    monkeypatch.setenv("PATH", f"{egs.parent / 'bin'}:{os.environ['PATH']}")
+    monkeypatch.setenv("CALLS", str(egs.parent / "calls"))
+    corpus = egs.parent / "corpus"
+    corpus.mkdir()
+    last = "score" if recipe == "zerospeech2019" else "report"  # whose submission is made of real vectors
+    wanted = [*options_of(recipe, PUT[recipe](corpus)), "--stop-stage", last]
+    got = run_recipe(egs / recipe, *wanted)
+    assert got.returncode == 0, got.stderr + got.stdout
+    again = run_recipe(egs / recipe, *wanted)
+    assert "stage 3 (train): unchanged, skipped" in again.stdout
+    assert "stage 5 (score): unchanged, skipped" in again.stdout
+
+
+def tiny(recipe: str) -> str:
+    return " ".join([*small(EGS / recipe / "conf/base.yaml"), "train.steps=6"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_runs_from_its_corpus_to_its_report(recipe: str, egs: Path):
+    corpus = egs.parent / "corpus"
+    corpus.mkdir()
+    options = [*options_of(recipe, PUT[recipe](corpus)), "--set", tiny(recipe), "--sentences", "1"]
+    got = run_recipe(egs / recipe, *options)
+    assert got.returncode == 0, got.stderr + got.stdout
+    exp = egs / recipe / "exp/base-0"
+    assert (exp / "report.html").stat().st_size > 10_000
+    scores = {path.stem for path in exp.glob("scores/*.json")}
+    if recipe == "zerospeech2019":
+        assert {"bitrate", "speaker"} <= scores
+        test = exp / "submission/english/test"
+        assert len(list(test.glob("S*.txt"))) == 4
+        assert len(list(test.glob("V*.wav"))) == 8
+        assert len((test / "S002_0000000007.txt").read_text().splitlines()) == 40
+        return
+    assert {
+        "units",
+        "codes-abx-across",
+        "input-abx-within",
+        "downstream-units",
+        "downstream-mfcc",
+        "kmeans-8",
+    } <= scores
+    assert ("head" in scores) == (recipe == "wsj")
+
+
+@pytest.mark.slow
+def test_the_ablation_is_one_command(egs: Path):
+    corpus = put_librispeech(egs.parent / "corpus")
+    options = [*options_of("librispeech", corpus), "--set", tiny("librispeech"), "--downstream", "false"]
+    wanted = [*options, "--baseline", "false", "--ablation", "none all", "--seeds", "3"]
+    got = run_recipe(egs / "librispeech", *wanted)
+    assert got.returncode == 0, got.stderr + got.stdout
+    folder = egs / "librispeech/exp/ablation-base"
+    header, _, none, everything = (folder / "table.md").read_text().splitlines()[:4]
+    assert "ABX-across" in header
+    assert none.startswith("| no bottleneck | 1 |")
+    assert everything.startswith("| + all three | 1 |")
+    assert (folder / "table.png").stat().st_size > 1000
+    again = run_recipe(egs / "librispeech", *wanted)
+    assert again.stdout.count("stage 3 (train): unchanged, skipped") == 2
