@@ -588,7 +588,7 @@ def test_a_training_that_never_left_the_warm_up_is_not_encoded(cifar10, images, 
     cifar10.prepare.prepare(binary_version(tmp_path / "bin", images), data)
     late = {"quantizer": {"schedule": {"warm_up": 50}}}
     cifar10.train.train(tiny_images(cifar10, model=late, train={"steps": 1}), tmp_path / "exp", data)
-    with pytest.raises(UnitdiscError, match="still warming up; raise train.steps"):
+    with pytest.raises(UnitdiscError, match="still warming up"):
         cifar10.encode.encode(tmp_path / "exp", data, tmp_path / "units.jsonl")
 
 
@@ -804,10 +804,8 @@ def test_a_recipe_runs_to_its_report_and_only_once(recipe: str, egs: Path, image
     again = run_recipe(egs / recipe, *common)
     assert again.stdout.count("unchanged, skipped") == (8 if recipe == "scribblelens" else 6), again.stdout
 
-    table = run_recipe(egs / recipe, *common, "--ablation", "none vanilla", "--seeds", "0 1")
+    table = run_recipe(egs / recipe, *common, "--ablation", "vanilla", "--seeds", "3")
     assert table.returncode == 0, table.stderr
-    text = (egs / recipe / "exp" / "ablation-small" / "table.md").read_text()
-    assert [line.split("|")[1:3] for line in text.splitlines()[2:4]] == [
-        [" no bottleneck ", " 2 "], [" vanilla VQ ", " 2 "],
-    ]  # fmt: skip
-    assert (egs / recipe / "exp" / "ablation-small" / "table.png").exists()
+    folder = egs / recipe / "exp" / "ablation-small"
+    assert (folder / "table.md").read_text().splitlines()[2].startswith("| vanilla VQ | 1 |")
+    assert (folder / "table.png").exists()
