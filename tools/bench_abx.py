@@ -4,13 +4,13 @@
 
 Frames follow a slow random walk around a phone's and a speaker's mean, and phones have the lengths and the skewed
 frequencies of speech, so that the error is neither 0 nor chance. Times are seconds of one call from files to the
-number, on all cores the process may use, after a first call that compiles (numba keeps what it compiled).
+number, on all cores the process may use, after a first call that compiles (numba keeps what it compiled); "cpu" is
+what all threads used, which on a busy machine is the fairer figure (with --jobs 1: the peer's threads also spin).
 """
 
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -60,32 +60,40 @@ def time_ours(folder: Path, modes: list[tuple[str, str]], most: list[int | None]
     features, items = folder / "features", folder / "phones.item"
     for speaker, context in modes:
         options = AbxOptions(speaker, context, "angular", *most)  # type: ignore[arg-type]
-        times = []
+        times, cpu = [], []
         for _ in range(repeat + 1):
-            start = time.perf_counter()
+            start, busy = time.perf_counter(), time.process_time()
             score = score_abx(features, items, PERIOD, options)
             times.append(time.perf_counter() - start)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        report = {"tool": "unitdisc", "mode": f"{speaker} {context}", "abx": score.value, "seconds": min(times[1:])}
+            cpu.append(time.process_time() - busy)
+        peak = int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
+        report = {
+            "tool": "unitdisc",
+            "mode": f"{speaker} {context}",
+            "abx": score.value,
+            "seconds": min(times[1:]),
+            "cpu": min(cpu[1:]),
+        }
         print(json.dumps({**report, "first": times[0], "peak MB": peak, **score.counts.used}), flush=True)
 
 
 PEER = """
-import json, resource, sys, time
+import json, sys, time
 import numpy as np, torch
 from fastabx import zerospeech_abx
 folder, modes, most, repeat, rate = json.loads(sys.argv[1])
 read = lambda path: torch.from_numpy(np.load(path))
 for speaker, context in modes:
-    times = []
+    times, cpu = [], []
     for _ in range(repeat + 1):
-        start = time.perf_counter()
+        start, busy = time.perf_counter(), time.process_time()
         abx = zerospeech_abx(folder + "/phones.item", folder + "/features", speaker=speaker, context=context,
             max_size_group=most[0], max_x_across=most[1], frequency=rate, feature_maker=read, extension=".npy",
             progress=False)
         times.append(time.perf_counter() - start)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    report = {"tool": "fastabx", "mode": f"{speaker} {context}", "abx": abx, "seconds": min(times)}
+        cpu.append(time.process_time() - busy)
+    peak = int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) / 1024
+    report = {"tool": "fastabx", "mode": f"{speaker} {context}", "abx": abx, "seconds": min(times), "cpu": min(cpu)}
     print(json.dumps({**report, "first": times[0], "peak MB": peak}), flush=True)
 """
 

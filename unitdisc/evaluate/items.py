@@ -16,7 +16,25 @@ from unitdisc.errors import DataError
 
 COLUMNS = ("#file", "onset", "offset", "#phone", "prev-phone", "next-phone", "speaker")
 SILENCES = frozenset(
-    {"SIL", "sil", "sp", "spn", "SPN", "NSN", "pau", "h#", "epi", "<sil>", "_", "#", "<p:>", "(...)", ""}
+    {
+        "SIL",
+        "+NSN+",
+        "+SPN+",
+        "sil",
+        "sp",
+        "spn",
+        "SPN",
+        "NSN",
+        "pau",
+        "h#",
+        "epi",
+        "<sil>",
+        "_",
+        "#",
+        "<p:>",
+        "(...)",
+        "",
+    }
 )
 Unit = Literal["triphone", "phone"]
 
