@@ -114,6 +114,7 @@ def test_phones_that_are_lost_are_counted(real: Path, tmp_path: Path):
     for score in scores:
         values.setdefault(score.definition.removesuffix("per-probe-ctc-linear-nosil"), []).append(score.value)
     assert list(values) == ["source-", "resynthesis-", "conversion-"]
+    assert [Path(score.options["scored"]).name for score in scores] == ["test", "out", "out", "lost"]
     good, lost = values["conversion-"]
     assert good < 0.2
     assert lost > good + 0.2

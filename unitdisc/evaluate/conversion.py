@@ -7,6 +7,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -216,7 +217,8 @@ def content_scores(
                 wanted.append((name, folder, {row.utt: phones[row.source] for row in chosen if row.source in phones}))
     labeller = Labeller(train_alignment or train / "phones.ctm")
     probe = CTCProbe(Side(train / "feats.scp", labeller, set(labeller.alignment) - used), config)
-    return [probe.score(_side(folder, labels), resamples, name) for name, folder, labels in wanted]
+    scores = [(folder, probe.score(_side(folder, labels), resamples, name)) for name, folder, labels in wanted]
+    return [replace(score, options={**score.options, "scored": str(folder)}) for folder, score in scores]
 
 
 def _side(folder: Path, labels: Mapping[str, Sequence[Interval]]) -> Side:
