@@ -17,6 +17,7 @@ from torch import Tensor
 from unitdisc import checkpoint, config
 from unitdisc.checkpoint import Polyak
 from unitdisc.errors import CheckpointError, ConfigError, UnitdiscError
+from unitdisc.quantizers.schedule import ScheduleConfig
 from unitdisc.runlog import RunLog, read_metrics
 from unitdisc.state import Halving, Plateau, State, TrainConfig
 from unitdisc.train import Config, train
@@ -311,3 +312,21 @@ def test_metrics_after_the_resumed_step_are_made_again(tmp_path: Path):
     log.metrics(6, "train", {"loss": 2.0})
     log.close()
     assert [(r["step"], r["loss"]) for r in read_metrics(tmp_path)] == [(2, 1.0), (4, 1.0), (6, 2.0)]
+
+
+def test_a_dying_codebook_is_told_once_with_advice(data: Path, tmp_path: Path):
+    model = tiny_model()
+    vanilla = replace(
+        model.quantizer, codes=512, norm="none", learning_rate_factor=1.0, schedule=ScheduleConfig(0, 9, 1.0, 0)
+    )
+    run(
+        data,
+        tmp_path / "exp",
+        replace(TRAIN, steps=130, log_every=10, validate_every=200, save_every=200),
+        quantizer=vanilla,
+    )
+    told = [r for r in read_metrics(tmp_path / "exp") if r["kind"] == "collapse"]
+    assert len(told) == 1
+    assert told[0]["step"] >= 100
+    assert "batch normalisation" in told[0]["advice"] or "norm" in told[0]["advice"]
+    assert told[0]["advice"] in (tmp_path / "exp" / "log.txt").read_text()

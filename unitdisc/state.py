@@ -73,6 +73,7 @@ class State:
         self.average = Polyak(model, config.average) if config.average else None
         self.step = 0  # steps done
         self.reestimated_at = -1
+        self.warned = False  # of a dying codebook
         self.norms: list[float] = []  # of the gradients of the last 100 steps
         self.scale, self.best, self.stale = 1.0, math.inf, 0  # of the plateau schedule
 

@@ -135,6 +135,7 @@ def run_steps(
         if state.step % options.log_every == 0 or state.step == options.steps:
             values = meter.pop()
             log.metrics(state.step, "train", {**values, "learning_rate": rate})
+            warn_of_collapse(state, log)
             bar.set_postfix_str(" ".join(f"{k} {values[k]:.4g}" for k in ("loss", "perplexity") if k in values))
         if state.step % options.validate_every == 0 or state.step == options.steps:
             values = validate_state(state, dev, options.validate_utts, device)
@@ -235,6 +236,16 @@ def report_reestimation(state: State, event: Reestimation, log: RunLog) -> None:
         f"codes in use {event.used_before:.1%} -> {event.used_after:.1%}, "
         f"perplexity {event.perplexity_before:.0f} -> {event.perplexity_after:.0f}"
     )
+
+
+def warn_of_collapse(state: State, log: RunLog) -> None:
+    """Say when the codebook is dying, and what to change; again only after it has recovered."""
+    health = state.model.quantizer.health()
+    advice = health.advice if health is not None else ""
+    if health is not None and advice and not state.warned:
+        log.metrics(state.step, "collapse", {"used": health.used, "perplexity": health.perplexity, "advice": advice})
+        log.say(f"step {state.step}: {advice}")
+    state.warned = bool(advice)
 
 
 def validate_state(state: State, dev: Corpus, limit: int, device: torch.device) -> dict[str, float]:
