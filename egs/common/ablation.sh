@@ -41,6 +41,7 @@ PER-mapped units.json per-mapping-many-to-one-nosil
 PER-ASR-units downstream-units.json per-probe-ctc-lstm-nosil
 PER-ASR-vectors downstream-vectors.json per-probe-ctc-lstm-nosil
 PER-ASR-mfcc downstream-mfcc.json per-probe-ctc-lstm-nosil
+PER-head-dev head-dev.json per-ctc-head-nosil
 PER-head head.json per-ctc-head-nosil
 ROWS
   [[ -n ${found[*]-} ]] || die "$scores: has no score for the table; are there phones.ctm in $data?"

@@ -110,7 +110,7 @@ score_units() {
     [[ ! -s $units/test/units.jsonl ]] ||
       score units all "$units/test" "${labels[@]}" --train "$units/train" --data "$test" --items "$scores/triphone.item"
     [[ $(section "$exp/config.yaml" model.weights.ctc) =~ ^(0.0|null)$ ]] ||
-      job score-head python3 "$common/hear.py" "$exp" "$test" "$scores/head.json"
+      score_head
     [[ $downstream$baseline == falsefalse ]] || make_mfcc
     [[ $baseline != true || ! -s $units/test/units.jsonl ]] || score_baseline
     [[ $downstream != true ]] || score_downstream
@@ -119,6 +119,12 @@ score_units() {
     score bitrate bitrate "$units/test"
     score speaker speaker "$units/test" --data "$test"
   fi
+}
+
+score_head() { # what the CTC head of a supervised model hears
+  job score-head python3 "$common/hear.py" "$exp" "$test" "$scores/head.json"
+  [[ ! -s $data/dev/phones.ctm ]] ||
+    job score-head-dev python3 "$common/hear.py" "$exp" "$data/dev" "$scores/head-dev.json"
 }
 
 make_mfcc() { # in $mfcc, whatever features the model has; what is scored on them is kept there for all models
@@ -159,7 +165,7 @@ score_baseline() {
 # What units are for: a small ASR (a BiLSTM with CTC, phones as its words) trained on the units of the training speakers,
 # and the same on MFCC.
 score_downstream() {
-  local how=(per --method probe-ctc "${labels[@]}")
+  local how=(per --method probe-ctc --epochs 10 "${labels[@]}")
   if [[ -s $units/test/units.jsonl ]]; then
     score downstream-units "${how[@]}" --train "$units/train" "$units/test"
   else

@@ -73,17 +73,19 @@ def write(exp: Path, converted: Path, out: Path, language: str) -> list[str]:
     for utt in vectors:
         with whole_file(test / f"{utt}.txt") as file:
             np.savetxt(file, vectors[utt], fmt="%.6g")
-    waves = 0
+    waves: dict[str, str] = {}
     for manifest in sorted(converted.glob("*/manifest.jsonl")):
         for line in manifest.read_text("utf-8").splitlines():
             row = json.loads(line)
             name = f"{row['target']}_{row['source'].split('_', 1)[1]}.wav"
+            if name in waves:
+                raise DataError(f"{converted}: {row['source']} and {waves[name]} would both be {name}")
+            waves[name] = row["source"]
             shutil.copyfile(manifest.parent / row["path"], test / name)
-            waves += 1
     if not (out / "metadata.yaml").exists():
         with whole_file(out / "metadata.yaml") as file:
             file.write(METADATA)
-    return [f"{test}: {len(vectors)} files of unit vectors, {waves} of speech; fill in {out / 'metadata.yaml'}"]
+    return [f"{test}: {len(vectors)} files of unit vectors, {len(waves)} of speech; fill in {out / 'metadata.yaml'}"]
 
 
 def main() -> None:
