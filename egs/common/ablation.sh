@@ -20,10 +20,10 @@ run_ablation() { # the recipe's arguments
       "./$(basename "$0")" "$@" --ablation false --config "$folder/conf/$row.yaml" --exp "$folder/$row-$number" \
         --set "" --seed "$number" --stage train --stop-stage score | sed 's/^/  /'
       write_result "$folder/$row-$number" "$row" "$number"
-      runs+=("$folder/$row-$number")
     done
   done
-  python3 "$common/ablation.py" table "${runs[@]}" --out "$folder/table.md" --plot "$folder/table.png"
+  runs=("$folder"/*/result.json) # those of earlier calls, too
+  python3 "$common/ablation.py" table "${runs[@]%/result.json}" --out "$folder/table.md" --plot "$folder/table.png"
   echo "  $PWD/$folder/table.md"
 }
 
