@@ -330,3 +330,33 @@ def test_a_dying_codebook_is_told_once_with_advice(data: Path, tmp_path: Path):
     assert told[0]["step"] >= 100
     assert "batch normalisation" in told[0]["advice"] or "norm" in told[0]["advice"]
     assert told[0]["advice"] in (tmp_path / "exp" / "log.txt").read_text()
+
+
+def test_a_training_that_is_done_or_never_quantises_says_so(data: Path, tmp_path: Path):
+    model = tiny_model()
+    late = replace(model.quantizer, schedule=replace(model.quantizer.schedule, warm_up=6))
+    run(data, tmp_path / "exp", quantizer=late)
+    assert "the codebook will not be used" in (tmp_path / "exp" / "log.txt").read_text()
+    run(data, tmp_path / "exp", quantizer=late)
+    assert "finished already, after step 6" in (tmp_path / "exp" / "log.txt").read_text()
+
+
+def test_a_full_disk_leaves_earlier_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    checkpoint.save(tmp_path / "00000001.pt", {"step": 1})
+
+    def full(_tree: object, _file: object) -> None:
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(CheckpointError, match=r"00000002\.pt: cannot be written: is the disk full\?"):
+        checkpoint.save(tmp_path / "00000002.pt", {"step": 2})
+    assert [p.name for p in tmp_path.iterdir()] == ["00000001.pt"]
+
+
+def test_an_error_of_the_system_is_one_line(data: Path, tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    command = [sys.executable, "-m", "unitdisc", "subset", str(data / "train"), str(tmp_path / "file"), "--random", "2"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert str(tmp_path / "file") in done.stderr

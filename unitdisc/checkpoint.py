@@ -25,10 +25,9 @@ def save(path: Path, tree: dict[str, Any]) -> None:
     try:
         with whole_file(path, binary=True) as out:
             torch.save({"format": FORMAT, **tree}, out)
-    except OSError as error:
-        raise CheckpointError(
-            f"{path}: cannot be written: {error.strerror}; earlier checkpoints are untouched"
-        ) from None
+    except (OSError, RuntimeError) as error:  # torch's writer tells of a full disk by a RuntimeError
+        reason = error.strerror if isinstance(error, OSError) else "is the disk full?"
+        raise CheckpointError(f"{path}: cannot be written: {reason}; earlier checkpoints are untouched") from None
 
 
 def load(path: Path, device: str | torch.device = "cpu") -> dict[str, Any]:

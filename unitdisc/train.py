@@ -70,9 +70,22 @@ def _train(config: Config, exp: Path, train_data: DataDir, dev_data: DataDir, de
     if corpus.left_out:
         log.say(f"{train_data.path}: {len(corpus.left_out)} utterances left out (too short, or without labels): "
                 f"{' '.join(corpus.left_out[:5])} ...")  # fmt: skip
+    tell_of_pitfalls(state, config.train, log)
     with _stoppable() as stop:
         run_steps(state, config, corpus, dev, exp, log, device, stop)
     log.close()
+
+
+def tell_of_pitfalls(state: State, options: TrainConfig, log: RunLog) -> None:
+    """Say what would otherwise surprise: nothing left to train, or a codebook that will never be used."""
+    if state.step >= options.steps:
+        log.say(f"{log.folder}: finished already, after step {state.step}; raise train.steps to go on")
+    schedule = getattr(state.model.config.quantizer, "schedule", None)
+    if schedule is not None and schedule.warm_up >= options.steps:
+        log.say(
+            f"the codebook will not be used: quantizer.schedule.warm_up is {schedule.warm_up} of train.steps "
+            f"{options.steps}; lower it, or train longer"
+        )
 
 
 def resume_(state: State, config: Config, exp: Path, log: RunLog, device: torch.device) -> None:

@@ -41,4 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(0)
+    except OSError as error:  # a full disk, a folder that is a file, no permission: nothing to trace
+        where = f"{error.filename}: " if error.filename else ""
+        print(
+            f"unitdisc {options.verb}: {where}{error.strerror or error}; nothing half-written was kept", file=sys.stderr
+        )
+        sys.exit(1)
     sys.exit(code or 0)

@@ -175,7 +175,10 @@ def score_all(
         two = sides.probed()
         add("probes", [probe_ctc(*two, resamples=options.resamples), *frame_probes(*two, resamples=options.resamples)])
     if sides.data is not None:
-        add("speaker", speaker_scores(units, read_speakers(sides.data), codebook, **draws))
+        try:
+            add("speaker", speaker_scores(units, read_speakers(sides.data), codebook, **draws))
+        except DataError as error:  # too few speakers or utterances for this one score; the others stand
+            progress(f"nothing of the speaker: {error}")
     for changed in options.changed:
         add("robustness", [unit_edit_distance(units, unit_file(changed), condition_of(changed), **draws)])
     return scores
