@@ -165,6 +165,8 @@ def test_all_256_levels_survive(cifar10):
     pixels = cifar10.networks.to_pixels(levels)
     assert (pixels.min(), pixels.max()) == (-0.5, 0.5)
     assert torch.equal(cifar10.networks.to_levels(pixels), levels.long())
+    truncated = ((pixels + 0.5) * 255).long()
+    assert int((truncated != levels).sum()) == 63, "what rounding is there for"
 
 
 def test_bits_are_those_of_each_pixel_under_its_softmax(cifar10, images):
