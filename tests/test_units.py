@@ -94,3 +94,9 @@ def test_strided_units_sit_in_the_middle_of_their_frames():
     assert (grid.period, grid.rate, grid.offset) == (0.02, 50.0, 0.0)
     assert centre(0, grid.period) == pytest.approx((centre(0, 0.01) + centre(1, 0.01)) / 2)
     assert FrameGrid(16000, 160, 400, snip_edges=True).offset == 0.0075
+
+
+def test_the_folder_of_an_encoding_stands_for_its_unit_file(tmp_path: Path):
+    write_units(tmp_path / "units.jsonl", HEADER, [UnitLine.of_frames("a", [1, 1])])
+    assert read_header(tmp_path) == HEADER
+    assert [line.utt for line in read_units(tmp_path)] == ["a"]

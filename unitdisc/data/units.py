@@ -76,9 +76,15 @@ def write_units(path: str | Path, header: UnitHeader, lines: Iterable[UnitLine])
     return count
 
 
-def read_header(path: str | Path) -> UnitHeader:
-    """Read and check the first line of a unit file."""
+def unit_file(path: str | Path) -> Path:
+    """Return a unit file, or the one in the folder that `unitdisc encode` wrote."""
     path = Path(path)
+    return path / "units.jsonl" if path.is_dir() else path
+
+
+def read_header(path: str | Path) -> UnitHeader:
+    """Read and check the first line of a unit file, or of the one in the folder of an encoding."""
+    path = unit_file(path)
     try:
         with path.open(encoding="utf-8") as lines:
             record = json.loads(lines.readline())
@@ -96,7 +102,7 @@ def read_header(path: str | Path) -> UnitHeader:
 
 def read_units(path: str | Path) -> Iterator[UnitLine]:
     """Read the utterances of a unit file one by one."""
-    path = Path(path)
+    path = unit_file(path)
     cardinality = read_header(path).cardinality
     with path.open(encoding="utf-8") as lines:
         next(lines)

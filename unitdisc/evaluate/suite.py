@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from unitdisc.data.units import read_header
+from unitdisc.data.units import read_header, unit_file
 from unitdisc.errors import DataError
 from unitdisc.evaluate.aligned import SILENCES, AlignedUnits, Labeller
 from unitdisc.evaluate.bitrate import bitrate_scores
@@ -79,12 +79,6 @@ class Sides:
         if self.train_alignment is None or self.train_alignment == self.alignment:
             return labeller
         return Labeller(self.train_alignment, self.silences, self.clip)
-
-
-def unit_file(path: str | Path) -> Path:
-    """Return the unit file of a path: itself, or the units.jsonl of a folder that `unitdisc encode` wrote."""
-    path = Path(path)
-    return path / "units.jsonl" if path.is_dir() else path
 
 
 def codebook_beside(path: str | Path) -> np.ndarray | None:
