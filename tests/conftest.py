@@ -1,0 +1,8 @@
+"""What holds for every test."""
+
+import signal
+
+# A suite that was started in the background (by `&`, or by a runner of continuous integration) inherits an ignored
+# SIGINT, and so would the commands that tests interrupt: bash cannot even trap a signal that was ignored when it began.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
