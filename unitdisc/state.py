@@ -51,7 +51,6 @@ class TrainConfig:
     seed: int = 0
     device: str = "auto"
     precision: Literal["float32", "bfloat16"] = "float32"
-    compile: bool = False
     tensorboard: bool = True
 
     def __post_init__(self) -> None:
