@@ -103,3 +103,31 @@ def test_split_and_combine_give_back_the_whole(tmp_path: Path, capsys):
     assert (code, out) == (0, f"{tmp_path}/o: 6 utterances, 2 speakers\n")
     assert DataDir.read(tmp_path / "o").text == DataDir.read(path).text
     assert run(capsys, "split", path, tmp_path / "parts", "--parts", 0)[0] == 1
+
+
+def test_what_is_there_is_replaced_only_with_force(tmp_path: Path, capsys):
+    path = put_data(tmp_path / "d", 6)
+    commands = {
+        "subset": ("subset", path, tmp_path / "subset", "--random", 2),
+        "split": ("split", path, tmp_path / "split", "--parts", 2),
+        "combine": ("combine", tmp_path / "combine", path),
+    }
+    for verb, command in commands.items():
+        assert run(capsys, *command)[0] == 0
+        where = tmp_path / verb / "1" if verb == "split" else tmp_path / verb
+        before = (where / "wav.scp").stat()
+        assert run(capsys, *command)[::2] == (1, f"unitdisc {verb}: {where}: there already; --force writes over it\n")
+        assert (where / "wav.scp").stat() == before
+        assert run(capsys, *command, "--force")[0] == 0
+        assert (where / "wav.scp").stat() != before
+    (tmp_path / "file").write_text("x")
+    code, _, err = run(capsys, "subset", path, tmp_path / "file", "--random", 2, "--force")
+    assert (code, err) == (1, f"unitdisc subset: {tmp_path}/file: expected a folder to write to, got a file\n")
+
+
+def test_parts_of_an_older_split_are_not_left_beside_the_new(tmp_path: Path, capsys):
+    path = put_data(tmp_path / "d", 6, 3)
+    assert run(capsys, "split", path, tmp_path / "o", "--parts", 3)[0] == 0
+    code, _, err = run(capsys, "split", path, tmp_path / "o", "--parts", 2, "--force")
+    wanted = f"unitdisc split: {tmp_path}/o/3: a part of an older split into more parts; remove it first\n"
+    assert (code, err) == (1, wanted)

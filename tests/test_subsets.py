@@ -1,6 +1,7 @@
 """Subsets, parts and combinations of data directories mean the same audio."""
 
 import itertools
+import json
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_data import put_audio, put_data, put_tables
+from made_up import make_data, tiny_model
 
 from unitdisc.data.alignment import read_alignment
 from unitdisc.data.kaldi import DataDir
+from unitdisc.data.store import FeatureReader
 from unitdisc.data.subsets import combine, split, subset, utts_of
 from unitdisc.errors import DataError
+from unitdisc.features.extract import ExtractConfig, extract
 
 
 def test_a_subset_has_the_same_audio_from_anywhere(tmp_path: Path, monkeypatch):
@@ -33,7 +37,7 @@ def test_a_subset_has_the_same_audio_from_anywhere(tmp_path: Path, monkeypatch):
         np.testing.assert_array_equal(part.source(utt).load(16000), DataDir.read(path).source(utt).load(16000))
     assert dict(read_alignment(part.path / "phones.ctm")) == {"s0-u2": [(0, 0.1, "T")]}
     assert (part.path / "feats.scp").read_text() == f"s0-u2 {path}/feats.ark:99\n"
-    assert (part.path / "feats.json").read_text() == "{}"
+    assert json.loads((part.path / "feats.json").read_text()) == {"failed": {}}
 
 
 def test_segments_and_commands_keep_their_meaning(tmp_path: Path, monkeypatch):
@@ -117,3 +121,38 @@ def test_a_subset_keeps_the_statistics_of_its_speakers(tmp_path: Path):
     data = DataDir.read(path)
     subset(data, tmp_path / "part", data.spk2utt["s1"][:1])
     assert (tmp_path / "part" / "cmvn.scp").read_text() == f"s1 {path}/cmvn.ark:77\n"
+
+
+def test_features_of_a_subset_are_its_own_and_need_not_be_made_again(tmp_path: Path):
+    data = make_data(tmp_path / "d", 6)
+    config = ExtractConfig(tiny_model().features, tiny_model().targets)
+    part = subset(data, tmp_path / "part", data.utts[:2])
+    summary = extract(part, config)
+    frames = sum(FeatureReader(data.path / "feats.scp").frames(utt) for utt in part.utts)
+    assert summary == ((), 2, frames, {})
+    rest = subset(data, tmp_path / "rest", data.utts[2:])
+    assert extract(combine([part, rest], tmp_path / "whole"), config) == extract(data, config)
+    assert not list(tmp_path.glob("[prw]*/*.ark"))
+    with (data.path / "spk2utt").open("w") as table:  # as another tool would: what was made before is out of date
+        table.writelines(f"{spk} {' '.join(utts)}\n" for spk, utts in data.spk2utt.items())
+    stale = subset(DataDir.read(data.path), tmp_path / "stale", data.utts[:2])
+    with pytest.raises(
+        DataError, match=r"stale/feats\.json: made before wav\.scp, segments or utt2spk changed; --force"
+    ):
+        extract(stale, config)
+
+
+def test_an_older_archive_goes_unless_it_is_needed(tmp_path: Path):
+    data = make_data(tmp_path / "d", 4)
+    make_data(tmp_path / "old", 4)
+    subset(data, tmp_path / "old", data.utts[:2])
+    assert not list((tmp_path / "old").glob("*.ark"))
+    part = subset(data, tmp_path / "part", data.utts[:2])
+    subset(part, data.path, part.utts)
+    assert len(FeatureReader(data.path / "feats.scp")[part.utts[0]]) > 0
+
+
+def test_a_directory_is_not_combined_into_itself(tmp_path: Path):
+    data = DataDir.read(put_data(tmp_path / "d"))
+    with pytest.raises(DataError, match="d: expected another folder than the one to choose from"):
+        combine([data], tmp_path / "d")

@@ -194,7 +194,7 @@ stage_convert() {
   needs data "$data/test/utt2spk" "$data/train/spk2utt"
   uses "$targets" "$sentences"
   kept "$exp/converted" && return
-  unitdisc subset "$data/test" "$exp/to-convert" --random "$sentences"
+  unitdisc subset "$data/test" "$exp/to-convert" --random "$sentences" --force
   # Without a wish: the first and the last speaker of the training set, one woman and one man in most lists.
   for word in ${targets:-$(sed -n '1s/ .*//p; $s/ .*//p' "$data/train/spk2utt")}; do to+=(--to "$word"); done
   job convert unitdisc convert "$exp" "$exp/to-convert" "$exp/converted" "${to[@]}" "${force[@]}"

@@ -23,6 +23,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     combine = verbs.add_parser("combine", help="put data directories together", allow_abbrev=False)
     combine.add_argument("out", type=Path, metavar="OUT")
     combine.add_argument("data", type=Path, nargs="+", metavar="DATA")
+    _add_force(combine)
     _add_pipes(combine)
     combine.set_defaults(run=run_combine)
 
@@ -62,7 +63,7 @@ def _add_import(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     add.add_argument(
         "--max-bad", type=float, default=0.1, metavar="SHARE", help="stop if more recordings than this cannot be used"
     )
-    add.add_argument("--force", action="store_true", help="write over an existing data directory")
+    _add_force(add)
     add.set_defaults(run=run_import)
 
 
@@ -77,7 +78,8 @@ def _add_subset(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     choice.add_argument("--not-in", type=Path, metavar="DATA", help="utterances that another data directory lacks")
     choice.add_argument("--random", type=int, metavar="N", help="N utterances drawn at random, see --seed")
     choice.add_argument("--per-speaker", type=int, metavar="N", help="the first N utterances of each speaker")
-    subset.add_argument("--seed", type=int, default=0)
+    subset.add_argument("--seed", type=int, default=0, help="of --random (default: %(default)s)")
+    _add_force(subset)
     _add_pipes(subset)
     subset.set_defaults(run=run_subset)
 
@@ -88,8 +90,23 @@ def _add_split(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     split.add_argument("out", type=Path, metavar="OUT")
     split.add_argument("--parts", type=int, required=True, metavar="N")
     split.add_argument("--by-utt", action="store_true", help="a speaker may be in several parts")
+    _add_force(split)
     _add_pipes(split)
     split.set_defaults(run=run_split)
+
+
+def _add_force(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--force", action="store_true", help="replace a data directory that is there")
+
+
+def _refuse_existing(out: Path, force: bool) -> None:
+    from unitdisc.data.kaldi import is_data_dir
+    from unitdisc.errors import DataError
+
+    if out.exists() and not out.is_dir():
+        raise DataError(f"{out}: expected a folder to write to, got a file")
+    if is_data_dir(out) and not force:
+        raise DataError(f"{out}: there already; --force writes over it")
 
 
 def _add_pipes(verb: argparse.ArgumentParser) -> None:
@@ -152,10 +169,8 @@ def _as_json(report: "Report") -> dict[str, object]:
 def run_import(options: argparse.Namespace) -> None:
     """Make a data directory of a folder of recordings."""
     from unitdisc.data.folder import import_folder
-    from unitdisc.errors import DataError
 
-    if (options.data / "wav.scp").exists() and not options.force:
-        raise DataError(f"{options.data}: there already; --force writes over it")
+    _refuse_existing(options.data, options.force)
     imported = import_folder(options.folder, options.data, options.speaker, options.channel, options.max_bad)
     for message in imported.left_out:
         print(f"left out: {message}", file=sys.stderr)
@@ -176,6 +191,7 @@ def run_subset(options: argparse.Namespace) -> None:
     from unitdisc.data.tables import read_lines
 
     data = DataDir.read(options.data, options.allow_pipes)
+    _refuse_existing(options.out, options.force)
     if options.speakers:
         utts = utts_of(data, options.speakers)
     elif options.not_speakers:
@@ -197,14 +213,20 @@ def run_subset(options: argparse.Namespace) -> None:
 
 def run_split(options: argparse.Namespace) -> None:
     """Cut a data directory into parts."""
-    from unitdisc.data.kaldi import DataDir
+    from unitdisc.data.kaldi import DataDir, is_data_dir
     from unitdisc.data.subsets import split
     from unitdisc.errors import DataError
 
     if options.parts < 1:
         raise DataError(f"--parts {options.parts}: expected 1 or more")
+    data = DataDir.read(options.data, options.allow_pipes)
     outs = [options.out / str(n) for n in range(1, options.parts + 1)]
-    for part in split(DataDir.read(options.data, options.allow_pipes), outs, not options.by_utt):
+    for out in (options.out, *outs):
+        _refuse_existing(out, options.force)
+    older = sorted(path for path in options.out.glob("*") if path.name.isdecimal() and path not in outs)
+    if any(map(is_data_dir, older)):
+        raise DataError(f"{older[0]}: a part of an older split into more parts; remove it first")
+    for part in split(data, outs, not options.by_utt):
         print(_counts(part))
 
 
@@ -213,6 +235,7 @@ def run_combine(options: argparse.Namespace) -> None:
     from unitdisc.data.kaldi import DataDir
     from unitdisc.data.subsets import combine
 
+    _refuse_existing(options.out, options.force)
     print(_counts(combine([DataDir.read(path, options.allow_pipes) for path in options.data], options.out)))
 
 

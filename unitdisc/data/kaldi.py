@@ -4,6 +4,7 @@ In memory are ids, paths and transcripts, never audio. Relative paths of wav.scp
 in the data directory first, then in the working directory.
 """
 
+import hashlib
 import math
 import os
 from collections.abc import Iterable, Mapping
@@ -71,7 +72,7 @@ class DataDir:
         path = Path(path)
         if not path.is_dir():
             raise DataError(f"{path}: no such data directory; `unitdisc import` makes one of a folder of recordings")
-        if not any((path / name).exists() for name in ("wav.scp", "images.scp")):
+        if not is_data_dir(path):
             raise DataError(f"{path}: expected wav.scp (or images.scp), got neither; `unitdisc import` makes one")
         data = cls(path)
         if (path / "wav.scp").exists():
@@ -157,6 +158,20 @@ class DataDir:
             number, extra = next((n, utt) for n, utt in enumerate(table, start=1) if utt not in utts)
             line = f":{number}" if path.name == "utt2spk" else ""
             raise DataError(f"{path}{line}: expected an utterance of {known}, got {extra!r}; {FIX}")
+
+
+def is_data_dir(path: Path) -> bool:
+    """Tell whether a folder has the table that makes it a data directory."""
+    return any((path / name).exists() for name in ("wav.scp", "images.scp"))
+
+
+def data_digest(path: Path) -> str:
+    """Hash the lists that name a directory's audio and speakers to 12 hexadecimal digits."""
+    hasher = hashlib.sha256()
+    for name in ("wav.scp", "segments", "utt2spk", "spk2utt"):
+        table = path / name
+        hasher.update(name.encode() + b"\0" + (table.read_bytes() if table.exists() else b"") + b"\0")
+    return hasher.hexdigest()[:12]
 
 
 def resolve(folder: Path, name: str) -> Path:

@@ -71,6 +71,10 @@ class FeatureReader(Mapping[str, FloatMatrix]):
         """Tell whether there are features of an utterance."""
         return utt in self._places
 
+    def is_whole(self) -> bool:
+        """Tell whether all archives that the index names are there."""
+        return all(path.exists() for path in {place.path for place in self._places.values()})
+
     def frames(self, utt: str) -> int:
         """Return an utterance's number of frames; from the header alone, but for a text archive."""
         return self.shape(utt)[0]

@@ -1,19 +1,22 @@
 """Data directories made of others: a subset, parts, all together. Audio stays where it is."""
 
-import shutil
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from unitdisc.data.alignment import read_alignment, write_ctm
-from unitdisc.data.kaldi import DataDir, Recording, resolve, write_data_dir
+from unitdisc.data.kaldi import DataDir, Recording, data_digest, resolve, write_data_dir
 from unitdisc.data.pipes import replace_path
+from unitdisc.data.store import FeatureReader
 from unitdisc.data.tables import read_table, write_table
+from unitdisc.data.whole import whole_file
 from unitdisc.errors import DataError
 
 ALIGNMENTS = ("phones.ctm", "words.ctm")
 FEATURES = ("feats", "targets")  # <stem>.scp with <stem>.json beside it
-STATISTICS = ("cmvn.scp", "targets_cmvn.scp")  # of each speaker's features
+STATISTICS = ("cmvn", "targets_cmvn")  # <stem>.scp, of each speaker's features
 
 
 def subset(data: DataDir, out: str | Path, utts: Iterable[str]) -> DataDir:
@@ -22,8 +25,6 @@ def subset(data: DataDir, out: str | Path, utts: Iterable[str]) -> DataDir:
     unknown = next((utt for utt in chosen if utt not in data.utt2spk), None)
     if unknown is not None or not chosen:
         raise DataError(f"{data.path}: expected utterances of it, got {'none' if unknown is None else repr(unknown)}")
-    if Path(out).resolve() == data.path.resolve():
-        raise DataError(f"{out}: expected another folder than the one to choose from")
     return _write([data], Path(out), chosen)
 
 
@@ -71,6 +72,8 @@ def combine(datas: Sequence[DataDir], out: str | Path) -> DataDir:
 
 
 def _write(datas: Sequence[DataDir], out: Path, utts: list[str]) -> DataDir:
+    if any(out.resolve() == data.path.resolve() for data in datas):
+        raise DataError(f"{out}: expected another folder than the one to choose from")
     home = {utt: data for data in datas for utt in data.utt2spk}
     segments = {utt: home[utt].segments[utt] for utt in utts if utt in home[utt].segments}
     recordings: dict[str, tuple[DataDir, Recording]] = {}
@@ -117,33 +120,68 @@ def _carry_alignments(datas: Sequence[DataDir], home: Mapping[str, DataDir], utt
 
 def _carry_features(datas: Sequence[DataDir], utts: Collection[str], out: Path) -> None:
     for stem in FEATURES:
-        for suffix in (".scp", ".json"):
-            (out / f"{stem}{suffix}").unlink(missing_ok=True)
-        notes = {(data.path / f"{stem}.json").read_bytes() for data in datas if (data.path / f"{stem}.json").exists()}
-        if len(notes) != 1 or not all((data.path / f"{stem}.scp").exists() for data in datas):
-            continue  # none, or features of different configurations
-        rows = {}
-        for data in datas:
-            for utt, place in read_table(data.path / f"{stem}.scp", "<utt> <ark>:<byte>").items():
-                name, _, offset = place.rpartition(":")
-                ark = Path(name) if Path(name).exists() else data.path / Path(name).name
-                rows[utt] = f"{ark.absolute()}:{offset}"
-        write_table(out / f"{stem}.scp", [(utt, place) for utt, place in rows.items() if utt in utts])
-        shutil.copyfile(datas[0].path / f"{stem}.json", out / f"{stem}.json")
+        notes = [note for data in datas if (note := _note(data.path / f"{stem}.json")) is not None]
+        rows: list[tuple[str, str]] = []
+        # All of them have features, of one configuration.
+        if len(notes) == len(datas) and len({str(note.get("digest")) for note in notes}) == 1:
+            for data in datas:
+                rows += [(utt, place) for utt, place in _places(data.path / f"{stem}.scp") if utt in utts]
+        (out / f"{stem}.json").unlink(missing_ok=True)
+        _replace_index(out, stem, rows)
+        if rows:
+            failed = {utt: why for note in notes for utt, why in note.get("failed", {}).items() if utt in utts}
+            fresh = all(note.get("data") == data_digest(data.path) for note, data in zip(notes, datas, strict=True))
+            _write_note(out, stem, {**notes[0], "failed": failed}, fresh)
     _carry_statistics(datas, {data.utt2spk[utt] for data in datas for utt in utts if utt in data.utt2spk}, out)
+
+
+def _note(path: Path) -> dict[str, Any] | None:
+    """Return what stands beside an archive, if both are there."""
+    if not path.exists() or not path.with_suffix(".scp").exists():
+        return None
+    try:
+        note = json.loads(path.read_text("utf-8"))
+    except ValueError:
+        return None
+    return note if isinstance(note, dict) else None
+
+
+def _write_note(out: Path, stem: str, note: dict[str, Any], fresh: bool) -> None:
+    """Say what the archive has of this directory; features that were out of date stay so."""
+    if fresh:
+        reader = FeatureReader(out / f"{stem}.scp")
+        frames = sum(reader.frames(utt) for utt in reader)  # from the headers
+        reader.close()
+        note = {**note, "data": data_digest(out), "utterances": len(reader), "frames": frames}
+    with whole_file(out / f"{stem}.json") as file:
+        file.write(json.dumps(note, indent=1, ensure_ascii=False) + "\n")
+
+
+def _places(scp: Path) -> Iterator[tuple[str, str]]:
+    """Go through an index whose paths mean the same from anywhere."""
+    for key, place in read_table(scp, "<key> <ark>:<byte>").items():
+        name, _, offset = place.rpartition(":")
+        ark = Path(name) if Path(name).exists() else scp.parent / Path(name).name
+        yield key, f"{ark.absolute()}:{offset}"
+
+
+def _replace_index(out: Path, stem: str, rows: list[tuple[str, str]]) -> None:
+    """Write an index, and delete the archive of an older one unless the new one needs it."""
+    ark = (out / f"{stem}.ark").absolute()
+    (out / f"{stem}.scp").unlink(missing_ok=True)
+    if str(ark) not in {place.rpartition(":")[0] for _, place in rows}:
+        ark.unlink(missing_ok=True)
+    if rows:
+        write_table(out / f"{stem}.scp", rows)
 
 
 def _carry_statistics(datas: Sequence[DataDir], speakers: Collection[str], out: Path) -> None:
     """Keep the statistics that speakers' features are normalised by, so that a subset's frames stay what they were."""
     shared = sum(len(data.spk2utt) for data in datas) > len({spk for data in datas for spk in data.spk2utt})
-    for table in STATISTICS:
-        (out / table).unlink(missing_ok=True)
-        if shared or not all((data.path / table).exists() for data in datas):
-            continue  # of a speaker in two directories neither's statistics are right
+    for stem in STATISTICS:
         rows: list[tuple[str, str]] = []
-        for data in datas:
-            for spk, place in read_table(data.path / table, "<spk> <ark>:<byte>").items():
-                name, _, offset = place.rpartition(":")
-                ark = Path(name) if Path(name).exists() else data.path / Path(name).name
-                rows += [(spk, f"{ark.absolute()}:{offset}")] if spk in speakers else []
-        write_table(out / table, rows)
+        # Of a speaker in two directories neither's statistics are right.
+        if not shared and all((data.path / f"{stem}.scp").exists() for data in datas):
+            for data in datas:
+                rows += [(spk, place) for spk, place in _places(data.path / f"{stem}.scp") if spk in speakers]
+        _replace_index(out, stem, rows)

@@ -18,13 +18,13 @@ import numpy as np
 import torch
 
 from unitdisc.data.audio import AudioSource
-from unitdisc.data.kaldi import DataDir
-from unitdisc.data.store import record
+from unitdisc.data.kaldi import DataDir, data_digest
+from unitdisc.data.store import FeatureReader, record
 from unitdisc.errors import ConfigError, DataError
 from unitdisc.features.acoustic import FeatureModule, build_features
 from unitdisc.features.cmvn import frame_sums
 from unitdisc.features.configs import FeatureConfig, LogMelConfig, MfccConfig, archive_tree
-from unitdisc.features.manifest import Manifest, data_digest, differences, read_manifest, tree_digest
+from unitdisc.features.manifest import Manifest, differences, read_manifest, tree_digest
 from unitdisc.features.partial import Made, PartialArchives
 
 TASK = 8  # utterances that a process is given at a time
@@ -110,7 +110,7 @@ def _present(data_dir: Path, name: str, tree: dict[str, object], digest: str) ->
         what = f"made with another config ({differences(manifest.config, tree)})"
     elif manifest.data != digest:
         what = "made before wav.scp, segments or utt2spk changed"
-    elif not all((data_dir / f"{name}.{suffix}").exists() for suffix in ("ark", "scp")):
+    elif not (data_dir / f"{name}.scp").exists() or not FeatureReader(data_dir / f"{name}.scp").is_whole():
         return None
     else:
         return manifest

@@ -38,15 +38,6 @@ def tree_digest(tree: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def data_digest(data_dir: Path) -> str:
-    """Hash the lists that name a directory's audio and speakers to 12 hexadecimal digits."""
-    hasher = hashlib.sha256()
-    for name in ("wav.scp", "segments", "utt2spk", "spk2utt"):
-        path = data_dir / name
-        hasher.update(name.encode() + b"\0" + (path.read_bytes() if path.exists() else b"") + b"\0")
-    return hasher.hexdigest()[:12]
-
-
 def read_manifest(data_dir: Path, name: str) -> Manifest | None:
     """Read DATA/NAME.json; None if there is no archive, or none that is whole."""
     path = data_dir / f"{name}.json"
