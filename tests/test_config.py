@@ -76,7 +76,9 @@ def test_overrides_reach_into_sections(tmp_path: Path):
         ("quantizer: 7", "expected a section, got 7"),
         ("halve_at: 7", "expected a list, got 7"),
         ("- a", "expected 'key: value' lines, got list"),
-        ("a: [", "cannot be read as YAML"),
+        ("a: [", "a.yaml:1:5: cannot be read as YAML: while parsing a flow node expected the node content"),
+        ("steps: 5\nsteps: 6", "a.yaml:2:1: cannot be read as YAML: 'steps' stands twice"),
+        ("include: 5", "a.yaml: include: expected a file, or a list of files, got 5"),
         ("include: none.yaml", "none.yaml: no such config file (included by"),
         ("include: a.yaml", "includes itself"),
     ],
@@ -95,3 +97,38 @@ def test_an_override_without_value_is_refused(tmp_path: Path):
 
 def test_digest_tells_configs_apart():
     assert config.digest(Top()) == config.digest(Top(steps=10)) != config.digest(Top(steps=11))
+
+
+def test_what_an_override_breaks_is_said_of_the_override(tmp_path: Path):
+    path = write(tmp_path, "a.yaml", "steps: 5\n")
+    with pytest.raises(ConfigError, match=r"a\.yaml with --set steps=0: steps must be at least 1"):
+        config.load(path, Top, ["steps=0"])
+    with pytest.raises(ConfigError, match=r"a\.yaml: unknown key 'stepz'"):
+        config.load(write(tmp_path, "a.yaml", "stepz: 5\n"), Top, ["steps=0"])
+
+
+@dataclass(frozen=True)
+class Noted:
+    # Shown above,
+    # in two lines.
+    rate: float = 4e-4
+    device: str | None = None  # a name
+    loss: Literal["l1", "l2"] = "l1"  # of frames
+    at: tuple[int, ...] = (3, 4)
+    part: One | Two = field(default_factory=One)
+    empty: str = ""
+
+
+def test_a_description_is_the_config_with_what_the_code_says_of_it(tmp_path: Path):
+    text = config.describe(Noted(part=Two(decay=0.5)))
+    assert text.splitlines() == [
+        "rate: 0.0004  # Shown above, in two lines.",
+        "device: null  # str | null; a name",
+        "loss: l1  # l1 | l2; of frames",
+        "at: [3, 4]",
+        "part:  # kind: one | two",
+        "  kind: two",
+        "  decay: 0.5",
+        "empty: ''",
+    ]
+    assert config.load(write(tmp_path, "a.yaml", text), Noted) == Noted(part=Two(decay=0.5))

@@ -84,3 +84,23 @@ def test_lhotse_has_supervisions_with_times(units: Path, data: DataDir):
 def test_fairseq_without_audio_says_what_to_give(units: Path):
     with pytest.raises(DataError, match="--data"):
         export_units(units, units.parent / "out", ["fairseq"])
+
+
+@pytest.mark.parametrize("name", ["textgrid", "fairseq", "espnet", "lhotse"])
+def test_what_is_there_is_replaced_only_with_force(units: Path, data: DataDir, name: str):
+    out = units.parent / "out"
+    assert export_units(units, out, [name], data) == 2
+    file = sorted(out.iterdir())[0]
+    text = file.read_bytes()
+    file.write_text("mine")
+    with pytest.raises(DataError, match="out/.*: there already; --force replaces it"):
+        export_units(units, out, ["espnet", name], data)
+    assert file.read_text() == "mine"
+    export_units(units, out, [name], data, force=True)
+    assert file.read_bytes() == text
+
+
+def test_an_utterance_cannot_name_a_file_elsewhere(tmp_path: Path):
+    write_units(tmp_path / "units.jsonl", UnitHeader(period=0.02, codes=(8,)), [UnitLine.of_frames("../x", [1])])
+    export_units(tmp_path, tmp_path / "out", ["textgrid"])
+    assert [path.name for path in tmp_path.rglob("*.TextGrid")] == ["..%2Fx.TextGrid"]

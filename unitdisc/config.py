@@ -7,13 +7,18 @@ A field typed as a union of dataclasses is chosen by `kind`, a `Literal` field t
 `include: other.yaml` (or a list of files) is read first, relative to the file that names it.
 """
 
+import ast
 import dataclasses
 import difflib
 import hashlib
+import inspect
+import io
 import json
+import textwrap
+import tokenize
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union
 
@@ -26,32 +31,74 @@ C = TypeVar("C")
 
 def load(path: str | Path, cls: type[C], overrides: Iterable[str] = ()) -> C:
     """Read a YAML file, its includes and `a.b=value` overrides into a config."""
-    tree = read_tree(Path(path))
+    tree, changed, overrides = read_tree(Path(path)), read_tree(Path(path)), list(overrides)
+    for override in overrides:
+        _apply_override(changed, override)
+    try:
+        return from_tree(cls, changed, str(path))
+    except ConfigError:
+        if overrides:
+            from_tree(cls, tree, str(path))
+        # The file itself is sound, or there is nothing else.
+        return from_tree(cls, changed, f"{path} with --set {' '.join(overrides)}" if overrides else str(path))
+
+
+def of_overrides(cls: type[C], overrides: Iterable[str]) -> C:
+    """Make a config of defaults and `a.b=value` overrides."""
+    tree: dict[str, Any] = {}
     for override in overrides:
         _apply_override(tree, override)
-    return from_tree(cls, tree, str(path))
+    return from_tree(cls, tree, "--set")
 
 
 def read_tree(path: Path, parents: tuple[Path, ...] = ()) -> dict[str, Any]:
     """Read a YAML file with its includes merged under it."""
     if path.resolve() in parents:
         raise ConfigError(f"{path}: includes itself by way of {parents[-1]}; remove one of the includes")
+    tree = _read_yaml(path, parents)
+    include = tree.pop("include", [])
+    names = [include] if isinstance(include, str) else include
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"{path}: include: expected a file, or a list of files, got {include!r}")
+    merged: dict[str, Any] = {}
+    for name in names:
+        merged = merge(merged, read_tree(path.parent / name, (*parents, path.resolve())))
+    return merge(merged, tree)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML, but of two lines for one key the first is not dropped in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value != "<<":
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} stands twice", key.start_mark)
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def _read_yaml(path: Path, parents: tuple[Path, ...]) -> dict[str, Any]:
     try:
-        tree = yaml.safe_load(path.read_text("utf-8"))
+        tree = yaml.load(path.read_text("utf-8"), _Loader)
     except FileNotFoundError:
         raise ConfigError(
             f"{path}: no such config file" + (f" (included by {parents[-1]})" if parents else "")
         ) from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
+        what = " ".join(word for word in (error.context, error.problem) if word)
+        raise ConfigError(f"{where}: cannot be read as YAML: {what}") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from None
     tree = {} if tree is None else tree
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: expected 'key: value' lines, got {type(tree).__name__}")
-    include = tree.pop("include", [])
-    merged: dict[str, Any] = {}
-    for name in [include] if isinstance(include, str) else include:
-        merged = merge(merged, read_tree(path.parent / name, (*parents, path.resolve())))
-    return merge(merged, tree)
+    return tree
 
 
 def merge(base: dict[str, Any], delta: Mapping[str, Any]) -> dict[str, Any]:
@@ -193,6 +240,73 @@ def to_tree(config: Any) -> Any:
 def dump(config: Any) -> str:
     """Write a config, defaults included, as YAML that `load` reads back to an equal config."""
     return yaml.safe_dump(to_tree(config), sort_keys=False, allow_unicode=True)
+
+
+def describe(config: Any) -> str:
+    """Write a config as `dump` does, with what the code says of each key: the choices, other kinds, its comment."""
+    return "".join(f"{line}\n" for line in _described(config, ""))
+
+
+def _described(config: Any, indent: str) -> Iterator[str]:
+    hints, comments = typing.get_type_hints(type(config)), _comments(type(config))
+    fields = sorted(dataclasses.fields(config), key=lambda field: field.name != "kind")
+    for field in fields:
+        value, hint = getattr(config, field.name), hints[field.name]
+        if dataclasses.is_dataclass(value):
+            kinds = [_kind_of(arg) for arg in typing.get_args(hint) if dataclasses.is_dataclass(arg)]
+            about = f"kind: {' | '.join(kinds)}" if len(kinds) > 1 else ""
+            yield _line(f"{indent}{field.name}:", about, comments.get(field.name, ""))
+            yield from _described(value, indent + "  ") if dataclasses.fields(value) else [f"{indent}  {{}}"]
+            continue
+        text = yaml.safe_dump(to_tree(value), default_flow_style=True, allow_unicode=True, width=1 << 20)
+        about = "" if field.name == "kind" else _choices(hint)
+        yield _line(
+            f"{indent}{field.name}: {text.removesuffix('...' + chr(10)).strip()}", about, comments.get(field.name, "")
+        )
+
+
+def _line(text: str, *notes: str) -> str:
+    note = "; ".join(note for note in notes if note)
+    return f"{text}  # {note}" if note else text
+
+
+def _choices(hint: Any) -> str:
+    """Name the values of a Literal, or the types of what may be null."""
+    if typing.get_origin(hint) is Literal:
+        return " | ".join(map(str, typing.get_args(hint)))
+    if typing.get_origin(hint) in (Union, types.UnionType):
+        names = [
+            _choices(arg) or getattr(arg, "__name__", "") for arg in typing.get_args(hint) if arg is not type(None)
+        ]
+        return " | ".join([*names, "null"] if type(None) in typing.get_args(hint) else names)
+    return ""
+
+
+def _comments(cls: Any) -> dict[str, str]:
+    """Return the comments of a dataclass's fields: behind them, or on the lines above."""
+    found: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        if not dataclasses.is_dataclass(base):
+            continue
+        try:
+            source = textwrap.dedent(inspect.getsource(typing.cast("type[Any]", base)))
+        except OSError:  # an installation without sources
+            continue
+        tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
+        notes = {token.start[0]: token.string.lstrip("# ") for token in tokens if token.type == tokenize.COMMENT}
+        (body,) = ast.parse(source).body
+        assert isinstance(body, ast.ClassDef)
+        for node in body.body:
+            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                found[node.target.id] = _comment_of(node, notes, source.splitlines())
+    return found
+
+
+def _comment_of(node: ast.AnnAssign, notes: Mapping[int, str], lines: list[str]) -> str:
+    first = node.lineno
+    while first > 1 and lines[first - 2].lstrip().startswith("#"):
+        first -= 1
+    return " ".join(notes[n] for n in range(first, (node.end_lineno or node.lineno) + 1) if n in notes)
 
 
 def digest(config: Any) -> str:

@@ -1,6 +1,8 @@
-"""Verbs `train`, `kmeans` and `average`."""
+"""Verbs `train`, `config`, `kmeans` and `average`."""
 
 import argparse
+
+from unitdisc.cli.arguments import add_set, count, positive
 
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -17,25 +19,31 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     train.add_argument("exp", help="folder of the run: checkpoints, metrics.jsonl, log.txt, config.yaml, env.json")
     train.add_argument("--train", required=True, metavar="DATA", help="data directory to train on")
     train.add_argument("--dev", required=True, metavar="DATA", help="data directory to validate with")
-    train.add_argument(
-        "--set", action="append", default=[], metavar="A.B=C", help="change a value of the configuration"
-    )
+    add_set(train)
     train.set_defaults(run=run_train)
+    config = verbs.add_parser(
+        "config",
+        help="print a whole configuration: all keys and their values",
+        description="Print the whole configuration that `unitdisc train` takes, as YAML: what CONFIG (nothing, without "
+        "it) and --set say, defaults for the rest. The keys of another kind: --set model.quantizer.kind=ema.",
+        allow_abbrev=False,
+    )
+    config.add_argument("config", nargs="?", metavar="CONFIG", help="YAML file of a configuration")
+    add_set(config)
+    config.set_defaults(run=run_config)
     kmeans = verbs.add_parser(
         "kmeans",
         help="cluster features: units without a network",
         description="Cluster the features of a data directory, and write a model that `unitdisc encode` takes.",
         allow_abbrev=False,
     )
-    kmeans.add_argument("config", help="YAML file; its section `features` is used")
+    kmeans.add_argument("config", help="YAML file; its section `model.features` is used")
     kmeans.add_argument("exp", help="folder to write to")
     kmeans.add_argument("--train", required=True, metavar="DATA", help="data directory whose features are clustered")
-    kmeans.add_argument("--codes", type=int, required=True, metavar="K", help="how many units")
-    kmeans.add_argument("--passes", type=int, default=10, metavar="N", help="over all frames (default: 10)")
-    kmeans.add_argument("--seed", type=int, default=0)
-    kmeans.add_argument(
-        "--set", action="append", default=[], metavar="A.B=C", help="change a value of the configuration"
-    )
+    kmeans.add_argument("--codes", type=positive, required=True, metavar="K", help="how many units")
+    kmeans.add_argument("--passes", type=count, default=10, metavar="N", help="over all frames (default: %(default)s)")
+    kmeans.add_argument("--seed", type=int, default=0, help="of the first centres (default: %(default)s)")
+    add_set(kmeans)
     kmeans.add_argument("--force", action="store_true", help="replace a model that is there")
     kmeans.set_defaults(run=run_kmeans)
     average = verbs.add_parser(
@@ -45,7 +53,8 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         allow_abbrev=False,
     )
     average.add_argument("exp", help="folder of a training run")
-    average.add_argument("--last", type=int, required=True, metavar="N", help="how many checkpoints")
+    average.add_argument("--last", type=positive, required=True, metavar="N", help="how many checkpoints")
+    average.add_argument("--force", action="store_true", help="replace an average that is there")
     average.set_defaults(run=run_average)
 
 
@@ -55,6 +64,17 @@ def run_train(options: argparse.Namespace) -> None:
     from unitdisc.train import Config, train
 
     train(config.load(options.config, Config, options.set), options.exp, options.train, options.dev)
+
+
+def run_config(options: argparse.Namespace) -> None:
+    """Print a whole configuration."""
+    from unitdisc import config
+    from unitdisc.train import Config
+
+    if options.config is not None:
+        print(config.describe(config.load(options.config, Config, options.set)), end="")
+    else:
+        print(config.describe(config.of_overrides(Config, options.set)), end="")
 
 
 def run_kmeans(options: argparse.Namespace) -> None:
@@ -76,5 +96,9 @@ def run_average(options: argparse.Namespace) -> None:
     from pathlib import Path
 
     from unitdisc.checkpoint import average_last
+    from unitdisc.errors import CheckpointError
 
+    path = Path(options.exp) / f"average-{options.last}.pt"
+    if path.exists() and not options.force:
+        raise CheckpointError(f"{path}: there already; --force replaces it")
     print(average_last(Path(options.exp), options.last))

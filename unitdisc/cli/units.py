@@ -38,6 +38,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     export.add_argument(
         "--data", help="data directory the units are of; fairseq needs it, lhotse takes speakers from it"
     )
+    export.add_argument("--force", action="store_true", help="replace files that are there")
     export.set_defaults(run=run_export)
     inspect = verbs.add_parser("inspect", help="print the essentials of a unit file", allow_abbrev=False)
     inspect.add_argument("units", help="unit file (units.jsonl)")
@@ -75,7 +76,9 @@ def run_export(options: argparse.Namespace) -> None:
     from unitdisc.data.exports import export_units
     from unitdisc.data.kaldi import DataDir
 
-    export_units(options.units, options.out, options.format, DataDir.read(options.data) if options.data else None)
+    data = DataDir.read(options.data) if options.data else None
+    count = export_units(options.units, options.out, options.format, data, options.force)
+    print(f"{options.out}: {', '.join(dict.fromkeys(options.format))} of {count} utterances")
 
 
 def run_inspect(options: argparse.Namespace) -> None:

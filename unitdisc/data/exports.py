@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from unitdisc.data.kaldi import DataDir
-from unitdisc.data.units import UnitHeader, UnitLine, read_header, read_units
-from unitdisc.data.whole import whole_file
+from unitdisc.data.units import UnitHeader, UnitLine, read_header, read_units, unit_file
+from unitdisc.data.whole import file_name, whole_file
 from unitdisc.errors import DataError
 
 
@@ -41,7 +41,7 @@ def write_textgrids(units: Path, folder: Path, data: DataDir | None = None) -> N
     for line in read_units(units):
         rows = list(spans(line, header))
         end = rows[-1][1] if rows else 0.0
-        with whole_file(folder / f"{line.utt}.TextGrid") as out:
+        with whole_file(folder / _grid_name(line)) as out:
             print('File type = "ooTextFile"\nObject class = "TextGrid"\n', file=out)
             print(f"xmin = 0\nxmax = {end:.6f}\ntiers? <exists>\nsize = 1\nitem []:", file=out)
             print('    item [1]:\n        class = "IntervalTier"\n        name = "units"', file=out)
@@ -111,15 +111,35 @@ def _known(data: DataDir, utt: str) -> DataDir:
     return data
 
 
+def _grid_name(line: UnitLine) -> str:
+    return f"{file_name(line.utt)}.TextGrid"
+
+
 FORMATS: dict[str, Callable[[Path, Path, DataDir | None], None]] = {
     "textgrid": write_textgrids,
     "fairseq": write_fairseq,
     "espnet": write_espnet,
     "lhotse": write_lhotse,
 }
+FILES = {
+    "fairseq": ("units.tsv", "units.km"),
+    "espnet": ("text.units", "token_list"),
+    "lhotse": ("supervisions.jsonl",),
+}
 
 
-def export_units(units: str | Path, folder: str | Path, formats: Iterable[str], data: DataDir | None = None) -> None:
-    """Write a unit file in the formats of other tools."""
+def export_units(
+    units: str | Path, folder: str | Path, formats: Iterable[str], data: DataDir | None = None, force: bool = False
+) -> int:
+    """Write a unit file in the formats of other tools; return the number of utterances."""
+    units, folder, formats = unit_file(units), Path(folder), list(dict.fromkeys(formats))
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"{folder}: expected a folder to write to, got a file")
+    names = [_grid_name(line) for line in read_units(units)]
     for name in formats:
-        FORMATS[name](Path(units), Path(folder), data)
+        there = [folder / file for file in FILES.get(name, names) if (folder / file).exists()]
+        if there and not force:
+            raise DataError(f"{there[0]}: there already; --force replaces it")
+    for name in formats:
+        FORMATS[name](units, folder, data)
+    return len(names)

@@ -18,5 +18,13 @@ def whole_file(path: Path, binary: bool = False) -> Iterator[IO[Any]]:
             out.flush()
             os.fsync(out.fileno())
         partial.replace(path)
+    except OSError as error:  # that of a full disk names no file by itself
+        error.filename = error.filename or str(path)
+        raise
     finally:
         partial.unlink(missing_ok=True)
+
+
+def file_name(name: str) -> str:
+    """Return a name from data as one of a file, which must not lead out of its folder."""
+    return name.replace("/", "%2F") if name.strip(".") else name.replace(".", "%2E")

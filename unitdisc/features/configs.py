@@ -20,11 +20,11 @@ CmvnKind = Literal["none", "global", "speaker", "utterance", "sliding"]
 class _Normalised:
     """What all features have in common."""
 
-    cmvn: CmvnKind = "global"
+    cmvn: CmvnKind = "global"  # over what mean and deviation are taken
     cmvn_variance: bool = True  # divide by the standard deviation too, not only subtract the mean
     cmvn_window: int = 600  # frames; of "sliding" only, as the next two
     cmvn_min_window: int = 100  # frames at the start of an utterance, where the window is not centred
-    cmvn_centred: bool = True
+    cmvn_centred: bool = True  # frames to both sides, not only those before
 
     def __post_init__(self) -> None:
         if not 1 <= self.cmvn_min_window <= self.cmvn_window:
@@ -37,9 +37,9 @@ class _Normalised:
 class _Framed(_Normalised):
     """Framing in samples; frame i is centred at (i + 1/2) * hop unless snip_edges."""
 
-    sample_rate: int = 16000
-    hop: int = 160
-    window: int = 400
+    sample_rate: int = 16000  # Hz
+    hop: int = 160  # samples
+    window: int = 400  # samples
     snip_edges: bool = False  # Kaldi's own default is True
 
     def __post_init__(self) -> None:
@@ -131,10 +131,10 @@ class _SelfSupervised(_Normalised):
     (config.json with model.safetensors). Nothing is downloaded.
     """
 
-    checkpoint: Path = Path("checkpoint")
+    checkpoint: Path = Path("checkpoint")  # a file or folder of weights; nothing is downloaded
     layer: int = 6  # of the transformer, counted from 1
-    normalise: bool | None = None  # each utterance to mean 0 and variance 1; None: as the folder's preprocessor says
-    heads: int | None = None  # None: as the checkpoint says, else one per 64 channels
+    normalise: bool | None = None  # each utterance to mean 0 and variance 1; null: as the folder's preprocessor says
+    heads: int | None = None  # null: as the checkpoint says, else one per 64 channels
 
     def __post_init__(self) -> None:
         super().__post_init__()

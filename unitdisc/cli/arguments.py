@@ -1,0 +1,82 @@
+"""Types of the command line's values: what is wrong is said before anything is loaded."""
+
+import argparse
+from collections.abc import Callable
+
+
+def count(text: str) -> int:
+    """Return a number, 0 or more."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a number, 0 or more; got {text!r}")
+    return int(text)
+
+
+def positive(text: str) -> int:
+    """Return a number, 1 or more."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number, 1 or more; got {text!r}")
+    return int(text)
+
+
+def positive_or_none(text: str) -> int | None:
+    """Return a number, 1 or more, or none."""
+    if text.lower() == "none":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number above 0, or none; got {text!r}")
+    return int(text)
+
+
+def share(text: str) -> float:
+    """Return a share, as 0.01 or 1%."""
+    try:
+        value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a share as 0.01 or 1%, got {text!r}")
+    return value
+
+
+def above(least: float) -> Callable[[str], float]:
+    """Return what reads finite numbers above one."""
+
+    def number(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not least < value < float("inf"):
+            raise argparse.ArgumentTypeError(f"expected a number above {least:g}, got {text!r}")
+        return value
+
+    return number
+
+
+def device(text: str) -> str:
+    """Return the name of a device as torch writes it."""
+    kind, colon, number = text.partition(":")
+    if kind not in ("cpu", "cuda") or (colon and not number.isdecimal()):
+        raise argparse.ArgumentTypeError(f"expected cpu, cuda or cuda:N, got {text!r}")
+    return text
+
+
+def add_device(verb: argparse.ArgumentParser, note: str = "") -> None:
+    """Add --device."""
+    help_text = f"cpu, cuda or cuda:N{note} (default: %(default)s)"
+    verb.add_argument("--device", type=device, default="cpu", metavar="DEVICE", help=help_text)
+
+
+def add_set(verb: argparse.ArgumentParser) -> None:
+    """Add --set."""
+    verb.add_argument(
+        "--set", nargs="+", action="extend", type=_change, default=[], metavar="A.B=C",
+        help="change values of the configuration, whose keys `unitdisc config` prints; repeatable",
+    )  # fmt: skip
+
+
+def _change(text: str) -> str:
+    key, equals, _ = text.partition("=")
+    if not equals or not key.strip():
+        raise argparse.ArgumentTypeError(f"expected A.B=C, got {text!r}; what is no change stands before --set")
+    return text
