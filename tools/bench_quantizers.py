@@ -2,7 +2,7 @@
 
 python tools/bench_quantizers.py speed                      # the training step against vector-quantize-pytorch's
 python tools/bench_quantizers.py kmeans                     # re-estimation against scikit-learn
-python tools/bench_quantizers.py features FOLDER CACHE      # LibriSpeech tree of audio -> MFCC in one file, once
+python tools/bench_quantizers.py features FOLDER CACHE [--dev SPEAKER ...]    # audio -> MFCC in one file, once
 python tools/bench_quantizers.py robustness CACHE OUT.jsonl --codes 2048 [--rows all vanilla] [--seeds 0 1 2]
 python tools/bench_quantizers.py table OUT.jsonl            # Markdown
 python tools/bench_quantizers.py scale CACHE OUT.jsonl docs/img/scale.png
@@ -29,7 +29,7 @@ from unitdisc.quantizers import OFF, VQ, EMAConfig, Quantized, Quantizer, Schedu
 from unitdisc.quantizers.clustering import kmeans, seed_centres
 from unitdisc.quantizers.health import perplexity
 
-DEV_SPEAKERS = ("174", "777", "1462", "2412")
+DEV_SPEAKERS = ("174", "777", "1462", "2412")  # of LibriSpeech; with --dev others
 DIM_IN, DIM = 64, 64
 BATCH, CROP = 32, 128  # utterances, frames of each
 NORM = "before-projection"
@@ -156,7 +156,7 @@ def kmeans_inputs(cache: Path | None) -> Iterator[tuple[str, Tensor]]:
 
 
 def make_features(options: argparse.Namespace) -> None:
-    """Write the normalised MFCC of a LibriSpeech tree, training and development speakers, to one npz file."""
+    """Write the normalised MFCC of a tree of SPEAKER-....wav, training and development speakers, to one npz file."""
     from unitdisc.data.audio import load_audio
     from unitdisc.features.acoustic import MfccConfig, build_features
 
@@ -166,7 +166,7 @@ def make_features(options: argparse.Namespace) -> None:
     for path in sorted(p for p in options.folder.rglob("*") if p.suffix in (".flac", ".ogg", ".wav")):
         wave = torch.from_numpy(load_audio(path, 16000))[None]
         frames = extract(wave, torch.tensor([wave.shape[1]]))[0][0].numpy()
-        sets["dev" if path.name.split("-")[0] in DEV_SPEAKERS else "train"].append(frames)
+        sets["dev" if path.name.split("-")[0] in options.dev else "train"].append(frames)
     train = np.concatenate(sets["train"])
     mean, std = train.mean(0), train.std(0)
     np.savez(options.cache, **{name: (np.concatenate(part) - mean) / std for name, part in sets.items()})
@@ -404,6 +404,7 @@ def main() -> None:
     add["speed"].add_argument("--device", default="cpu")
     add["kmeans"].add_argument("--cache", type=Path)
     add["features"].add_argument("folder", type=Path)
+    add["features"].add_argument("--dev", nargs="+", default=DEV_SPEAKERS)
     for name in ("features", "robustness", "scale"):
         add[name].add_argument("cache", type=Path)
     for name in ("robustness", "table", "scale"):

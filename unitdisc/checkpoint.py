@@ -83,13 +83,18 @@ def build_model(tree: dict[str, Any], *, averaged: bool = True) -> UnitModel:
 
 def load_model(path: str | Path, device: str | torch.device = "cpu") -> UnitModel:
     """Load a model for use from an experiment's newest whole checkpoint, or from one checkpoint file."""
+    return build_model(load_tree(path, device)).to(device)
+
+
+def load_tree(path: str | Path, device: str | torch.device = "cpu") -> dict[str, Any]:
+    """Load an experiment's newest whole checkpoint, or one checkpoint file."""
     path = Path(path)
     tree = newest(path, device) if path.is_dir() else load(path, device)
     if tree is None:
         raise CheckpointError(
             f"{path}: no checkpoint in it; train first: unitdisc train CONFIG {path} --train DATA --dev DATA"
         )
-    return build_model(tree).to(device)
+    return tree
 
 
 def average_last(exp: Path, last: int) -> Path:
@@ -112,7 +117,7 @@ def average_last(exp: Path, last: int) -> Path:
     for name in names:
         merged[name] = torch.stack([tree["model"][name].double() for tree in trees]).mean(0).to(merged[name].dtype)
     path = exp / f"average-{last}.pt"
-    kept = {key: trees[-1][key] for key in ("config", "speakers", "phones", "step", "reestimated_at")}
+    kept = {key: trees[-1].get(key) for key in ("config", "speakers", "phones", "step", "reestimated_at", "postfilter")}
     save(path, {**kept, "model": merged, "average": None, "averaged_steps": [tree["step"] for tree in trees]})
     return path
 

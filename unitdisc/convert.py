@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unitdisc.checkpoint import load_model
+from unitdisc.checkpoint import build_model, load_tree
 from unitdisc.corpus import LiveFrames, open_frames
 from unitdisc.data.audio import save_audio
 from unitdisc.data.batches import FrameReader, pad
@@ -27,6 +27,7 @@ from unitdisc.data.whole import whole_file
 from unitdisc.errors import ConfigError, DataError
 from unitdisc.features.invert import griffin_lim
 from unitdisc.model import UnitModel
+from unitdisc.postfilter import Postfilter
 
 SAME = "same"  # the target that means: resynthesise in the voice of the source
 ALL = "all"  # the target that means: every speaker of the training data
@@ -42,6 +43,7 @@ class ConvertOptions:
     iterations: int = 60  # of Griffin-Lim, for frame decoders
     batch: int = 8  # utterances sampled together
     format: Literal["wav", "flac"] = "wav"
+    postfilter: bool = True  # give decoded log-mel the deviations of real speech
 
 
 class Target(NamedTuple):
@@ -76,9 +78,12 @@ def convert(
 ) -> list[Made]:
     """Convert one data directory, or audio files, to each target: a speaker, "same", "all", or an audio file."""
     out, options = Path(out), options or ConvertOptions()
-    model = load_model(exp, device)
+    tree = load_tree(exp, device)
+    model = build_model(tree).to(device)
     if model.decoder is None:
         raise ConfigError(f"{exp}: its model has no decoder (decoder.kind: none), so it cannot speak")
+    fitted = tree.get("postfilter") if options.postfilter else None
+    postfilter = Postfilter.of_tree(fitted) if fitted else None
     if (out / "manifest.jsonl").exists() and not force:
         raise DataError(f"{out}: there are conversions already; --force replaces them")
     data, frames = open_sources(sources, model)
@@ -87,7 +92,7 @@ def convert(
         rows = sorted(data.utts, key=frames.frames)
         for first in range(0, len(rows), options.batch):
             utts = rows[first : first + options.batch]
-            made += _convert_batch(model, data, frames, utts, target, out, options)
+            made += _convert_batch(model, postfilter, data, frames, utts, target, out, options)
             progress(len(utts))
     write_manifest(out, sorted(made))
     return sorted(made)
@@ -154,6 +159,7 @@ def voice_of(model: UnitModel, path: Path) -> Tensor:
 
 def _convert_batch(
     model: UnitModel,
+    postfilter: Postfilter | None,
     data: DataDir,
     frames: FrameReader,
     utts: list[str],
@@ -173,14 +179,22 @@ def _convert_batch(
         original = data.source(utt).load(rate)
         wave = row
         if row.dim() == 2:
-            count = min(model.grid.frames(len(original)), len(row))
-            wave = griffin_lim(row[:count], model.config.targets, options.iterations, options.seed)
+            log_mel = row[: model.grid.frames(len(original))]
+            if postfilter is not None:
+                log_mel = postfilter(log_mel, voice_number(model, target, data.utt2spk[utt]))
+            wave = griffin_lim(log_mel, model.config.targets, options.iterations, options.seed)
         samples, gain = as_loud(fit_length(wave.numpy(), len(original)), original)
         path = out / file_name(target.name) / f"{file_name(utt)}.{options.format}"
         path.parent.mkdir(parents=True, exist_ok=True)
         save_audio(path, samples, rate)
         name = f"{target.name}-{utt}"
         yield Made(name, utt, data.utt2spk[utt], target.name, str(path.relative_to(out)), len(samples) / rate, gain)
+
+
+def voice_number(model: UnitModel, target: Target, source: str) -> int | None:
+    """Return the place in the model's list of the speaker to be heard, None if it is not there."""
+    name = source if target.name == SAME else target.name
+    return model.speakers.index(name) if name in model.speakers else None
 
 
 def voices(model: UnitModel, data: DataDir, utts: list[str], rows: list[Tensor], target: Target) -> Tensor | None:

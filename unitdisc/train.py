@@ -25,6 +25,7 @@ from unitdisc.data.batches import ChunkPlan, Corpus, Prefetcher, WholePlan, shar
 from unitdisc.data.kaldi import DataDir
 from unitdisc.errors import ConfigError, UnitdiscError
 from unitdisc.model import ModelConfig, UnitModel
+from unitdisc.postfilter import Postfilter, decoded_pairs, fit_postfilter
 from unitdisc.quantizers.base import Reestimation
 from unitdisc.runlog import Meter, RunLog
 from unitdisc.state import State, TrainConfig
@@ -156,7 +157,7 @@ def run_steps(
             log.metrics(state.step, "dev", values)
             log.say(f"step {state.step}: dev " + " ".join(f"{k} {v:.4g}" for k, v in values.items()))
         if state.step % options.save_every == 0 or state.step == options.steps:
-            save_state(state, config, exp)
+            save_state(state, config, exp, postfilter_of(state, corpus) if state.step == options.steps else None)
             saved = state.step
     bar.close()
     batches.close()
@@ -267,13 +268,24 @@ def validate_state(state: State, dev: Corpus, limit: int, device: torch.device) 
         return validate(state.model, dev, limit, device)
 
 
-def save_state(state: State, config: Config, exp: Path) -> None:
+def postfilter_of(state: State, corpus: Corpus) -> Postfilter | None:
+    """Compare what the averaged model of log-mel frames says with what was said to it."""
+    decoder = state.model.decoder
+    if not dist.is_main() or decoder is None or not decoder.blind or corpus.targets is None:
+        return None
+    with state.average.swapped(state.model) if state.average else nullcontext():
+        pairs = decoded_pairs(state.model, corpus.data, corpus.frames, corpus.targets)
+        return fit_postfilter(pairs, len(state.model.speakers), state.model.config.targets.mels)
+
+
+def save_state(state: State, config: Config, exp: Path, postfilter: Postfilter | None = None) -> None:
     """Write a checkpoint and delete old ones."""
     if dist.is_main():
         names = {
             "config": configs.to_tree(config),
             "speakers": list(state.model.speakers),
             "phones": list(state.model.phones),
+            "postfilter": postfilter and postfilter.tree(),
         }
         checkpoint.save(exp / "checkpoints" / f"{state.step:08d}.pt", {**names, **state.tree()})
         checkpoint.prune(exp, config.train.keep)

@@ -26,6 +26,9 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )
     convert.add_argument("--temperature", type=float, default=1.0, help="below 1: nearer to the likeliest (default: 1)")
     convert.add_argument("--iterations", type=int, default=60, help="of Griffin-Lim, for frame decoders (default: 60)")
+    convert.add_argument(
+        "--no-postfilter", action="store_true", help="leave decoded log-mel as flat as the decoder makes it"
+    )
     convert.add_argument("--batch", type=int, default=8, help="utterances made together (default: 8)")
     convert.add_argument("--device", default="cpu", help="cpu or cuda")
     convert.add_argument("--force", action="store_true", help="replace conversions that are there")
@@ -38,7 +41,9 @@ def run_convert(options: argparse.Namespace) -> None:
 
     from unitdisc.convert import ConvertOptions, convert
 
-    wanted = ConvertOptions(options.seed, options.temperature, options.iterations, options.batch, options.format)
+    wanted = ConvertOptions(
+        options.seed, options.temperature, options.iterations, options.batch, options.format, not options.no_postfilter
+    )
     with tqdm(unit="utt", disable=None, file=sys.stderr) as bar:
         made = convert(
             options.exp, options.source, options.out, options.to, wanted,

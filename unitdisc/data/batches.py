@@ -92,7 +92,7 @@ class Corpus:
         stride: int = 1,  # frames per unit
         min_frames: int = 1,
     ) -> None:
-        self.data, self._frames, self._targets, self._waveform = data, frames, targets, waveform
+        self.data, self.frames, self.targets, self._waveform = data, frames, targets, waveform
         self._phones, self._stride = phones, stride
         self._speaker_number = {speaker: number for number, speaker in enumerate(speakers)}
         # An utterance whose features failed is listed beside them, and is not there.
@@ -106,15 +106,15 @@ class Corpus:
 
     def batch(self, chunks: Sequence[Chunk]) -> Batch:
         """Read chunks into a padded batch."""
-        frames = [self._frames[c.utt][c.first : c.first + c.frames] for c in chunks]
+        frames = [self.frames[c.utt][c.first : c.first + c.frames] for c in chunks]
         batch = Batch(
             [c.utt for c in chunks],
             pad([torch.from_numpy(np.ascontiguousarray(f)) for f in frames]),
             torch.tensor([len(f) for f in frames]),
             torch.tensor([self._speaker_number.get(self.data.utt2spk[c.utt], -1) for c in chunks]),
         )
-        if self._targets is not None:
-            targets = [self._targets[c.utt][c.first : c.first + c.frames] for c in chunks]
+        if self.targets is not None:
+            targets = [self.targets[c.utt][c.first : c.first + c.frames] for c in chunks]
             batch.targets = pad([torch.from_numpy(np.ascontiguousarray(t)) for t in targets])
             batch.target_lengths = torch.tensor([len(t) for t in targets])
         elif self._waveform is not None:
@@ -137,7 +137,7 @@ class Corpus:
         first = [c.first // self._stride for c in chunks]
         count = [-(-c.frames // self._stride) for c in chunks]
         # A chunk says the phones whose middle lies in it; the last one also what an alignment has after the audio.
-        ends = [c.first + c.frames == self._frames.frames(c.utt) for c in chunks]
+        ends = [c.first + c.frames == self.frames.frames(c.utt) for c in chunks]
         spans = [(f, None if end else f + n) for f, n, end in zip(first, count, ends, strict=True)]
         sequences = [phones_between(label, *span) for label, span in zip(labels, spans, strict=True)]
         batch.phones = pad([torch.from_numpy(sequence) for sequence in sequences], value=-1)

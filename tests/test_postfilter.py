@@ -1,0 +1,88 @@
+"""The postfilter gives decoded frames the movement of real ones, voice by voice, and changes nothing that has it."""
+
+import numpy as np
+import pytest
+import scipy.fft
+import torch
+from made_up import make_data, tiny_model
+from torch import Tensor
+
+from unitdisc.corpus import fit_normalisation_, open_corpus
+from unitdisc.model import UnitModel
+from unitdisc.networks.conditioning import ConditioningConfig
+from unitdisc.postfilter import MOST, Pair, Postfilter, cosines, decoded_pairs, fit_postfilter, running_mean
+
+MELS = 6
+
+
+def frames(seed: int, scale: float = 1.0, mean: float = 0.0, count: int = 4000) -> Tensor:
+    """Return frames [T, MELS] that move slowly and quickly."""
+    draw = np.random.default_rng(seed)
+    slow = np.repeat(draw.normal(size=(count // 20, MELS)), 20, axis=0)
+    return torch.from_numpy(mean + scale * (slow + 0.3 * draw.normal(size=(count, MELS)))).float()
+
+
+def deviations(x: Tensor) -> tuple[Tensor, Tensor]:
+    cepstra = x @ cosines(MELS).float().T
+    slow = running_mean(cepstra)
+    return slow.std(0), (cepstra - slow).std(0)
+
+
+def test_cosines_are_those_of_scipy():
+    x = np.random.default_rng(0).normal(size=(3, 7))
+    assert np.allclose(x @ cosines(7).numpy().T, scipy.fft.dct(x, norm="ortho"), atol=1e-12)
+    assert torch.allclose(cosines(7) @ cosines(7).T, torch.eye(7, dtype=torch.float64), atol=1e-12)
+
+
+def test_a_running_mean_is_of_the_frames_that_there_are():
+    x = torch.arange(8.0)[:, None]
+    wanted = [np.mean([v for v in range(t - 2, t + 3) if 0 <= v < 8]) for t in range(8)]
+    assert running_mean(x)[:, 0].tolist() == pytest.approx(wanted)
+    assert torch.equal(running_mean(x[:1]), x[:1])
+
+
+def test_flat_frames_become_as_lively_as_real_ones():
+    pairs = [Pair(v, frames(v) * factor + 3, frames(v + 9, mean=v)) for v, factor in ((0, 0.5), (1, 0.8))]
+    postfilter = fit_postfilter(pairs, 2, MELS)
+    for pair in pairs:
+        made = postfilter(pair.made, pair.voice)
+        for one, other in zip(deviations(made), deviations(pair.real), strict=True):
+            assert (one / other).sub(1).abs().max() < 0.15  # PRIOR counts frames of both voices in
+        assert (made.mean(0) - pair.real.mean(0)).abs().max() < 0.6
+    flat, lively = (deviations(x)[0].mean() for x in (pairs[0].made, postfilter(pairs[0].made)))
+    assert 1.2 * flat < lively < 2 * flat  # an unknown voice: what all voices need together
+
+
+def test_what_is_lively_already_stays():
+    x = frames(1)
+    postfilter = fit_postfilter([Pair(0, x, x)], 1, MELS)
+    for voice in (0, None):
+        assert torch.allclose(postfilter(x, voice), x, atol=1e-4)
+
+
+def test_a_constant_is_not_blown_up():
+    postfilter = fit_postfilter([Pair(0, torch.zeros(600, MELS), frames(2, count=600))], 1, MELS)
+    assert float(postfilter.slow.max()) == float(postfilter.fast.max()) == MOST
+    assert torch.isfinite(postfilter(torch.zeros(3, MELS), 0)).all()
+    assert postfilter(torch.zeros(0, MELS), 0).shape == (0, MELS)
+
+
+def test_without_any_pairs_nothing_changes():
+    postfilter = Postfilter.of_tree(fit_postfilter([], 3, MELS).tree())
+    x = frames(4, count=40)
+    assert torch.allclose(postfilter(x), x, atol=1e-5)
+    assert torch.allclose(postfilter(x, 2), x, atol=1e-5)
+
+
+@pytest.mark.parametrize("speaker", ["table", "reference", "none"])
+def test_a_model_decodes_its_own_training_data(speaker, tmp_path):
+    data = make_data(tmp_path / "d", 4)
+    torch.manual_seed(0)
+    model = UnitModel(tiny_model(conditioning=ConditioningConfig(channels=8, speaker=speaker)), ["a", "b"]).eval()
+    fit_normalisation_(model, data)
+    corpus = open_corpus(model.config, data, model)
+    pairs = list(decoded_pairs(model, data, corpus.frames, corpus.targets))
+    assert [pair.voice for pair in pairs] == [0, 0, 1, 1]
+    for pair, utt in zip(pairs, [u for s in ("a", "b") for u in data.spk2utt[s]], strict=True):
+        assert torch.equal(pair.real, torch.from_numpy(corpus.targets[utt])[: len(pair.made)])
+        assert pair.made.shape == pair.real.shape
