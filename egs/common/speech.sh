@@ -179,7 +179,8 @@ score_downstream() {
 
 score() { # NAME SCORE ARGUMENT...: into $exp/scores/NAME.json
   # shellcheck disable=SC2016 # for the inner shell
-  job "score-$1" bash -c 'file=$1; shift; unitdisc score "$@" --json >"$file"' score "$exp/scores/$1.json" "${@:2}"
+  job "score-$1" bash -c 'file=$1; shift; unitdisc score "$@" --json >"$file"' score "$exp/scores/$1.json" "${@:2}" ||
+    return # also where `set -e` sleeps, as in a condition
   echo "  $exp/scores/$1.json"
 }
 
