@@ -174,10 +174,11 @@ def test_bits_are_those_of_each_pixel_under_its_softmax(cifar10, images):
     model = cifar10.networks.ImageModel(tiny_images(cifar10).model).eval()
     model.quantizer.begin_step_(1)
     levels = torch.from_numpy(images[:2])
-    odds = model.decode(model.quantizer(model.encode(levels)).values).detach().double().numpy()
+    odds = model.decode(model.quantizer(model.vectors(levels)).values).detach().double().numpy()
     expected = [bits_of(o, image) for o, image in zip(odds, images, strict=False)]
     np.testing.assert_allclose(model.reconstruction_bits(levels).numpy(), expected, rtol=1e-6)
-    assert cifar10.train.mean_bits(model, images[:2]) == pytest.approx(sum(expected) / (2 * 3072), rel=1e-6)
+    batches = cifar10.pictures.batches(images[:2])
+    assert cifar10.pixels.bits_per_pixel(model, batches) == pytest.approx(sum(expected) / (2 * 3072), rel=1e-6)
     model.train()
     model.quantizer.begin_step_(0)  # unquantised: the loss is that of the pixels alone
     loss = model.loss(levels)
@@ -198,7 +199,7 @@ def test_positions_of_the_grid_belong_to_their_part_of_the_image(cifar10):
     levels = torch.zeros(2, 3, 32, 32, dtype=torch.uint8)
     levels[1, :, 4 * 2 + 1, 4 * 5 + 1] = 255  # within row 2, column 5 of the grid
     with torch.no_grad():
-        seen = (model.encode(levels[:1]) - model.encode(levels[1:])).abs().sum(2)[0].view(8, 8)
+        seen = (model.vectors(levels[:1]) - model.vectors(levels[1:])).abs().sum(2)[0].view(8, 8)
         assert seen[2, 5] > 0
         assert seen[6:].max() == seen[:, :3].max() == 0
         values = torch.zeros(2, 64, 8)
@@ -224,10 +225,10 @@ def test_the_image_recipe_from_data_to_scores(cifar10, images, tmp_path: Path):
     cifar10.prepare.prepare(binary_version(tmp_path / "bin", images), data)
     config = tiny_images(cifar10, test_images=7)
     cifar10.train.train(config, exp, data)
-    assert cifar10.encode.encode(exp, data, exp / "units" / "units.jsonl") == 7
+    assert cifar10.encode.encode(exp, data, exp / "units")[0].endswith(": 7 images")
     metrics = cifar10.score.score(exp, data, exp / "units", "bn")
-    model = cifar10.encode.load(exp).model
-    units = cifar10.encode.units_of(model, cifar10.encode.test_images(config, data))
+    model = cifar10.networks.load(exp).model
+    units = cifar10.encode.units_of(model, cifar10.pictures.test_images(data, 7))
     counts = code_counts(units, 5)
     np.testing.assert_array_equal(cifar10.score.usage(exp / "units" / "units.jsonl"), counts)
     share = counts / counts.sum(1, keepdims=True)
@@ -248,7 +249,7 @@ def test_without_a_bottleneck_no_sum_of_bits_is_given(cifar10, images, tmp_path:
     data, exp = tmp_path / "data", tmp_path / "exp"
     cifar10.prepare.prepare(binary_version(tmp_path / "bin", images), data)
     cifar10.train.train(tiny_images(cifar10, model={"quantizer": {"kind": "none"}}), exp, data)
-    assert cifar10.encode.encode(exp, data, exp / "units" / "units.jsonl") == 0
+    assert cifar10.encode.encode(exp, data, exp / "units")[0].endswith(": 0 images")
     assert set(cifar10.score.score(exp, data, exp / "units", "none")) == {"reconstruction bits"}
 
 
@@ -582,7 +583,7 @@ def test_an_interrupted_training_of_lines_ends_as_an_uninterrupted_one(scribblel
 
 def test_scoring_before_training_says_so(cifar10, tmp_path: Path):
     with pytest.raises(UnitdiscError, match="--stage train"):
-        cifar10.encode.load(tmp_path)
+        cifar10.networks.load(tmp_path)
 
 
 def test_a_training_that_never_left_the_warm_up_is_not_encoded(cifar10, images, tmp_path: Path):
@@ -591,7 +592,7 @@ def test_a_training_that_never_left_the_warm_up_is_not_encoded(cifar10, images, 
     late = {"quantizer": {"schedule": {"warm_up": 50}}}
     cifar10.train.train(tiny_images(cifar10, model=late, train={"steps": 1}), tmp_path / "exp", data)
     with pytest.raises(UnitdiscError, match="still warming up"):
-        cifar10.encode.encode(tmp_path / "exp", data, tmp_path / "units.jsonl")
+        cifar10.encode.encode(tmp_path / "exp", data, tmp_path / "units")
 
 
 @given(st.integers(1, 40), st.integers(1, 12), st.integers(0, 3))
@@ -691,6 +692,34 @@ def test_scores_of_the_command_become_results(ablation, tmp_path: Path):
             ablation.score_value(source)
     with pytest.raises(DataError, match="cannot be read as JSON"):
         ablation.score_value(str(tmp_path / "none.json"))
+
+
+# The scripts' command line.
+
+
+def test_a_script_takes_paths_and_options_and_prints_what_its_work_returns(tmp_path: Path):
+    script = tmp_path / "work.py"
+    script.write_text(
+        '"""Works hard."""\n'
+        "from scripts import run\n"
+        "from unitdisc.errors import DataError\n"
+        "def work(out, data, row):\n"
+        "    if row == 'bad':\n"
+        "        raise DataError(f'{out}: is bad')\n"
+        "    return {'paths': len(data), row: 0.123456} if row else [str(out)]\n"
+        "run(work, 'out', 'data...', row={'default': ''})\n"
+    )
+
+    def outcome(*arguments: str) -> tuple[int, str, str]:
+        environment = os.environ | {"PYTHONPATH": f"{EGS / 'common'}:{EGS.parent}"}
+        got = subprocess.run([sys.executable, script, *arguments], text=True, capture_output=True, env=environment)
+        return got.returncode, got.stdout, got.stderr
+
+    assert outcome("a", "b", "c") == (0, "a\n", "")
+    assert outcome("a", "b", "c", "--row", "x") == (0, "paths: 2\nx: 0.1235\n", "")
+    assert outcome("a", "b", "--row", "bad") == (1, "", "work.py: a: is bad\n")
+    assert outcome("a")[0] == 2
+    assert "Works hard." in outcome("--help")[1]
 
 
 # Downloads.

@@ -41,7 +41,7 @@ job() { # LOG COMMAND...: one job with its log
 stage_train() {
   local change=(--set "train.seed=$seed") word
   for word in "${data_files[@]}"; do needs "$data_stage" "$data/$word"; done
-  uses "$version" "$seed" "$set" "$(section "$config" model train)" "$(cat local/networks.py "$common/training.py")"
+  uses "$version" "$seed" "$set" "$(section "$config" model train)" "$(cat local/networks.py "$common"/{training,pixels}.py)"
   kept "$exp/config.yaml" && return
   for word in $set; do change+=(--set "$word"); done
   # A training goes on by itself; one of other data or another config is set aside, not overwritten.

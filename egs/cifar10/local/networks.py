@@ -2,10 +2,11 @@
 
 import math
 from dataclasses import dataclass, field
+from pathlib import Path
 
-import torch
+from pixels import PixelModel
 from torch import Tensor, nn
-from training import Loss, QuantizedModel, TrainConfig
+from training import TrainConfig, Trained, load_trained
 
 from unitdisc.quantizers import QuantizerConfig, VQConfig, build_quantizer
 
@@ -69,7 +70,7 @@ def _norm(width: int, on: bool) -> nn.Module:
     return nn.BatchNorm2d(width) if on else nn.Identity()
 
 
-class ImageModel(QuantizedModel):
+class ImageModel(PixelModel):
     """Encoder of two strided convolutions, quantiser, mirrored decoder with a softmax over levels."""
 
     def __init__(self, config: ModelConfig) -> None:
@@ -96,9 +97,13 @@ class ImageModel(QuantizedModel):
             nn.ConvTranspose2d(width, 3 * LEVELS, 4, 2, 1),
         )
 
-    def encode(self, levels: Tensor) -> Tensor:
+    def vectors(self, pictures: Tensor) -> Tensor:
         """Map images [B, 3, 32, 32] of levels to vectors [B, 64, latent], row by row of the grid."""
-        return self.encoder(to_pixels(levels)).flatten(2).transpose(1, 2)
+        return self.encoder(to_pixels(pictures)).flatten(2).transpose(1, 2)
+
+    def targets(self, pictures: Tensor) -> Tensor:
+        """Return the levels that the encoder's pixels stand for."""
+        return to_levels(to_pixels(pictures))
 
     def decode(self, values: Tensor) -> Tensor:
         """Map quantised vectors [B, 64, D] to log odds of the levels, [B, 256, 3, 32, 32]."""
@@ -106,19 +111,14 @@ class ImageModel(QuantizedModel):
         odds = self.decoder(values.transpose(1, 2).unflatten(2, (side, side)))
         return odds.unflatten(1, (LEVELS, 3))
 
-    def loss(self, levels: Tensor) -> Loss:
-        """Return -log p in nats per dimension plus the quantiser's loss, for images [B, 3, 32, 32] of levels."""
-        values, _, quantizer_loss, stats = self.quantizer(self.encode(levels))
-        nats = nn.functional.cross_entropy(self.decode(values), to_levels(to_pixels(levels)))
-        bits = nats.detach() / math.log(2)
-        return Loss(nats + quantizer_loss, {"bits": bits, "quantizer_loss": quantizer_loss.detach()}, stats)
+    def odds(self, targets: Tensor, values: Tensor) -> Tensor:
+        """Return what the units say of each pixel, independently of the others."""
+        return self.decode(values)
 
-    @torch.no_grad()
-    def reconstruction_bits(self, levels: Tensor) -> Tensor:
-        """Return the bits that each image [B, 3, 32, 32] costs given its own latent code, [B] float64."""
-        odds = self.decode(self.quantizer(self.encode(levels)).values)
-        nats = nn.functional.cross_entropy(odds, to_levels(to_pixels(levels)), reduction="none")
-        return nats.double().flatten(1).sum(1) / math.log(2)
+
+def load(exp: Path) -> Trained:
+    """Load a trained image model."""
+    return load_trained(exp, Config, lambda config: ImageModel(config.model))
 
 
 def latent_bits(codes: tuple[int, ...]) -> float:

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from unitdisc.errors import DataError
 
@@ -114,3 +116,15 @@ def read_split(data: Path, split: str) -> np.ndarray:
     if not path.exists():
         raise DataError(f"{path}: no such file; prepare the data first (./run.sh --stage data --stop-stage data)")
     return np.load(path, allow_pickle=False)
+
+
+def test_images(data: Path, count: int) -> np.ndarray:
+    """Return the test images that are scored: `count`, evenly spread, or all if that is 0."""
+    images = read_split(data, "test")
+    count = min(count or len(images), len(images))
+    return images[np.linspace(0, len(images) - 1, count).round().astype(int)]
+
+
+def batches(images: np.ndarray, size: int = 100) -> list[Tensor]:
+    """Cut images [N, 3, 32, 32] into batches."""
+    return [torch.from_numpy(images[first : first + size]) for first in range(0, len(images), size)]

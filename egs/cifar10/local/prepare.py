@@ -3,15 +3,13 @@
 python local/prepare.py CORPUS DATA    writes DATA/train.npy, DATA/dev.npy and DATA/test.npy
 """
 
-import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
 from pictures import read_corpus
+from scripts import run
 
 from unitdisc.data.whole import whole_file
-from unitdisc.errors import UnitdiscError
 
 DEV = 50  # every 50th training image is for validation
 
@@ -27,17 +25,5 @@ def prepare(corpus: Path, data: Path) -> list[str]:
     return [f"{data / split}.npy: {len(images)} images" for split, images in splits.items()]
 
 
-def main() -> None:
-    """Parse, prepare, print."""
-    parser = argparse.ArgumentParser(description="CIFAR-10 as arrays.", allow_abbrev=False)
-    parser.add_argument("corpus", type=Path)
-    parser.add_argument("data", type=Path)
-    options = parser.parse_args()
-    try:
-        print("\n".join(prepare(options.corpus, options.data)))
-    except UnitdiscError as error:
-        sys.exit(f"prepare.py: {error}")
-
-
 if __name__ == "__main__":
-    main()
+    run(prepare, "corpus", "data")

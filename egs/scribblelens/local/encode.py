@@ -3,27 +3,19 @@
 python local/encode.py EXP DATA OUT    writes codes.scp, and with a bottleneck units.jsonl, into OUT/train and OUT/test
 """
 
-import argparse
 import hashlib
-import sys
 from pathlib import Path
 
 import numpy as np
 import torch
 from lines import COLUMN, STRIDE, Lines
-from networks import Config, LineModel
-from training import Trained, load_trained
+from networks import LineModel, load
+from scripts import run
 
 from unitdisc.data.store import write_features
 from unitdisc.data.units import UnitHeader, UnitLine, write_units
-from unitdisc.errors import UnitdiscError
 
 PERIOD = STRIDE * COLUMN
-
-
-def load(exp: Path) -> Trained:
-    """Load a trained handwriting model."""
-    return load_trained(exp, Config, lambda config: LineModel(config.model))
 
 
 @torch.no_grad()
@@ -49,18 +41,5 @@ def codebook_hash(model: LineModel) -> str:
     return hashlib.sha256(np.ascontiguousarray(model.quantizer.codebook.detach().numpy()).tobytes()).hexdigest()[:12]
 
 
-def main() -> None:
-    """Parse, encode, print."""
-    parser = argparse.ArgumentParser(description="Units of lines.", allow_abbrev=False)
-    parser.add_argument("exp", type=Path)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("out", type=Path)
-    options = parser.parse_args()
-    try:
-        print("\n".join(encode(options.exp, options.data, options.out)))
-    except UnitdiscError as error:
-        sys.exit(f"encode.py: {error}")
-
-
 if __name__ == "__main__":
-    main()
+    run(encode, "exp", "data", "out")

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from unitdisc.data.alignment import Interval, read_alignment
 from unitdisc.data.kaldi import DataDir
@@ -79,6 +81,12 @@ def padded(line: np.ndarray, least: int = 0) -> np.ndarray:
     width = max(math.ceil(line.shape[1] / STRIDE) * STRIDE, least)
     paper = int(np.percentile(line, 90))
     return np.pad(line, ((0, 0), (0, width - line.shape[1])), constant_values=paper)
+
+
+def whole_lines(lines: Lines, most: int = 0) -> Iterator[Tensor]:
+    """Yield lines one at a time as [1, 32, W], so that nothing depends on others; the first `most` if that is not 0."""
+    for utt in list(lines)[: most or None]:
+        yield torch.from_numpy(lines[utt])[None]
 
 
 def characters(data: DataDir, lines: Lines) -> Mapping[str, list[Interval]]:

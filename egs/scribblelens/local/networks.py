@@ -1,12 +1,13 @@
 """The handwriting model: a line to one vector per four columns, the quantiser, and a decoder column by column."""
 
-import math
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from lines import HEIGHT, STRIDE
+from pixels import PixelModel
 from torch import Tensor, nn
-from training import Loss, QuantizedModel, TrainConfig
+from training import TrainConfig, Trained, load_trained
 
 from unitdisc.evaluate.probe import ProbeConfig
 from unitdisc.quantizers import QuantizerConfig, VQConfig, build_quantizer
@@ -124,8 +125,8 @@ class ColumnDecoder(nn.Module):
         return levels
 
 
-class LineModel(QuantizedModel):
-    """Encoder, quantiser, decoder."""
+class LineModel(PixelModel):
+    """Encoder, quantiser, decoder of lines [B, 32, W] of grey."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -133,18 +134,19 @@ class LineModel(QuantizedModel):
         self.quantizer = build_quantizer(config.quantizer, config.lstm)
         self.decoder = ColumnDecoder(self.quantizer.dim, config.hidden, config.layers)
 
-    def loss(self, grey: Tensor) -> Loss:
-        """Return -log p in nats per pixel plus the quantiser's loss, for lines [B, 32, W] of grey."""
-        values, _, quantizer_loss, stats = self.quantizer(self.encoder(grey))
-        levels = to_levels(grey)
-        nats = nn.functional.cross_entropy(self.decoder(levels, values), levels)
-        bits = nats.detach() / math.log(2)
-        return Loss(nats + quantizer_loss, {"bits": bits, "quantizer_loss": quantizer_loss.detach()}, stats)
+    def vectors(self, pictures: Tensor) -> Tensor:
+        """Map lines [B, 32, W] to vectors [B, W / 4, lstm]."""
+        return self.encoder(pictures)
 
-    @torch.no_grad()
-    def reconstruction_bits(self, grey: Tensor) -> Tensor:
-        """Return the bits that each line [B, 32, W] costs given its own units, [B] float64."""
-        levels = to_levels(grey)
-        odds = self.decoder(levels, self.quantizer(self.encoder(grey)).values)
-        nats = nn.functional.cross_entropy(odds, levels, reduction="none")
-        return nats.double().flatten(1).sum(1) / math.log(2)
+    def targets(self, pictures: Tensor) -> Tensor:
+        """Return the four levels of grey."""
+        return to_levels(pictures)
+
+    def odds(self, targets: Tensor, values: Tensor) -> Tensor:
+        """Return log odds [B, 4, 32, W], each column's from the units and the columns before it."""
+        return self.decoder(targets, values)
+
+
+def load(exp: Path) -> Trained:
+    """Load a trained handwriting model."""
+    return load_trained(exp, Config, lambda config: LineModel(config.model))

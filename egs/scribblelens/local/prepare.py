@@ -6,17 +6,17 @@ CORPUS is ScribbleLens (its zip, or the folder unpacked from it), or a folder wi
 tabs, an image, who wrote it, train|dev|test, and what is written; chars.ctm beside it may say where characters lie.
 """
 
-import argparse
 import os
 import re
-import sys
 import zipfile
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from scripts import run
+
 from unitdisc.data.alignment import read_alignment, write_ctm
 from unitdisc.data.kaldi import write_data_dir
-from unitdisc.errors import DataError, UnitdiscError
+from unitdisc.errors import DataError
 
 ROOT = "scribblelens.corpus.v1"  # within its zip
 LISTS = {"train": "corpora/nl.bw.lines.train.dat", "test": "corpora/nl.bw.lines.test.dat"}
@@ -118,17 +118,5 @@ def prepare(corpus: Path, data: Path) -> list[str]:
     return report
 
 
-def main() -> None:
-    """Parse, prepare, print."""
-    parser = argparse.ArgumentParser(description="Lines of handwriting as data directories.", allow_abbrev=False)
-    parser.add_argument("corpus", type=Path)
-    parser.add_argument("data", type=Path)
-    options = parser.parse_args()
-    try:
-        print("\n".join(prepare(options.corpus, options.data)))
-    except UnitdiscError as error:
-        sys.exit(f"prepare.py: {error}")
-
-
 if __name__ == "__main__":
-    main()
+    run(prepare, "corpus", "data")

@@ -8,20 +8,19 @@ Writes CORPUS/images/*.png, lines.tsv (image, hand, split, text), chars.ctm (whe
 line is 0.01 "seconds") and, last of all, corpus.json.
 """
 
-import argparse
 import json
 import re
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from lines import COLUMN, HEIGHT, SPACE
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from scripts import run
 
 from unitdisc.data.alignment import Interval, write_ctm
 from unitdisc.data.whole import whole_file
-from unitdisc.errors import DataError, UnitdiscError
+from unitdisc.errors import DataError
 
 SENTENCES = Path(__file__).resolve().parents[2] / "mini" / "local" / "sentences.txt"
 # All come with matplotlib, so that the same seed gives the same corpus on any machine with that version of it.
@@ -101,18 +100,18 @@ def cut_text(sentence: str) -> list[str]:
     return lines
 
 
-def make_corpus(corpus: Path, count: int, hands: int, seed: int) -> int:
-    """Write the corpus; return the number of its lines. Splits share hands, but no sentence."""
+def make_corpus(corpus: Path, lines: int, hands: int, seed: int) -> list[str]:
+    """Write the corpus; return a line to print. Splits share hands, but no sentence."""
     written = [make_hand(number, seed) for number in range(hands)]
     splits = ["train"] * 8 + ["dev", "test"]
     texts = [
         (splits[n % 10], text) for n, s in enumerate(SENTENCES.read_text("utf-8").splitlines()) for text in cut_text(s)
     ]
-    if not 0 < count <= len(texts):
-        raise DataError(f"--lines: expected 1 to {len(texts)}, got {count}")
+    if not 0 < lines <= len(texts):
+        raise DataError(f"--lines: expected 1 to {len(texts)}, got {lines}")
     (corpus / "images").mkdir(parents=True, exist_ok=True)
     table, alignment = [], {}
-    for number, (split, text) in enumerate(texts[:count]):
+    for number, (split, text) in enumerate(texts[:lines]):
         random = np.random.default_rng([seed, 2, number])
         hand = written[int(random.integers(hands))]
         name = f"{hand.name}-{number:04d}"
@@ -127,24 +126,17 @@ def make_corpus(corpus: Path, count: int, hands: int, seed: int) -> int:
         out.write("".join(sorted(table)))
     write_ctm(corpus / "chars.ctm", sorted(alignment.items()))
     with whole_file(corpus / "corpus.json") as out:
-        facts = {"lines": count, "hands": [hand._asdict() for hand in written], "seed": seed}
+        facts = {"lines": lines, "hands": [hand._asdict() for hand in written], "seed": seed}
         out.write(json.dumps(facts, indent=1) + "\n")
-    return count
-
-
-def main() -> None:
-    """Parse, render, print."""
-    parser = argparse.ArgumentParser(description="A stand-in for a corpus of handwriting.", allow_abbrev=False)
-    parser.add_argument("corpus", type=Path)
-    parser.add_argument("--lines", type=int, default=1000)
-    parser.add_argument("--hands", type=int, default=12)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
-    try:
-        print(f"{options.corpus}: {make_corpus(options.corpus, options.lines, options.hands, options.seed)} lines")
-    except UnitdiscError as error:
-        sys.exit(f"render.py: {error}")
+    return [f"{corpus}: {lines} lines"]
 
 
 if __name__ == "__main__":
-    main()
+    number = {"type": int}
+    run(
+        make_corpus,
+        "corpus",
+        lines=number | {"default": 1000},
+        hands=number | {"default": 12},
+        seed=number | {"default": 1},
+    )

@@ -7,21 +7,18 @@ pooled. Mapping: each unit is the character that it meets most often in the trai
 information over the mean of the two entropies) of units and characters on the test lines.
 """
 
-import argparse
 import math
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from ablation import write_result
-from encode import PERIOD, load
-from lines import HEIGHT, STRIDE, Lines, characters
-from networks import Config
-from train import mean_bits
+from encode import PERIOD
+from lines import HEIGHT, STRIDE, Lines, characters, whole_lines
+from networks import Config, load
+from pixels import bits_per_pixel, record
+from scripts import run
 
 from unitdisc.data.kaldi import DataDir
-from unitdisc.errors import UnitdiscError
 from unitdisc.evaluate.aligned import AlignedUnits, Labeller
 from unitdisc.evaluate.clusters import cluster_scores, usage_scores
 from unitdisc.evaluate.per import fit_on
@@ -43,7 +40,7 @@ def score(exp: Path, data: Path, units: Path, row: str) -> dict[str, float]:
     trained = load(exp)
     test = Lines.read(data / "test")
     codes = trained.model.quantizer.codes
-    metrics = {"reconstruction bits": mean_bits(trained.model, test)}
+    metrics = {"reconstruction bits": bits_per_pixel(trained.model, whole_lines(test))}
     found = [character_error(trained.config, data, units)]
     metrics["CER"] = found[0].value
     if codes:
@@ -57,8 +54,7 @@ def score(exp: Path, data: Path, units: Path, row: str) -> dict[str, float]:
             metrics |= {"mapping accuracy": accuracy, "NMI": clusters["v-measure"].value}
             found += clusters.values()
     write_scores(exp / "scores.json", found)
-    about = {"steps": trained.step, "seconds": trained.seconds, "test lines": len(test)}
-    write_result(exp, row, trained.config.train.seed, metrics, about)
+    record(exp, row, trained, metrics, lines=len(test))
     return metrics
 
 
@@ -84,20 +80,5 @@ def mapping_scores(data: Path, units: Path) -> tuple[float, dict[str, Score]]:
     return float(right.mean()), {score.name: score for score in cluster_scores(test, resamples=0)}
 
 
-def main() -> None:
-    """Parse, score, print."""
-    parser = argparse.ArgumentParser(description="Scores of a handwriting model.", allow_abbrev=False)
-    parser.add_argument("exp", type=Path)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("units", type=Path)
-    parser.add_argument("--row", required=True)
-    options = parser.parse_args()
-    try:
-        metrics = score(options.exp, options.data, options.units, options.row)
-    except UnitdiscError as error:
-        sys.exit(f"score.py: {error}")
-    print("\n".join(f"{name}: {value:.4g}" for name, value in metrics.items()))
-
-
 if __name__ == "__main__":
-    main()
+    run(score, "exp", "data", "units", row={"required": True})

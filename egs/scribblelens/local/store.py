@@ -3,23 +3,18 @@
 python local/store.py DATA...    writes DATA/lines.npz
 """
 
-import sys
+from pathlib import Path
 
 from lines import STORE, write_lines
+from scripts import run
 
 from unitdisc.data.kaldi import DataDir
-from unitdisc.errors import UnitdiscError
 
 
-def main() -> None:
-    """Write and print."""
-    try:
-        for name in sys.argv[1:]:
-            data = DataDir.read(name)
-            print(f"{data.path / STORE}: {write_lines(data)} lines")
-    except UnitdiscError as error:
-        sys.exit(f"store.py: {error}")
+def store(data: list[Path]) -> list[str]:
+    """Write the file of each data directory; return a line to print for each."""
+    return [f"{path / STORE}: {write_lines(DataDir.read(path))} lines" for path in data]
 
 
 if __name__ == "__main__":
-    main()
+    run(store, "data...")

@@ -3,18 +3,15 @@
 python local/train.py CONFIG EXP DATA [--set train.seed=1 ...]
 """
 
-import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
 import torch
-from lines import CHUNK, HEIGHT, Lines, padded
+from lines import CHUNK, Lines, padded, whole_lines
 from networks import Config, LineModel
+from pixels import bits_per_pixel
+from scripts import run_training
 from training import Shuffled, fit
-
-from unitdisc import config as configs
-from unitdisc.errors import UnitdiscError
 
 
 class Chunks:
@@ -37,35 +34,19 @@ class Chunks:
         return torch.from_numpy(np.stack(parts))
 
 
-def mean_bits(model: LineModel, lines: Lines, most: int = 0) -> float:
-    """Return the bits per pixel of whole lines given their units; of the first `most` if that is not 0."""
-    device = next(model.parameters()).device
-    chosen = [lines[utt] for utt in list(lines)[: most or None]]
-    total = sum(float(model.reconstruction_bits(torch.from_numpy(x).to(device)[None])) for x in chosen)
-    return total / (HEIGHT * sum(x.shape[1] for x in chosen))
-
-
 def train(config: Config, exp: Path, data: Path) -> None:
     """Train on DATA/train, validate on up to 30 lines of DATA/dev."""
     torch.manual_seed(config.train.seed)
     chunks = Chunks(Lines.read(data / "train"), config.train.batch, config.train.seed)
     dev = Lines.read(data / "dev")
-    fit(LineModel(config.model), config, exp, chunks.batch, lambda model: {"loss": mean_bits(model, dev, most=30)})
-
-
-def main() -> None:
-    """Parse and train."""
-    parser = argparse.ArgumentParser(description="Train the handwriting model.", allow_abbrev=False)
-    parser.add_argument("config", type=Path)
-    parser.add_argument("exp", type=Path)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--set", action="append", default=[], metavar="A.B=VALUE")
-    options = parser.parse_args()
-    try:
-        train(configs.load(options.config, Config, options.set), options.exp, options.data)
-    except UnitdiscError as error:
-        sys.exit(f"train.py: {error}")
+    fit(
+        LineModel(config.model),
+        config,
+        exp,
+        chunks.batch,
+        lambda model: {"loss": bits_per_pixel(model, whole_lines(dev, most=30))},
+    )
 
 
 if __name__ == "__main__":
-    main()
+    run_training(train, Config)

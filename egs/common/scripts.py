@@ -1,0 +1,47 @@
+"""The command line that small scripts of recipes have in common: paths in, lines out, an error in one line."""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from unitdisc import config as configs
+from unitdisc.errors import UnitdiscError
+
+
+def run(work: Callable[..., Any], *paths: str, **options: dict[str, Any]) -> None:
+    """Do `work` with what the command line gives, and print the lines, or the named numbers, that it returns.
+
+    `paths` are names of arguments; one that ends in "..." takes several paths. `options` have for each --name what
+    argparse's add_argument takes. The script's docstring is its help.
+    """
+    formatter = argparse.RawDescriptionHelpFormatter
+    about = sys.modules["__main__"].__doc__
+    parser = argparse.ArgumentParser(description=about, formatter_class=formatter, allow_abbrev=False)
+    for name in paths:
+        parser.add_argument(name.removesuffix("..."), type=Path, nargs="+" if name.endswith("...") else None)
+    for name, how in options.items():
+        parser.add_argument(f"--{name}", **how)
+    given = vars(parser.parse_args())
+    try:
+        for line in lines_of(work(**given)):
+            print(line)
+    except UnitdiscError as error:
+        sys.exit(f"{Path(sys.argv[0]).name}: {error}")
+
+
+def lines_of(result: Mapping[str, float] | Iterable[str] | None) -> list[str]:
+    """Return the lines to print for what a script's work returned."""
+    if isinstance(result, Mapping):
+        return [f"{name}: {value:.4g}" for name, value in result.items()]
+    return list(result or ())
+
+
+def run_training(train: Callable[[Any, Path, Path], None], cls: type) -> None:
+    """Run `train(config, exp, data)`, its configuration being a file of a `cls` and changes of it."""
+
+    def load_and_train(config: Path, exp: Path, data: Path, set: list[str]) -> None:
+        train(configs.load(config, cls, set), exp, data)
+
+    run(load_and_train, "config", "exp", "data", set={"action": "append", "default": [], "metavar": "A.B=VALUE"})
