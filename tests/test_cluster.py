@@ -1,5 +1,6 @@
 """k-means on features: sklearn's clusters, and a model that encodes like any other."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from unitdisc.cluster import fit_kmeans
 from unitdisc.data.store import FeatureReader
 from unitdisc.data.units import read_header, read_units
 from unitdisc.encode import encode
-from unitdisc.errors import CheckpointError, DataError
+from unitdisc.errors import CheckpointError, ConfigError, DataError
 from unitdisc.train import Config
 
 CONFIG = Config(tiny_model())
@@ -52,3 +53,10 @@ def test_data_without_features_says_what_to_run(tmp_path: Path):
     make_data(tmp_path / "bare", 4, features=False)
     with pytest.raises(DataError, match="run `unitdisc features` first"):
         fit_kmeans(CONFIG, tmp_path / "exp", tmp_path / "bare", 4)
+
+
+def test_more_codes_than_frames_are_refused_at_once(data: Path, tmp_path: Path):
+    frames = json.loads((data / "feats.json").read_text())["frames"]
+    with pytest.raises(ConfigError, match=f"--codes {frames + 1}: .*train has {frames} frames in all; ask for fewer"):
+        fit_kmeans(CONFIG, tmp_path / "exp", data, frames + 1)
+    assert not (tmp_path / "exp").exists()

@@ -1,6 +1,8 @@
 """Encoding: the same bytes however it is done, nothing lost by a kill, and bad utterances counted."""
 
 import os
+import shutil
+import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from made_up import make_data, tiny_model
+from test_extract import interrupted
 from test_train import TRAIN
 
 from unitdisc import encode as module
+from unitdisc.data.lock import locked
 from unitdisc.data.store import FeatureReader
 from unitdisc.data.units import read_header, read_units
 from unitdisc.encode import EncodeOptions, compound_units, encode
@@ -138,6 +142,7 @@ def test_units_that_are_there_are_kept_or_refused(data: Path, exp: Path, tmp_pat
 def test_bad_utterances_are_counted_listed_and_stop_the_run_when_many(data: Path, exp: Path, tmp_path: Path):
     make_data(tmp_path / "bad", 7, seed=2, features=False)
     (tmp_path / "bad" / "a-02.wav").write_bytes(b"no!")
+    mended = (tmp_path / "bad" / "a-00.wav").read_bytes()
     with pytest.raises(DataError, match=r"1 of 7 utterances .* a-02"):
         encode(exp, tmp_path / "bad", tmp_path / "out")
     assert not (tmp_path / "out" / "units.jsonl").exists()
@@ -145,6 +150,10 @@ def test_bad_utterances_are_counted_listed_and_stop_the_run_when_many(data: Path
     assert list(done.failed) == ["a-02"]
     assert (tmp_path / "out" / "failed.txt").read_text().startswith("a-02 ")
     assert done.utterances == 6
+    with pytest.raises(DataError, match="1 of 7"):
+        encode(exp, tmp_path / "bad", tmp_path / "again")
+    (tmp_path / "bad" / "a-02.wav").write_bytes(mended)
+    assert encode(exp, tmp_path / "bad", tmp_path / "again").utterances == 7
 
 
 def test_changed_audio_gives_units_of_the_same_codebook(data: Path, exp: Path, once: Path, tmp_path: Path):
@@ -179,3 +188,38 @@ def test_features_of_another_config_are_refused(data: Path, tmp_path: Path):
 def test_several_codebooks_make_one_number():
     units = np.array([[0, 0], [1, 2], [3, 4]])
     assert compound_units(units, (4, 5)).tolist() == [0, 7, 19]
+
+
+def test_an_unknown_change_is_refused_before_anything_is_loaded(tmp_path: Path):
+    with pytest.raises(DataError, match="unknown change of audio 'nosuch'; known are noise-20, noise-10, "):
+        encode(tmp_path / "no", tmp_path / "no", tmp_path / "out", EncodeOptions(change="nosuch"))
+
+
+def test_a_folder_is_encoded_into_by_one_process_at_a_time(data: Path, exp: Path, once: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    with locked(out, "busy"):
+        who = f"out: process {os.getpid()} on {socket.gethostname()} is encoding into it; wait for it, or stop it"
+        with pytest.raises(DataError, match=who):
+            encode(exp, data / "test", out)
+    assert list(out.iterdir()) == []
+    (out / ".lock").write_text("process 1 on a machine that was switched off\n")  # nobody holds it
+    encode(exp, data / "test", out, EncodeOptions(projection=True))
+    assert contents(out) == contents(once)
+    assert not (out / ".lock").exists()
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(DataError, match="file: expected a folder to write to, got a file"):
+        encode(exp, data / "test", tmp_path / "file")
+
+
+def test_units_of_elsewhere_are_not_written_over(data: Path, exp: Path, once: Path, tmp_path: Path):
+    shutil.copy(once / "units.jsonl", tmp_path / "units.jsonl")
+    (tmp_path / "encode.json").write_text("no json")
+    with pytest.raises(DataError, match="there are units of the same model, of other data or with other options"):
+        encode(exp, data / "test", tmp_path)
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.8])
+def test_ctrl_c_while_processes_start_is_no_traceback(data: Path, exp: Path, tmp_path: Path, delay: float):
+    make_data(tmp_path / "many", 130, features=False)
+    command = [sys.executable, "-m", "unitdisc", "encode", str(exp), str(tmp_path / "many"), str(tmp_path / "out")]
+    assert interrupted([*command, "--jobs", "2"], delay) == "unitdisc encode: interrupted; start it again to go on\n"

@@ -392,3 +392,24 @@ def test_the_formats_are_those_of_the_page(data):
     assert sorted(manifest) == sorted(
         ["format", "version", "digest", "config", "data", "dim", "period", "offset", "utterances", "frames", "failed"]
     )
+
+
+def interrupted(command: list[str], delay: float) -> str:
+    """Send Ctrl-C to a command so many seconds after its first process has started; return what it said but bars."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    run = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True)
+    while run.poll() is None and not Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text():
+        time.sleep(0.01)
+    time.sleep(delay)
+    os.killpg(run.pid, signal.SIGINT)
+    _, err = run.communicate(timeout=60)
+    assert run.returncode == 130, err
+    return err.split("\r")[-1].lstrip("\n")
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.8])
+def test_ctrl_c_while_processes_start_is_no_traceback(tmp_path, delay):
+    data = make_data(tmp_path / "d", 400).path
+    (tmp_path / "c.yaml").write_text("features: {kind: mfcc}\n")
+    command = [sys.executable, "-m", "unitdisc", "features", str(tmp_path / "c.yaml"), str(data), "--jobs", "2"]
+    assert interrupted(command, delay) == "unitdisc features: interrupted; start it again to go on\n"

@@ -15,8 +15,9 @@ from unitdisc import checkpoint
 from unitdisc import config as configs
 from unitdisc.corpus import fit_normalisation_
 from unitdisc.data.kaldi import DataDir
-from unitdisc.errors import CheckpointError
+from unitdisc.errors import CheckpointError, ConfigError
 from unitdisc.features.cmvn import load_normalised
+from unitdisc.features.manifest import read_manifest
 from unitdisc.model import UnitModel
 from unitdisc.networks.decoder import NoDecoderConfig
 from unitdisc.networks.encoder import NoEncoderConfig
@@ -54,6 +55,9 @@ def fit_kmeans(
     )
     model = UnitModel(model_config).eval()
     blocks = frame_blocks(model, data)  # before the normalisation: says it if features are missing or others
+    manifest = read_manifest(data.path, "feats")
+    if manifest is not None and codes > manifest.frames:
+        raise ConfigError(f"--codes {codes}: {data.path} has {manifest.frames} frames in all; ask for fewer units")
     fit_normalisation_(model, data)
     assert isinstance(model.quantizer, KMeans)
     found = model.quantizer.fit_(blocks, torch.Generator().manual_seed(seed), passes=passes)

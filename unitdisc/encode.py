@@ -10,9 +10,8 @@ A shard is a fixed run of utterances. Its files are written whole, so that a kil
 """
 
 import json
-import multiprocessing
-import signal
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from shutil import rmtree
@@ -27,6 +26,9 @@ from unitdisc.checkpoint import load_model
 from unitdisc.corpus import open_frames
 from unitdisc.data.exports import write_ctm, write_text
 from unitdisc.data.kaldi import DataDir
+from unitdisc.data.lock import locked
+from unitdisc.data.perturb import check_change
+from unitdisc.data.processes import in_order
 from unitdisc.data.store import write_features
 from unitdisc.data.units import UnitHeader, UnitLine, read_header, write_units
 from unitdisc.data.whole import whole_file
@@ -76,6 +78,9 @@ def encode(
 ) -> Summary:
     """Encode a data directory into a folder of unit files; what was made of the same model and data is kept."""
     out, options = Path(out), options or EncodeOptions()
+    check_change(options.change)
+    if out.exists() and not out.is_dir():
+        raise DataError(f"{out}: expected a folder to write to, got a file")
     data_dir, model = DataDir.read(data), load_model(exp, device)
     if not model.quantizer.codes:
         raise ConfigError(f"{exp}: its model has no codebook (quantizer.kind: none), so there are no units to encode")
@@ -83,23 +88,35 @@ def encode(
     stamp = configs.digest({**asdict(header), **asdict(options), "utts": data_dir.utts})
     if _kept(out, header, stamp, force):
         return _summary(out, header, kept=True)
-    work = out / ".shards"
-    shards = list(make_shards(data_dir.utts))
-    if dist.is_main():
-        _begin(work, stamp)
-    dist.barrier()
-    todo = [s for s in shards[dist.rank() :: dist.world_size()] if not _shard_path(work, s).exists()]
-    progress(
-        sum(len(shard.utts) for shard in shards[dist.rank() :: dist.world_size()]) - sum(len(s.utts) for s in todo)
-    )
     job = _Job(str(exp), str(data), str(out), options, device)
+    with locked(out, "encoding into it") if dist.is_main() else nullcontext():
+        _encode_all(job, model, data_dir.utts, header, stamp, jobs, progress)
+    dist.barrier()
+    return _summary(out, header, kept=False)
+
+
+def _encode_all(
+    job: "_Job",
+    model: UnitModel,
+    utts: list[str],
+    header: UnitHeader,
+    stamp: str,
+    jobs: int,
+    progress: Callable[[int], object],
+) -> None:
+    out = Path(job.out)
+    shards = list(make_shards(utts))
+    if dist.is_main():
+        _begin(out / ".shards", stamp)
+    dist.barrier()
+    ours = shards[dist.rank() :: dist.world_size()]
+    todo = [shard for shard in ours if not _shard_path(out / ".shards", shard).exists()]
+    progress(sum(len(shard.utts) for shard in ours) - sum(len(shard.utts) for shard in todo))
     for count in _run(job, model, todo, jobs):
         progress(count)
     dist.barrier()
     if dist.is_main():
-        _merge(out, header, shards, options, model, stamp)
-    dist.barrier()
-    return _summary(out, header, kept=False)
+        _merge(out, header, shards, job.options, model, stamp)
 
 
 def unit_header(model: UnitModel, data: DataDir, change: str = "") -> UnitHeader:
@@ -197,17 +214,13 @@ def _run(job: _Job, model: UnitModel, shards: list[Shard], jobs: int) -> Iterato
         for shard in shards:
             yield encoder.encode(shard)
         return
-    # Fork would copy a process that runs threads; each process loads the model anew instead.
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(min(jobs, len(shards)), _start, (job,)) as pool:
-        yield from pool.imap_unordered(_encode, shards)
+    yield from in_order(_encode, shards, min(jobs, len(shards)), _start, (job,), preload=__name__)
 
 
-_here: list[_Encoder] = []  # in a process of the pool: its encoder, made once
+_here: list[_Encoder] = []  # in one of several processes: its encoder, made once
 
 
 def _start(job: _Job) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     torch.set_num_threads(1)
     _here.append(_Encoder(job))
 
@@ -235,7 +248,10 @@ def _kept(out: Path, header: UnitHeader, stamp: str, force: bool) -> bool:
     units, mark = out / "units.jsonl", out / "encode.json"
     if not units.exists() or force:
         return False
-    same = mark.is_file() and json.loads(mark.read_text("utf-8"))["stamp"] == stamp
+    try:
+        same = json.loads(mark.read_text("utf-8"))["stamp"] == stamp
+    except (OSError, ValueError, KeyError, TypeError):  # the units of another tool, say
+        same = False
     if not same:
         theirs = read_header(units)
         what = "the same model" if theirs.model == header.model else f"model {theirs.model}, not {header.model}"
@@ -251,10 +267,13 @@ def _merge(
     work, failed = out / ".shards", _failures(out / ".shards", shards)
     total = sum(len(shard.utts) for shard in shards)
     if len(failed) > options.max_failed * total:
-        first = next(iter(failed.items()))
+        for shard in shards:  # so that the next start tries them again
+            if not failed.keys().isdisjoint(shard.utts):
+                _shard_path(work, shard).unlink()
+        first = ": ".join(next(iter(failed.items())))
         raise DataError(
             f"{out}: {len(failed)} of {total} utterances could not be encoded, more than --max-failed "
-            f"{options.max_failed:g}; the first is {first[0]}: {first[1]}"
+            f"{options.max_failed:g}; mend or remove them, then start again to go on. The first is {first}"
         )
     for name, wanted in (("codes", options.vectors), ("projection", options.projection)):
         if wanted:

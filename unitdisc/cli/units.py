@@ -3,6 +3,8 @@
 import argparse
 import sys
 
+from unitdisc.cli.arguments import add_device, positive, share
+
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add this module's verbs."""
@@ -16,14 +18,19 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     encode.add_argument("exp", help="folder of a training run, or a checkpoint file")
     encode.add_argument("data", help="data directory; its features are computed on the fly if it has none")
     encode.add_argument("out", help="folder to write to")
-    encode.add_argument("--jobs", type=int, default=1, metavar="N", help="processes (default: 1)")
-    encode.add_argument("--device", default="cpu", help="cpu or cuda")
+    encode.add_argument("--jobs", type=positive, default=1, metavar="N", help="processes (default: %(default)s)")
+    add_device(encode)
     encode.add_argument("--no-vectors", action="store_true", help="leave out codes.scp, one vector per frame")
     encode.add_argument("--projection", action="store_true", help="also write projection.scp, the vectors before VQ")
     encode.add_argument(
-        "--change", default="", metavar="NAME", help="change the audio first, e.g. noise-10, reverberation"
-    )
-    encode.add_argument("--max-failed", type=float, default=0.01, metavar="SHARE", help="stop above it (default: 0.01)")
+        "--change", default="", metavar="NAME",
+        help="change the audio first: noise-20, noise-10, noise-0, reverberation, speed-90, speed-110, gain-up, "
+        "gain-down, band-limit",
+    )  # fmt: skip
+    encode.add_argument(
+        "--max-failed", type=share, default=0.01, metavar="SHARE",
+        help="stop if more than this share of the utterances cannot be encoded (default: %(default)s)",
+    )  # fmt: skip
     encode.add_argument("--force", action="store_true", help="replace units that are there")
     encode.set_defaults(run=run_encode)
     export = verbs.add_parser(

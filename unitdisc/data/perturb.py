@@ -64,10 +64,17 @@ CHANGES: dict[str, Change] = {
 }
 
 
+def check_change(change: str) -> None:
+    """Refuse a name of no change; the empty one means none."""
+    if change and change not in CHANGES:
+        raise DataError(f"unknown change of audio {change!r}; known are {', '.join(CHANGES)}")
+
+
 def perturb(samples: np.ndarray, rate: int, change: str, utt: str = "", seed: int = 0) -> np.ndarray:
     """Return changed audio [S'] float32 of samples [S]; the same for an utterance whatever is changed beside it."""
-    if change not in CHANGES:
-        raise DataError(f"unknown change of audio {change!r}; known are {', '.join(CHANGES)}")
+    if not change:
+        raise DataError("expected the name of a change of audio, got none")
+    check_change(change)
     if not len(samples):
         return np.zeros(0, np.float32)
     rng = np.random.default_rng([seed, zlib.crc32(utt.encode())])

@@ -1,15 +1,8 @@
 """Features of data directories: audio in, archives out, by one process or many, with the same bytes."""
 
-import multiprocessing
-import os
-import signal
-import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +12,7 @@ import torch
 
 from unitdisc.data.audio import AudioSource
 from unitdisc.data.kaldi import DataDir, data_digest
+from unitdisc.data.processes import in_order
 from unitdisc.data.store import FeatureReader, record
 from unitdisc.errors import ConfigError, DataError
 from unitdisc.features.acoustic import FeatureModule, build_features
@@ -28,7 +22,6 @@ from unitdisc.features.manifest import Manifest, differences, read_manifest, tre
 from unitdisc.features.partial import Made, PartialArchives
 
 TASK = 8  # utterances that a process is given at a time
-AHEAD = 3  # tasks for each process that may wait for the one that is written next
 
 
 @dataclass(frozen=True)
@@ -159,40 +152,9 @@ def _results(tasks: Iterable[Task], configs: tuple[FeatureConfig, ...], jobs: in
         finally:
             torch.set_num_threads(threads)
         return
-    # Not fork: the threads of this process would be missing in its copies.
-    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-    context = multiprocessing.get_context(method)
-    if method == "forkserver":
-        context.set_forkserver_preload([__name__])
-    pool = ProcessPoolExecutor(jobs, context, _start_worker)
-    waiting: deque[Future[list[Made]]] = deque()
-    try:
-        for task in tasks:
-            waiting.append(pool.submit(_make_task, task, configs, device))
-            if len(waiting) >= AHEAD * jobs:
-                yield from waiting.popleft().result()
-        while waiting:
-            yield from waiting.popleft().result()
-    except BrokenProcessPool:
-        raise DataError(
-            "one of the processes was killed, perhaps for lack of memory; start again with fewer --jobs to go on"
-        ) from None
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _start_worker() -> None:
-    """Prepare a process: one thread, no Ctrl-C of its own, and an end with its parent's."""
-    torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-
-        def follow() -> None:
-            parent.join()
-            os._exit(1)
-
-        threading.Thread(target=follow, daemon=True).start()
+    work = partial(_make_task, configs=configs, device=device)
+    for made in in_order(work, tasks, jobs, torch.set_num_threads, (1,), preload=__name__):
+        yield from made
 
 
 def _make_task(task: Task, configs: tuple[FeatureConfig, ...], device: str) -> list[Made]:
