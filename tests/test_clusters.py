@@ -1,5 +1,7 @@
 """Cluster scores equal sklearn's on any labelling, and codebook use equals its closed forms."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -109,6 +111,23 @@ def test_counts_in_bounded_rows_keep_their_sums():
     assert cells.tolist() == [0, 1, 2, 5]
     assert rows.shape == (4, 4)
     assert np.asarray(rows.sum(axis=0)).ravel().tolist() == [14, 13, 13, 80]
+
+
+def test_counting_takes_no_more_memory_for_more_utterances_and_loses_nothing():
+    rng = np.random.default_rng(0)
+    peaks, tables = [], []
+    for utterances in (2_000, 6_000):
+        counter = CellCounter()
+        tracemalloc.start()
+        for n in range(utterances):
+            counter.add(f"u{n}", rng.integers(0, 5_000, 1_000))
+        tables.append(counter.result()[1])
+        peaks.append(tracemalloc.get_traced_memory()[1] / 1e6)
+        tracemalloc.stop()
+    assert max(peaks) < 90  # MB
+    assert peaks[1] < 1.2 * peaks[0]  # the utterances are three times as many
+    assert [table.sum() for table in tables] == [2_000_000, 6_000_000]
+    assert [table.shape[0] for table in tables] == [64, 64]  # folded: a row has up to 5,000 cells
 
 
 def test_only_silence_and_no_units_are_errors(tmp_path):

@@ -9,7 +9,9 @@ from scipy import sparse
 
 from unitdisc.evaluate.aligned import Aligned
 
-PENDING = 4_000_000  # pairs held before they are summed
+PENDING = 250_000  # cells held before they are summed
+MOST_CELLS = 500_000  # summed, of all rows together; beyond, rows are folded
+LEAST_ROWS = 64  # are left, however many cells they have
 
 
 class Contingency(NamedTuple):
@@ -24,11 +26,11 @@ class CellCounter:
     """Sums counts of integer cells over groups named by utterance, in bounded memory.
 
     The first `most` names have a row each; those beyond share rows by hash, so that the bootstrap then draws random
-    sets of utterances.
+    sets of utterances. Where the rows have too many cells together, their number is halved, and again.
     """
 
     def __init__(self, most: int = 1024) -> None:
-        self.most = most
+        self.most = self.rows = most
         self._rows: dict[str, int] = {}
         self._parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         self._pending = 0
@@ -42,33 +44,42 @@ class CellCounter:
         if not len(cells):
             return
         found, counts = np.unique(cells, return_counts=True)
-        self._parts.append((np.full(len(found), row), found, counts.astype(np.float64)))
+        self._parts.append((np.full(len(found), row % self.rows, np.int32), found, counts.astype(np.float64)))
         self._pending += len(found)
         if self._pending > PENDING:
             self._merge()
 
     def _merge(self) -> None:
         rows, cells, counts = (np.concatenate(part) for part in zip(*self._parts, strict=True))
-        order = np.lexsort((cells, rows))
-        rows, cells, counts = rows[order], cells[order], counts[order]
-        first = np.flatnonzero(np.r_[True, (rows[1:] != rows[:-1]) | (cells[1:] != cells[:-1])])
-        self._parts = [(rows[first], cells[first], np.add.reduceat(counts, first))]
+        self._parts = [_summed(rows, cells, counts)]
+        while len(self._parts[0][0]) > MOST_CELLS and self.rows >= 2 * LEAST_ROWS:
+            self.rows //= 2
+            rows, cells, counts = self._parts.pop()
+            self._parts = [_summed(rows % self.rows, cells, counts)]
         self._pending = 0
 
     def result(self) -> tuple[np.ndarray, sparse.csr_matrix]:
-        """Return the cells that occur [A], sorted, and their counts per row [U, A]."""
+        """Return the cells that occur [A], sorted, and their counts per row [U, A]; the counter is empty then."""
         if not self._parts:
             return np.zeros(0, np.int64), sparse.csr_matrix((0, 0))
         self._merge()
-        rows, cells, counts = self._parts[0]
+        rows, cells, counts = self._parts.pop()
         found, columns = np.unique(cells, return_inverse=True)
         shape = (int(rows.max()) + 1, len(found))
         return found, sparse.csr_matrix((counts, (rows, columns)), shape=shape)
 
 
-def count_pairs(pairs: Iterable[Aligned], phones: int, drop: int | None = None) -> Contingency:
-    """Count (phone, unit) on frames; frames of the phone `drop` (silence) are left out."""
-    counter = CellCounter()
+def _summed(rows: np.ndarray, cells: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return (row, cell, count), [N] each, sorted, with a single entry for each row and cell."""
+    order = np.lexsort((cells, rows))
+    rows, cells = rows[order], cells[order]
+    first = np.flatnonzero(np.r_[True, (rows[1:] != rows[:-1]) | (cells[1:] != cells[:-1])])
+    return rows[first], cells[first], np.add.reduceat(counts[order], first)
+
+
+def count_pairs(pairs: Iterable[Aligned], phones: int, drop: int | None = None, most: int = 1024) -> Contingency:
+    """Count (phone, unit) on frames, in at most `most` rows; frames of the phone `drop` (silence) are left out."""
+    counter = CellCounter(most)
     for line, labels in pairs:
         units, frames = line.frames, labels.frames
         if drop is not None:

@@ -36,7 +36,7 @@ def fit_mapping(pairs: Iterable[Aligned], phones: int, kind: str = "many-to-one"
     """
     if kind not in KINDS:
         raise DataError(f"a mapping is {' or '.join(KINDS)}, got {kind!r}")
-    counts, units, _ = count_pairs(pairs, phones)
+    counts, units, _ = count_pairs(pairs, phones, most=1)
     if not counts.sum():
         raise DataError("no frames to fit the mapping of units to phones on")
     if kind == "many-to-one":

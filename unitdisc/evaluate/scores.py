@@ -18,7 +18,7 @@ from unitdisc import __version__
 from unitdisc.errors import DataError
 
 FORMAT = "unitdisc-scores-1"
-DRAWN = 2_000_000  # numbers of resampled sums in memory at once
+DRAWN = 500_000  # numbers of resampled sums in memory at once
 Statistic = Callable[[np.ndarray], np.ndarray]
 
 
