@@ -93,7 +93,7 @@ def test_what_is_there_is_replaced_only_with_force(units: Path, data: DataDir, n
     file = sorted(out.iterdir())[0]
     text = file.read_bytes()
     file.write_text("mine")
-    with pytest.raises(DataError, match="out/.*: there already; --force replaces it"):
+    with pytest.raises(DataError, match=r"out/.*: there already; --force replaces it"):
         export_units(units, out, ["espnet", name], data)
     assert file.read_text() == "mine"
     export_units(units, out, [name], data, force=True)

@@ -8,6 +8,10 @@ tensorboard/    the same numbers for TensorBoard, if it is installed
 """
 
 import datetime
+import errno
+import hashlib
+import importlib.util
+import io
 import json
 import os
 import platform
@@ -16,73 +20,110 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Mapping
+from io import FileIO
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from unitdisc import __version__, dist
 from unitdisc.errors import DataError
 
 
 class RunLog:
-    """Writes a run's folder; on other processes than the first it writes nothing."""
+    """Writes a run's folder, from the first thing that is to be written on; only on the first process."""
 
     def __init__(self, folder: Path, *, tensorboard: bool = False) -> None:
+        if folder.exists() and not folder.is_dir():
+            raise DataError(f"{folder}: expected a folder to write to, got a file")
         self.folder = folder
-        self._metrics: TextIO | None = None
-        self._log: TextIO | None = None
-        self._board: Any = None
-        if dist.is_main():
-            folder.mkdir(parents=True, exist_ok=True)
-            self._metrics = (folder / "metrics.jsonl").open("a", encoding="utf-8")
-            self._log = (folder / "log.txt").open("a", encoding="utf-8")
-            if tensorboard:
-                self._board = _summary_writer(folder / "tensorboard")
+        self._main = dist.is_main()
+        self._files: dict[str, FileIO] = {}
+        self._board = _board(folder / "tensorboard") if tensorboard and self._main else None
 
     def say(self, message: str) -> None:
         """Print a line to stderr and keep it in log.txt."""
-        if self._log is not None:
+        if self._main:
             print(message, file=sys.stderr, flush=True)
-            print(f"{datetime.datetime.now().isoformat(timespec='seconds')} {message}", file=self._log, flush=True)
+            self._append("log.txt", f"{datetime.datetime.now().isoformat(timespec='seconds')} {message}")
 
     def metrics(self, step: int, kind: str, values: Mapping[str, Any]) -> None:
         """Write the numbers of a step ("train", "dev") or an event's facts ("reestimation", "skipped", ...)."""
-        if self._metrics is None:
+        if not self._main:
             return
-        print(json.dumps({"step": step, "kind": kind, **values}), file=self._metrics, flush=True)
+        self._append("metrics.jsonl", json.dumps({"step": step, "kind": kind, **values}))
         if self._board is not None:
-            for name, value in values.items():
-                if isinstance(value, (int, float)):
-                    self._board.add_scalar(f"{kind}/{name}", value, step)
+            numbers = {name: value for name, value in values.items() if isinstance(value, (int, float))}
+            self._board.add(step, {f"{kind}/{name}": float(value) for name, value in numbers.items()})
 
     def rewind(self, step: int) -> None:
         """Drop the metrics of steps after this one, which a resumed run makes again."""
-        if self._metrics is None:
-            return
-        self._metrics.close()
         path = self.folder / "metrics.jsonl"
+        if not self._main or not path.exists():
+            return
+        self._close("metrics.jsonl")
         kept = [line for line in path.read_text("utf-8").splitlines() if _step_of(line) <= step]
-        partial = path.with_name(".metrics.jsonl.partial")
-        partial.write_text("".join(f"{line}\n" for line in kept), "utf-8")
-        partial.replace(path)
-        self._metrics = path.open("a", encoding="utf-8")
+        _replace(path, "".join(f"{line}\n" for line in kept))
 
     def started(self, config_yaml: str, **facts: Any) -> None:
-        """Write config.yaml, and an entry for this start in env.json."""
-        if self._metrics is None:
+        """Write config.yaml, and an entry for this start in env.json; say so if a resumed run got other data."""
+        if not self._main:
             return
-        (self.folder / "config.yaml").write_text(config_yaml, "utf-8")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        _replace(self.folder / "config.yaml", config_yaml)
         path = self.folder / "env.json"
         try:
-            starts = json.loads(path.read_text("utf-8"))["starts"]
-        except (OSError, ValueError, KeyError):
+            starts = list(json.loads(path.read_text("utf-8"))["starts"])
+        except (OSError, ValueError, KeyError, TypeError):
             starts = []
-        path.write_text(json.dumps({"starts": [*starts, {**environment(), **facts}]}, indent=1) + "\n", "utf-8")
+        if isinstance(facts.get("train"), dict) and "data" in facts["train"]:
+            facts["train"] = {**facts["train"], "lists": _lists(Path(facts["train"]["data"]))}
+        _replace(path, json.dumps({"starts": [*starts, {**environment(), **facts}]}, indent=1) + "\n")
+        if starts and facts.get("resumed_at"):
+            other = _other_data(starts[-1].get("train"), facts["train"])
+            if other:
+                self.say(f"{self.folder}: {other}; another folder keeps the two trainings apart")
 
     def close(self) -> None:
         """Close the files."""
-        for file in (self._metrics, self._log, self._board):
-            if file is not None:
-                file.close()
+        for name in list(self._files):
+            self._close(name)
+        if self._board is not None:
+            self._board.close()
+
+    def _append(self, name: str, line: str) -> None:
+        if name not in self._files:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._files[name] = FileIO(self.folder / name, "a")
+        _write(self._files[name], f"{line}\n".encode(), self.folder / name)
+
+    def _close(self, name: str) -> None:
+        if name in self._files:
+            self._files.pop(name).close()
+
+
+def _write(file: FileIO, blob: bytes, path: Path) -> None:
+    """Write all of it, unbuffered: what a full disk does not take must not be tried again when the file is closed."""
+    view = memoryview(blob)
+    try:
+        while view:
+            view = view[file.write(view) :]
+    except OSError as error:
+        raise _unwritable(path, error) from None
+
+
+def _replace(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_text(text, "utf-8")
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise _unwritable(path, error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> DataError:
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    what = "the disk is full; free some space" if full else f"{error.strerror or error}; mend that"
+    return DataError(f"{path}: cannot be written: {what}, then give the same command again to go on")
 
 
 def _step_of(line: str) -> float:
@@ -92,12 +133,62 @@ def _step_of(line: str) -> float:
         return float("inf")  # a line cut short by a kill
 
 
-def _summary_writer(folder: Path) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        return None
-    return SummaryWriter(str(folder))
+def _lists(data: Path) -> str:
+    """Hash the lists of a data directory, to know it again."""
+    hasher = hashlib.sha256()
+    for name in ("wav.scp", "images.scp", "segments", "utt2spk", "spk2utt"):
+        if (data / name).is_file():
+            hasher.update(name.encode() + b"\0" + (data / name).read_bytes() + b"\0")
+    return hasher.hexdigest()[:12]
+
+
+def _other_data(before: Any, now: Mapping[str, Any]) -> str:
+    if not isinstance(before, dict) or "data" not in before or "data" not in now:
+        return ""
+    same = now["lists"] == before["lists"] if "lists" in before else now["data"] == before["data"]
+    if same:
+        return ""
+    if now["data"] == before["data"]:
+        return f"{now['data']} has changed since the training was begun"
+    return f"was trained on {before['data']} so far, and goes on with {now['data']}"
+
+
+class _Board:
+    """Scalars for TensorBoard. Its own writer has a thread, whose errors (a full disk) reach nobody but the screen."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._file: FileIO | None = None
+
+    def add(self, step: int, values: Mapping[str, float]) -> None:
+        """Write the numbers of a step."""
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        numbers = [Summary.Value(tag=name, simple_value=value) for name, value in values.items()]
+        self._write(Event(wall_time=time.time(), step=step, summary=Summary(value=numbers)))
+
+    def _write(self, event: Any) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        if self._file is None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            name = f"events.out.tfevents.{int(time.time()):010d}.{platform.node()}.{os.getpid()}"
+            self._file = FileIO(self.folder / name, "a")
+            self._write(Event(wall_time=time.time(), file_version="brain.Event:2"))
+        record = io.BytesIO()
+        RecordWriter(record).write(event.SerializeToString())
+        _write(self._file, record.getvalue(), Path(str(self._file.name)))
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+
+
+def _board(folder: Path) -> _Board | None:
+    return _Board(folder) if importlib.util.find_spec("tensorboard") is not None else None
 
 
 class Meter:
