@@ -1,0 +1,102 @@
+"""Tools that measure: their tables, their resumption, their sums; the measuring itself is theirs to run."""
+
+import importlib.util
+import json
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import soundfile
+
+from unitdisc.data.kaldi import DataDir, write_data_dir
+from unitdisc.encode import EncodeOptions, encode
+
+TOOLS = Path(__file__).parent.parent / "tools"
+
+
+def load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, TOOLS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def speech(tmp_path) -> DataDir:
+    """Two speakers with three utterances of 1 s each."""
+    rng = np.random.default_rng(0)
+    recordings, utt2spk = [], {}
+    for n in range(6):
+        soundfile.write(tmp_path / f"u{n}.wav", 0.1 * rng.standard_normal(16000), 16000)
+        recordings.append((f"s{n % 2}-u{n}", tmp_path / f"u{n}.wav"))
+        utt2spk[f"s{n % 2}-u{n}"] = f"s{n % 2}"
+    return write_data_dir(tmp_path / "data", recordings, utt2spk)
+
+
+def test_a_long_list_repeats_the_files_and_a_part_of_it_encodes_to_the_same_bytes(speech, tmp_path):
+    tool = load("bench_encode")
+    assert tool.make_list(speech, tmp_path / "list", 8 / 3600) == 8
+    whole = DataDir.read(tmp_path / "list")
+    assert len(whole.utts) == 8
+    assert {Path(r.entry).name for r in whole.recordings.values()} == {f"u{n}.wav" for n in range(6)}
+    tool.make_model(tmp_path / "exp")
+    part = tool.subset(whole, tmp_path / "part", whole.utts[:3])
+    for data, out in ((whole, "out"), (part, "alone")):
+        encode(tmp_path / "exp", data.path, tmp_path / out, EncodeOptions(vectors=False))
+    same = tool.compare(tmp_path / "out", tmp_path / "alone", part.utts)
+    assert same["same"]
+    assert same["utterances"] == 3
+    (tmp_path / "alone" / "units.txt").write_text("s0-0000-s0-u0 1 2 3\n")
+    assert tool.compare(tmp_path / "out", tmp_path / "alone", part.utts)["files"]["units.txt"] is False
+
+
+def test_the_report_of_a_run_counts_what_it_did_itself():
+    tool = load("bench_encode")
+    samples = [tool.Sample(10.0 * n, 5.0 * n, 100 + min(n, 5), 4 + n) for n in range(1, 11)]
+    found = tool.run_report(samples, 4, 20, 2000.0, 2)
+    assert (found["shards"], found["audio_hours"], found["real_time"]) == (10, round(1000 / 3600, 3), 10.0)
+    assert found["real_time_of_cpu"] == 40.0  # 1000 s of audio by 50 s of two processors
+    assert found["megabytes"] == {"0%": 103, "25%": 104, "50%": 105, "75%": 105, "100%": 105}
+
+
+def test_processes_of_this_session_use_memory_and_time():
+    cpu, megabytes = load("bench_encode").usage(os.getsid(0))
+    assert cpu > 0
+    assert megabytes > 10
+
+
+def score(definition: str, value: float | None, low: float = 0.0, high: float = 0.0) -> dict:
+    return {"definition": definition, "value": value, "interval": {"low": low, "high": high}, "counts": {}}
+
+
+def test_results_stand_in_one_table_with_their_intervals():
+    tool = load("results_units")
+    scores = {"pnmi": score("pnmi", 0.51239, 0.5, 0.52), "bitrate-zr2020": score("bitrate-zr2020", None)}
+    head, line, row = tool.markdown([tool.Row("mini", "ours", scores)]).splitlines()
+    assert head.split(" | ")[4] == "PNMI"
+    assert len(head.split(" | ")) == len(line.split(" | ")) == len(row.split(" | "))
+    assert row.split(" | ")[4] == "0.512 (0.500..0.520)"
+    assert row.count("(") == 1
+
+
+def test_a_step_is_made_once_for_the_same_words(tmp_path, capsys, monkeypatch):
+    tool, calls = load("results_units"), []
+
+    def verb(words: list[str]) -> None:
+        calls.append(words)
+        print(json.dumps(words))
+        sys.exit(int(words[0] == "bad"))
+
+    monkeypatch.setattr(tool, "main_verb", verb)
+    for words in (("score", "x"), ("score", "x"), ("score", "y")):
+        tool.step(tmp_path / "out.json", *words, stdout=True)
+    assert calls == [["score", "x"], ["score", "y"]]
+    assert json.loads((tmp_path / "out.json").read_text()) == ["score", "y"]
+    with pytest.raises(SystemExit, match="`unitdisc bad` ended with 1"):
+        tool.step(tmp_path / "bad.json", "bad", stdout=True)
+    assert not (tmp_path / "bad.json").exists()
