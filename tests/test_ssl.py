@@ -10,9 +10,12 @@ from torchaudio.models import wav2vec2_model, wavlm_model
 from unitdisc.config import from_tree
 from unitdisc.data.timing import FrameGrid
 from unitdisc.errors import CheckpointError, ConfigError
-from unitdisc.features.acoustic import build_features
+from unitdisc.features import configs, ssl
+from unitdisc.features.acoustic import build_features, feature_dim
 from unitdisc.features.configs import HubertConfig, Wav2Vec2Config, WavLMConfig
 from unitdisc.features.extract import ExtractConfig, extract
+from unitdisc.model import ModelConfig, UnitModel
+from unitdisc.networks.decoder import WaveformDecoderConfig
 
 KERNELS, STRIDES = (10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2)
 
@@ -211,3 +214,33 @@ def test_a_folder_of_another_kind_or_frame_rate_is_refused(tmp_path):
         build_features(HubertConfig(checkpoint=tmp_path))
     with pytest.raises(CheckpointError, match="expected convolutions"):
         build_features(Wav2Vec2Config(checkpoint=tmp_path))
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_the_width_is_known_without_building_the_network(tmp_path, kind, monkeypatch):
+    torch.save(tiny(kind).state_dict(), tmp_path / "m.pt")
+    torch.save(tiny(kind).state_dict(), tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    (tmp_path / "folder").mkdir()
+    folder_of(tmp_path / "folder", kind)
+    (tmp_path / "said").mkdir()  # as a folder without its weights: what was trained on its features needs them no more
+    (tmp_path / "said" / "config.json").write_text(json.dumps({"hidden_size": 48}))
+    monkeypatch.setattr(ssl, "_build", None)
+    widths = [feature_dim(CONFIGS[kind](checkpoint=tmp_path / name)) for name in ("m.pt", "old.pt", "folder", "said")]
+    assert widths == [32, 32, 32, 48]
+    model = UnitModel(
+        ModelConfig(features=CONFIGS[kind](checkpoint=tmp_path / "said"), decoder=WaveformDecoderConfig())
+    )
+    assert model.dim_in == 48
+    torch.save({"x": torch.zeros(1)}, tmp_path / "m.pt")
+    with pytest.raises(CheckpointError, match=f"m\\.pt: are not the weights of a {kind} model"):
+        feature_dim(CONFIGS[kind](checkpoint=tmp_path / "m.pt"))
+
+
+def test_a_checkpoint_is_hashed_once_and_again_when_it_changes(tmp_path):
+    (tmp_path / "m.pt").write_bytes(b"one")
+    config, asked = HubertConfig(checkpoint=tmp_path / "m.pt"), configs._hash_of.cache_info().misses
+    first = configs.archive_tree(config)["checkpoint"]
+    assert configs.archive_tree(config)["checkpoint"] == first
+    assert configs._hash_of.cache_info().misses == asked + 1
+    (tmp_path / "m.pt").write_bytes(b"another")
+    assert configs.archive_tree(config)["checkpoint"] != first

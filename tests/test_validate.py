@@ -8,6 +8,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_data import noise, put_audio, put_data, put_tables
+from made_up import make_data
 
 from unitdisc.data.fix import fix_data_dir
 from unitdisc.data.kaldi import DataDir
@@ -201,3 +202,17 @@ def test_whatever_the_order_what_is_fixed_is_fine(tmp_path_factory, order, end, 
     fix_data_dir(path)
     report = check_data_dir(path)
     assert (report.utts, report.errors) == (4, [])
+
+
+def test_features_that_are_out_of_date_are_told_after_a_fix_too(tmp_path: Path):
+    data = make_data(tmp_path / "d", 6)
+    assert not any("feats" in warning for warning in check_data_dir(data.path).warnings)
+    fix_data_dir(data.path)  # which writes spk2utt: nothing that features follow from
+    assert not any("feats" in warning for warning in check_data_dir(data.path).warnings)
+    (data.path / "a-00.wav").write_bytes(b"no audio")
+    fix_data_dir(data.path)
+    warnings = check_data_dir(data.path).warnings
+    wanted = "made before wav.scp, segments or utt2spk changed; `unitdisc features --force` makes them again"
+    assert [f"{data.path / name}.json: {wanted}" in warnings for name in ("feats", "targets")] == [True, True]
+    (data.path / "feats.json").write_text("x")
+    assert any("feats.json: no description of features" in w for w in check_data_dir(data.path).warnings)

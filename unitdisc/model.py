@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from unitdisc import config as configs
 from unitdisc import dist
 from unitdisc.errors import ConfigError, DataError
-from unitdisc.features.acoustic import build_features, centre_frequencies
+from unitdisc.features.acoustic import centre_frequencies, feature_dim
 from unitdisc.features.configs import FbankConfig, archive_tree
 from unitdisc.model_config import LossWeights, ModelConfig
 from unitdisc.networks.blocks import BlockEncoder, one_thread
@@ -85,7 +85,7 @@ class UnitModel(nn.Module):
         """Build the model for the training data's speakers, and the phones that its heads tell apart."""
         super().__init__()
         self.config, self.speakers, self.phones = config, tuple(speakers), tuple(phones)
-        self.dim_in, self.grid = int(build_features(config.features).dim), config.features.grid  # type: ignore[arg-type]
+        self.dim_in, self.grid = feature_dim(config.features), config.features.grid
         self.perturbation: Perturbation | None = None
         if config.perturbation.on:
             assert isinstance(config.features, FbankConfig)

@@ -25,7 +25,8 @@ class LossWeights:
 
     def __post_init__(self) -> None:
         if min(self.reconstruction, self.quantizer, self.ctc, self.framewise) < 0:
-            raise ConfigError(f"weights must be 0 or more, got {self}")
+            numbers = ", ".join(f"{name} {value:g}" for name, value in vars(self).items())
+            raise ConfigError(f"weights must be 0 or more, got {numbers}")
 
 
 @dataclass(frozen=True)

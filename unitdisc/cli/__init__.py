@@ -6,9 +6,12 @@ so that `--help` is instant.
 """
 
 import argparse
+import errno
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import NoReturn
 
 from unitdisc import __version__
 from unitdisc.errors import UnitdiscError
@@ -30,21 +33,27 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and exit with its code."""
-    options = parser().parse_args(arguments)
+    name = "unitdisc"
     try:
+        options = parser().parse_args(arguments)
+        name = f"unitdisc {options.verb}"
         code = options.run(options)
+        sys.stdout.flush()  # a full disk behind a > is to be told here
     except UnitdiscError as error:
-        print(f"unitdisc {options.verb}: {error}", file=sys.stderr)
-        sys.exit(1)
+        _end(f"{name}: {error}", 1)
     except KeyboardInterrupt:
-        print(f"unitdisc {options.verb}: interrupted; start it again to go on", file=sys.stderr)
-        sys.exit(130)
+        _end(f"{name}: interrupted; start it again to go on", 130)
     except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is flushed at the end
         sys.exit(0)
     except OSError as error:  # a full disk, a folder that is a file, no permission: nothing to trace
         where = f"{error.filename}: " if error.filename else ""
-        print(
-            f"unitdisc {options.verb}: {where}{error.strerror or error}; nothing half-written was kept", file=sys.stderr
-        )
-        sys.exit(1)
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        what = "the disk is full" if full else error.strerror or str(error)
+        _end(f"{name}: {where}{what}; nothing half-written was kept", 1)
     sys.exit(code or 0)
+
+
+def _end(message: str, code: int) -> NoReturn:
+    print(message, file=sys.stderr)
+    sys.exit(code)

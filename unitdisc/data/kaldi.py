@@ -168,7 +168,8 @@ def is_data_dir(path: Path) -> bool:
 def data_digest(path: Path) -> str:
     """Hash the lists that name a directory's audio and speakers to 12 hexadecimal digits."""
     hasher = hashlib.sha256()
-    for name in ("wav.scp", "segments", "utt2spk", "spk2utt"):
+    speakers = "utt2spk" if (path / "utt2spk").exists() else "spk2utt"  # the other follows from it
+    for name in ("wav.scp", "segments", speakers):
         table = path / name
         hasher.update(name.encode() + b"\0" + (table.read_bytes() if table.exists() else b"") + b"\0")
     return hasher.hexdigest()[:12]

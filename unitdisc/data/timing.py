@@ -18,6 +18,11 @@ class FrameGrid:
     snip_edges: bool = False  # Kaldi's option: True drops frames that stick out over the ends
     stride: int = 1  # units per frame, for what a strided encoder makes of the frames
 
+    def __str__(self) -> str:
+        """Write as the keys of a configuration."""
+        edges = "true" if self.snip_edges else "false"
+        return f"sample_rate {self.sample_rate}, hop {self.hop}, window {self.window}, snip_edges {edges}"
+
     @property
     def period(self) -> float:
         """Return the seconds from one frame to the next."""

@@ -1,5 +1,6 @@
 """The validator of data directories: everything that is wrong in one, with file and line, not only the first."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import NamedTuple
 from unitdisc.data.alignment import check_end, read_alignment
 from unitdisc.data.audio import AudioSource
 from unitdisc.data.headers import ogg_is_cut
-from unitdisc.data.kaldi import FORMS, DataDir
+from unitdisc.data.kaldi import FORMS, DataDir, data_digest
 from unitdisc.data.tables import scan_rows
 from unitdisc.errors import DataError
 
@@ -60,7 +61,7 @@ def check_data_dir(
         except DataError as error:
             findings.append(Finding(str(error), True))
     findings += [Finding(message, True) for message in _missing_images(data)]
-    findings += [Finding(message, False) for message in _doubts(data)]
+    findings += [Finding(message, False) for message in (*_doubts(data), *_stale_features(data))]
     durations, rates = {}, Counter[int]()
     if data.recordings:
         for utt in data.utts:
@@ -104,6 +105,21 @@ def _doubts(data: DataDir) -> Iterator[str]:
         yield from _lacking(data, "text", data.text, data.utts)
     if data.spk2gender:
         yield from _lacking(data, "spk2gender", data.spk2gender, data.spk2utt)
+
+
+def _stale_features(data: DataDir) -> Iterator[str]:
+    """Tell of features that were made before the tables that they follow from were changed."""
+    for path in (data.path / "feats.json", data.path / "targets.json"):
+        if not data.utts or not path.exists():
+            continue
+        again = "`unitdisc features --force` makes them again"
+        try:
+            made_of = json.loads(path.read_text("utf-8"))["data"]
+        except (OSError, ValueError, KeyError, TypeError):
+            yield f"{path}: no description of features; {again}"
+            continue
+        if made_of != data_digest(data.path):
+            yield f"{path}: made before wav.scp, segments or utt2spk changed; {again}"
 
 
 def _missing_images(data: DataDir) -> Iterator[str]:

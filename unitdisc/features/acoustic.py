@@ -16,7 +16,7 @@ from unitdisc.features.configs import FbankConfig, FeatureConfig, LogMelConfig, 
 from unitdisc.features.deltas import Deltas
 from unitdisc.features.framing import frame_counts, laid_out, window_sums
 
-__all__ = ["FeatureConfig", "FeatureModule", "Features", "build_features"]
+__all__ = ["FeatureConfig", "FeatureModule", "Features", "build_features", "feature_dim"]
 
 CHUNK = 512  # frames at once: what they need stays in the processor's cache
 FULL_SCALE = 32768.0
@@ -32,6 +32,15 @@ def build_features(config: FeatureConfig) -> FeatureModule:
     from unitdisc.features.ssl import SelfSupervised
 
     return SelfSupervised(config)
+
+
+def feature_dim(config: FeatureConfig) -> int:
+    """Return the width of the frames that a config names, without loading a self-supervised model's weights."""
+    if isinstance(config, (FbankConfig, MfccConfig, LogMelConfig)):
+        return int(str(build_features(config).dim))
+    from unitdisc.features.ssl import frame_width
+
+    return frame_width(config)
 
 
 class _Spectral(FeatureModule):

@@ -6,6 +6,7 @@ features as they come, and are normalised when read, so that one archive serves 
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Union
 
@@ -192,15 +193,20 @@ def archive_tree(config: FeatureConfig) -> dict[str, Any]:
 
 
 def _content_hash(path: Path) -> str:
-    hasher = hashlib.sha256()
-    files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
     try:
-        for file in files:
-            with file.open("rb") as content:
-                while block := content.read(1 << 20):
-                    hasher.update(block)
+        files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
+        return _hash_of(tuple((file, file.stat().st_size, file.stat().st_mtime_ns) for file in files))
     except FileNotFoundError:
         raise ConfigError(
             f"{path}: no such checkpoint; nothing is downloaded, so fetch it first and name the file or folder"
         ) from None
+
+
+@lru_cache(maxsize=8)  # a checkpoint of gigabytes is read once, not for each archive
+def _hash_of(files: tuple[tuple[Path, int, int], ...]) -> str:
+    hasher = hashlib.sha256()
+    for file, _, _ in files:
+        with file.open("rb") as content:
+            while block := content.read(1 << 20):
+                hasher.update(block)
     return hasher.hexdigest()[:12]

@@ -15,7 +15,7 @@ from unitdisc.data.kaldi import DataDir, data_digest
 from unitdisc.data.processes import in_order
 from unitdisc.data.store import FeatureReader, record
 from unitdisc.errors import ConfigError, DataError
-from unitdisc.features.acoustic import FeatureModule, build_features
+from unitdisc.features.acoustic import FeatureModule, build_features, feature_dim
 from unitdisc.features.cmvn import frame_sums
 from unitdisc.features.configs import FeatureConfig, LogMelConfig, MfccConfig, archive_tree
 from unitdisc.features.manifest import Manifest, differences, read_manifest, tree_digest
@@ -38,8 +38,8 @@ class ExtractConfig:
         same = (one.rate, one.offset, one.snip_edges) == (other.rate, other.offset, other.snip_edges)
         if not same or self.features.sample_rate != self.targets.sample_rate:
             raise ConfigError(
-                "targets need the frames of the features: the same sample_rate, hop and snip_edges (and window, with "
-                f"snip_edges), got {other} for {one}"
+                f"targets need the frames of the features: features have {one}; targets have {other}. Set hop, "
+                "sample_rate and snip_edges (and window, with snip_edges) of targets to those of features"
             )
 
 
@@ -84,9 +84,9 @@ def extract(
         manifests = {}
         utterances = archives.done - len(archives.failed)
         for name in missing:
-            module, grid = _module(wanted[name], device), wanted[name].grid
+            grid = wanted[name].grid
             manifests[name] = Manifest(
-                tree_digest(trees[name]), trees[name], digest, module.dim, grid.period, grid.offset,
+                tree_digest(trees[name]), trees[name], digest, feature_dim(wanted[name]), grid.period, grid.offset,
                 utterances, archives.frames, archives.failed,
             ).to_json()  # fmt: skip
         archives.finish(manifests)

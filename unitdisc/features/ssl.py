@@ -62,6 +62,22 @@ class SelfSupervised(FeatureModule):
         return Features(frames, lengths)
 
 
+def frame_width(config: SSLConfig) -> int:
+    """Return the width of a model's frames: as config.json says, or from the header of the weights."""
+    path = config.checkpoint / "config.json"
+    if path.is_file():
+        try:
+            width = json.loads(path.read_text("utf-8"))["hidden_size"]
+        except (OSError, ValueError, KeyError, TypeError):
+            width = None
+        if isinstance(width, int) and width > 0:
+            return width
+    state, _ = _read(config.checkpoint)
+    if PROJECTION + "projection.weight" not in state:
+        raise CheckpointError(f"{config.checkpoint}: are not the weights of a {config.kind} model")
+    return int(state[PROJECTION + "projection.weight"].shape[0])
+
+
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the weights by torchaudio's names, and what the files beside them say."""
     said: dict[str, Any] = {}
@@ -94,7 +110,10 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 def _weights(path: Path) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        try:  # mapped into memory, so that only what is used is read
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        except RuntimeError:  # a format that is too old for it
+            return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise
     except Exception as error:  # the unpickler stumbles over other files in more ways than one can name
