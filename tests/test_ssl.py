@@ -228,7 +228,7 @@ def test_the_width_is_known_without_building_the_network(tmp_path, kind, monkeyp
     widths = [feature_dim(CONFIGS[kind](checkpoint=tmp_path / name)) for name in ("m.pt", "old.pt", "folder", "said")]
     assert widths == [32, 32, 32, 48]
     model = UnitModel(
-        ModelConfig(features=CONFIGS[kind](checkpoint=tmp_path / "said"), decoder=WaveformDecoderConfig())
+        ModelConfig(features=CONFIGS[kind](checkpoint=tmp_path / "said"), decoder=WaveformDecoderConfig()), ["someone"]
     )
     assert model.dim_in == 48
     torch.save({"x": torch.zeros(1)}, tmp_path / "m.pt")
