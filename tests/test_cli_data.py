@@ -102,7 +102,7 @@ def test_split_and_combine_give_back_the_whole(tmp_path: Path, capsys):
     code, out, _ = run(capsys, "combine", tmp_path / "o", tmp_path / "parts" / "1", tmp_path / "parts" / "2")
     assert (code, out) == (0, f"{tmp_path}/o: 6 utterances, 2 speakers\n")
     assert DataDir.read(tmp_path / "o").text == DataDir.read(path).text
-    assert run(capsys, "split", path, tmp_path / "parts", "--parts", 0)[0] == 1
+    assert run(capsys, "split", path, tmp_path / "parts", "--parts", 0)[0] == 2
 
 
 def test_what_is_there_is_replaced_only_with_force(tmp_path: Path, capsys):

@@ -328,7 +328,7 @@ def test_the_command_prints_what_it_made(data, tmp_path, capsys):
     assert "kept what was there: 21 utterances" in capsys.readouterr().out
     with pytest.raises(SystemExit) as end:
         main(["features", str(tmp_path / "c.yaml"), str(data.path), "--jobs", "0"])
-    assert end.value.code == 1
+    assert end.value.code == 2
 
 
 def alive(group: int) -> bool:

@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from unitdisc.cli.arguments import above_zero, positive, positive_or_none, share
+
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `items`."""
@@ -12,8 +14,10 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     verb.add_argument("data", type=Path, help="Kaldi data dir: whose utterances and speakers")
     verb.add_argument("out", type=Path, help="item file to write")
     verb.add_argument("--alignment", type=Path, required=True, help="a CTM file, or a folder of TextGrid, .phn, ...")
-    verb.add_argument("--unit", choices=("triphone", "phone"), default="triphone", help="what an item spans")
-    verb.add_argument("--silences", default=None, help="labels that are no phones, separated by commas")
+    verb.add_argument(
+        "--unit", choices=("triphone", "phone"), default="triphone", help="what an item spans (default: %(default)s)"
+    )
+    verb.add_argument("--silences", metavar="A,B", help="labels that are no phones, instead of the usual ones")
     verb.add_argument("--force", action="store_true", help="replace an existing file")
     verb.set_defaults(run=run_items)
 
@@ -41,42 +45,59 @@ def add_abx(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     verb = subverbs.add_parser("abx", help="ABX error of features or units", allow_abbrev=False)
     verb.add_argument("features", type=Path, help="folder of <file>.npy, .pt or .txt, a feats.scp, or a unit file")
     verb.add_argument("items", type=Path, help="item file")
-    verb.add_argument("--frame-shift", type=float, help="seconds from frame to frame, where the features do not say")
-    verb.add_argument("--speaker", choices=("within", "across"), default="within", help="is X by the speaker of A, B?")
-    verb.add_argument("--context", choices=("within", "any"), default="within", help="must the neighbours be equal?")
+    verb.add_argument(
+        "--frame-shift", type=above_zero, help="seconds from frame to frame, where the features do not say"
+    )
+    verb.add_argument(
+        "--speaker",
+        choices=("within", "across"),
+        default="within",
+        help="is X by the speaker of A and B? (default: %(default)s)",
+    )
+    verb.add_argument(
+        "--context",
+        choices=("within", "any"),
+        default="within",
+        help="must the neighbours be equal? (default: %(default)s)",
+    )
     verb.add_argument(
         "--distance",
         choices=("angular", "euclidean", "kl", "identical", "codebook", "edit"),
         default="angular",
-        help="of frames; the last three are for units",
+        help="of frames; the last three are for units (default: %(default)s)",
     )
     verb.add_argument("--codebook", type=Path, help="the units' codewords [K, D] (.npy, .pt) for --distance codebook")
-    verb.add_argument("--max-group", type=_count, default=10, metavar="N|none", help="items of a phone in a cell (10)")
-    verb.add_argument("--max-x-across", type=_count, default=5, metavar="N|none", help="speakers of X for A, B (5)")
-    verb.add_argument("--seed", type=int, default=0, help="of what the two options above draw")
-    verb.add_argument("--slicing", choices=("fastabx", "librilight"), default="fastabx", help="frames of an item")
-    verb.add_argument("--max-dropped", type=_share, default=0.01, metavar="SHARE", help="items that may lack frames")
-    verb.add_argument("--jobs", type=int, default=None, help="threads; all cores by default")
+    verb.add_argument(
+        "--max-group",
+        type=positive_or_none,
+        default=10,
+        metavar="N|none",
+        help="items of a phone in a cell (default: %(default)s)",
+    )
+    verb.add_argument(
+        "--max-x-across",
+        type=positive_or_none,
+        default=5,
+        metavar="N|none",
+        help="speakers of X for A, B (default: %(default)s)",
+    )
+    verb.add_argument("--seed", type=int, default=0, help="of what the two options above draw (default: %(default)s)")
+    verb.add_argument(
+        "--slicing",
+        choices=("fastabx", "librilight"),
+        default="fastabx",
+        help="frames of an item (default: %(default)s)",
+    )
+    verb.add_argument(
+        "--max-dropped",
+        type=share,
+        default=0.01,
+        metavar="SHARE",
+        help="items that may lack frames (default: %(default)s)",
+    )
+    verb.add_argument("--jobs", type=positive, default=None, help="threads; all cores by default")
     verb.add_argument("--json", action="store_true", help="print the whole score as JSON")
     verb.set_defaults(run=run_abx)
-
-
-def _count(text: str) -> int | None:
-    if text.lower() == "none":
-        return None
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a number above 0, or none; got {text!r}")
-    return int(text)
-
-
-def _share(text: str) -> float:
-    try:
-        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
-    except ValueError:
-        share = -1.0
-    if not 0 <= share <= 1:
-        raise argparse.ArgumentTypeError(f"expected a share as 0.01 or 1%, got {text!r}")
-    return share
 
 
 def run_abx(options: argparse.Namespace) -> None:

@@ -1,7 +1,6 @@
 """Types of the command line's values: what is wrong is said before anything is loaded."""
 
 import argparse
-from collections.abc import Callable
 
 
 def count(text: str) -> int:
@@ -38,19 +37,23 @@ def share(text: str) -> float:
     return value
 
 
-def above(least: float) -> Callable[[str], float]:
-    """Return what reads finite numbers above one."""
+def above_zero(text: str) -> float:
+    """Return a finite number above 0."""
+    value = zero_or_more(text)
+    if value == 0:
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
+    return value
 
-    def number(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = float("nan")
-        if not least < value < float("inf"):
-            raise argparse.ArgumentTypeError(f"expected a number above {least:g}, got {text!r}")
-        return value
 
-    return number
+def zero_or_more(text: str) -> float:
+    """Return a finite number that is not negative."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number, 0 or more; got {text!r}")
+    return value
 
 
 def device(text: str) -> str:

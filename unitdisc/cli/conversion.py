@@ -4,6 +4,8 @@ import argparse
 import json
 from pathlib import Path
 
+from unitdisc.cli.arguments import count, positive
+
 
 def add_conversion(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `score conversion`."""
@@ -27,12 +29,16 @@ def add_conversion(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser
     verb.add_argument(
         "--train", type=Path, metavar="DATA", help="real speech with phones: trains a CTC probe, sources left out"
     )
-    verb.add_argument("--alignment", type=Path, help="phones of the sources (phones.ctm of each --source)")
-    verb.add_argument("--train-alignment", type=Path, help="phones of the training speech (TRAIN/phones.ctm)")
-    verb.add_argument("--epochs", type=int, default=20, help="of the probe (20)")
+    verb.add_argument("--alignment", type=Path, help="phones of the sources (default: phones.ctm of each --source)")
+    verb.add_argument(
+        "--train-alignment", type=Path, help="phones of the training speech (default: phones.ctm of --train)"
+    )
+    verb.add_argument("--epochs", type=positive, default=20, help="of the probe (default: %(default)s)")
     verb.add_argument("--json", action="store_true", help="print whole scores as JSON instead of a table")
-    verb.add_argument("--seed", type=int, default=0, help="of all that is drawn (0)")
-    verb.add_argument("--resamples", type=int, default=1000, metavar="N", help="of the bootstrap; 0: none (1000)")
+    verb.add_argument("--seed", type=int, default=0, help="of all that is drawn (default: %(default)s)")
+    verb.add_argument(
+        "--resamples", type=count, default=1000, metavar="N", help="of the bootstrap; 0: none (default: %(default)s)"
+    )
     verb.set_defaults(run=run_conversion)
 
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from unitdisc.cli.arguments import count, positive, share
+
 if TYPE_CHECKING:
     from unitdisc.data.kaldi import DataDir
     from unitdisc.data.validate import Report
@@ -21,8 +23,10 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     _add_subset(verbs)
     _add_split(verbs)
     combine = verbs.add_parser("combine", help="put data directories together", allow_abbrev=False)
-    combine.add_argument("out", type=Path, metavar="OUT")
-    combine.add_argument("data", type=Path, nargs="+", metavar="DATA")
+    combine.add_argument("out", type=Path, metavar="OUT", help="data directory to write")
+    combine.add_argument(
+        "data", type=Path, nargs="+", metavar="DATA", help="Kaldi data directories without an utterance in common"
+    )
     _add_force(combine)
     _add_pipes(combine)
     combine.set_defaults(run=run_combine)
@@ -30,10 +34,10 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 
 def _add_check(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     check = verbs.add_parser("check", help="validate (and mend) Kaldi data directories", allow_abbrev=False)
-    check.add_argument("data", type=Path, nargs="+", metavar="DATA")
+    check.add_argument("data", type=Path, nargs="+", metavar="DATA", help="Kaldi data directories")
     check.add_argument("--fix", action="store_true", help="sort, drop what cannot be used, keep a backup, say so")
     check.add_argument("--decode", action="store_true", help="decode all audio, not only its headers")
-    check.add_argument("--rate", type=int, metavar="HZ", help="refuse audio at another sampling rate")
+    check.add_argument("--rate", type=positive, metavar="HZ", help="refuse audio at another sampling rate")
     check.add_argument("--alignment", type=Path, metavar="CTM|DIR", help="check this alignment against the audio")
     check.add_argument(
         "--all", action="store_true", help=f"show all messages, not the first {SHOWN} errors and warnings"
@@ -51,33 +55,36 @@ def _add_import(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         "x.txt, its transcript, and x.TextGrid, x.phn or x.wrd, its alignment.",
         allow_abbrev=False,
     )
-    add.add_argument("folder", type=Path, metavar="FOLDER")
-    add.add_argument("data", type=Path, metavar="DATA")
+    add.add_argument("folder", type=Path, metavar="FOLDER", help="folder of wav, flac, ogg, mp3, sph, ... at any depth")
+    add.add_argument("data", type=Path, metavar="DATA", help="data directory to write")
     add.add_argument(
         "--speaker",
         metavar="REGEX",
         help="what it (or its first group) matches in a path relative to FOLDER is the speaker; "
         "without it the folder that a recording lies in",
     )
-    add.add_argument("--channel", type=int, default=0, metavar="N", help="channel of stereo recordings, from 0")
     add.add_argument(
-        "--max-bad", type=float, default=0.1, metavar="SHARE", help="stop if more recordings than this cannot be used"
+        "--channel", type=count, default=0, metavar="N", help="of stereo recordings, from 0 (default: %(default)s)"
     )
+    add.add_argument(
+        "--max-bad", type=share, default=0.1, metavar="SHARE",
+        help="stop if more than this share of the recordings cannot be used (default: %(default)s)",
+    )  # fmt: skip
     _add_force(add)
     add.set_defaults(run=run_import)
 
 
 def _add_subset(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     subset = verbs.add_parser("subset", help="make a data directory of some utterances of another", allow_abbrev=False)
-    subset.add_argument("data", type=Path, metavar="DATA")
-    subset.add_argument("out", type=Path, metavar="OUT")
+    subset.add_argument("data", type=Path, metavar="DATA", help="data directory to choose from")
+    subset.add_argument("out", type=Path, metavar="OUT", help="data directory to write")
     choice = subset.add_mutually_exclusive_group(required=True)
     choice.add_argument("--speakers", nargs="+", metavar="SPK", help="all utterances of these speakers")
     choice.add_argument("--not-speakers", nargs="+", metavar="SPK", help="all utterances of the other speakers")
     choice.add_argument("--utts", type=Path, metavar="FILE", help="utterances listed in a file, one a line")
     choice.add_argument("--not-in", type=Path, metavar="DATA", help="utterances that another data directory lacks")
-    choice.add_argument("--random", type=int, metavar="N", help="N utterances drawn at random, see --seed")
-    choice.add_argument("--per-speaker", type=int, metavar="N", help="the first N utterances of each speaker")
+    choice.add_argument("--random", type=positive, metavar="N", help="N utterances drawn at random, see --seed")
+    choice.add_argument("--per-speaker", type=positive, metavar="N", help="the first N utterances of each speaker")
     subset.add_argument("--seed", type=int, default=0, help="of --random (default: %(default)s)")
     _add_force(subset)
     _add_pipes(subset)
@@ -86,9 +93,9 @@ def _add_subset(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
 
 def _add_split(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     split = verbs.add_parser("split", help="cut a data directory into parts OUT/1, OUT/2, ...", allow_abbrev=False)
-    split.add_argument("data", type=Path, metavar="DATA")
-    split.add_argument("out", type=Path, metavar="OUT")
-    split.add_argument("--parts", type=int, required=True, metavar="N")
+    split.add_argument("data", type=Path, metavar="DATA", help="data directory to cut")
+    split.add_argument("out", type=Path, metavar="OUT", help="folder of the parts")
+    split.add_argument("--parts", type=positive, required=True, metavar="N", help="how many")
     split.add_argument("--by-utt", action="store_true", help="a speaker may be in several parts")
     _add_force(split)
     _add_pipes(split)
@@ -189,6 +196,7 @@ def run_subset(options: argparse.Namespace) -> None:
     from unitdisc.data.kaldi import DataDir
     from unitdisc.data.subsets import subset, utts_of
     from unitdisc.data.tables import read_lines
+    from unitdisc.errors import DataError
 
     data = DataDir.read(options.data, options.allow_pipes)
     _refuse_existing(options.out, options.force)
@@ -205,8 +213,9 @@ def run_subset(options: argparse.Namespace) -> None:
     elif options.per_speaker is not None:
         utts = [utt for names in data.spk2utt.values() for utt in names[: options.per_speaker]]
     else:
-        count = min(max(options.random, 0), len(data.utts))
-        drawn = np.random.default_rng(options.seed).choice(len(data.utts), count, replace=False)
+        if options.random > len(data.utts):
+            raise DataError(f"--random {options.random}: {data.path} has {len(data.utts)} utterances in all")
+        drawn = np.random.default_rng(options.seed).choice(len(data.utts), options.random, replace=False)
         utts = [data.utts[i] for i in drawn]
     print(_counts(subset(data, options.out, utts)))
 
@@ -217,8 +226,6 @@ def run_split(options: argparse.Namespace) -> None:
     from unitdisc.data.subsets import split
     from unitdisc.errors import DataError
 
-    if options.parts < 1:
-        raise DataError(f"--parts {options.parts}: expected 1 or more")
     data = DataDir.read(options.data, options.allow_pipes)
     outs = [options.out / str(n) for n in range(1, options.parts + 1)]
     for out in (options.out, *outs):

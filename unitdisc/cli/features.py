@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from unitdisc.cli.arguments import add_device, positive, share
+
 if TYPE_CHECKING:
     from unitdisc.features.extract import ExtractConfig
 
@@ -23,13 +25,13 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )
     parser.add_argument("config", metavar="CONFIG", help="YAML file")
     parser.add_argument("data", metavar="DATA", nargs="+", help="Kaldi data directories")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes (default %(default)s)")
+    parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="processes (default: %(default)s)")
     parser.add_argument("--force", action="store_true", help="replace features that are there")
     parser.add_argument(
-        "--max-failed", type=float, default=0.01, metavar="SHARE",
-        help="stop if more than this share of the utterances cannot be used (default %(default)s)",
+        "--max-failed", type=share, default=0.01, metavar="SHARE",
+        help="stop if more than this share of the utterances cannot be used (default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument("--device", default="cpu", help="cpu or cuda, for self-supervised features")
+    add_device(parser, ", for self-supervised features")
     parser.add_argument("--allow-pipes", action="store_true", help="run commands in wav.scp with a shell")
     parser.add_argument("--json", action="store_true", help="print one JSON object for each directory")
     parser.set_defaults(run=run)
@@ -57,8 +59,8 @@ def run(options: argparse.Namespace) -> int:
     from unitdisc.errors import ConfigError
     from unitdisc.features.extract import extract
 
-    if options.jobs < 1 or (options.jobs > 1 and options.device != "cpu"):
-        raise ConfigError(f"--jobs {options.jobs}: expected 1 or more, and 1 with --device {options.device}")
+    if options.jobs > 1 and options.device != "cpu":
+        raise ConfigError(f"--jobs {options.jobs}: expected 1 with --device {options.device}")
     config = load_config(options.config)
     for path in options.data:
         start = time.perf_counter()

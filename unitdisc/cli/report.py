@@ -4,6 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from unitdisc.cli.arguments import above_zero, count
+
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `report`."""
@@ -25,19 +27,17 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         help="a unit file without a run, of anyone's; repeatable",
     )
     verb.add_argument("--data", type=Path, help="data directory of the units (the one that they were encoded from)")
-    verb.add_argument("--alignment", type=Path, help="phones: a CTM file, or a folder of TextGrids (DATA/phones.ctm)")
-    verb.add_argument("--samples", type=_count, default=6, metavar="N", help="utterances shown (default: 6)")
-    verb.add_argument("--examples", type=_count, default=10, metavar="N", help="of each unit (default: 10)")
-    verb.add_argument("--max-mb", type=float, default=15.0, metavar="MB", help="size of the page (default: 15)")
-    verb.add_argument("--seed", type=int, default=0, help="of the draw of utterances")
+    verb.add_argument(
+        "--alignment", type=Path, help="phones: a CTM file, or a folder of TextGrids (default: phones.ctm of --data)"
+    )
+    verb.add_argument("--samples", type=count, default=6, metavar="N", help="utterances shown (default: %(default)s)")
+    verb.add_argument("--examples", type=count, default=10, metavar="N", help="of each unit (default: %(default)s)")
+    verb.add_argument(
+        "--max-mb", type=above_zero, default=15.0, metavar="MB", help="size of the page (default: %(default)s)"
+    )
+    verb.add_argument("--seed", type=int, default=0, help="of the draw of utterances (default: %(default)s)")
     verb.add_argument("--force", action="store_true", help="replace a page that is there")
     verb.set_defaults(run=run_report)
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a number, 0 or more; got {text!r}")
-    return int(text)
 
 
 def run_report(options: argparse.Namespace) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from unitdisc.cli.arguments import above_zero, count, positive, zero_or_more
+
 if TYPE_CHECKING:
     from unitdisc.evaluate.scores import Score
     from unitdisc.evaluate.suite import Sides
@@ -41,15 +43,11 @@ def _parser(
 ) -> argparse.ArgumentParser:
     verb = subverbs.add_parser(name, help=what, description=what, allow_abbrev=False)
     verb.add_argument("--json", action="store_true", help="print whole scores as JSON instead of a table")
-    verb.add_argument("--seed", type=int, default=0, help="of all that is drawn (0)")
-    verb.add_argument("--resamples", type=_count, default=1000, metavar="N", help="of the bootstrap; 0: none (1000)")
+    verb.add_argument("--seed", type=int, default=0, help="of all that is drawn (default: %(default)s)")
+    verb.add_argument(
+        "--resamples", type=count, default=1000, metavar="N", help="of the bootstrap; 0: none (default: %(default)s)"
+    )
     return verb
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a number, 0 or more; got {text!r}")
-    return int(text)
 
 
 def _add_alignment(verb: argparse.ArgumentParser) -> None:
@@ -65,7 +63,9 @@ def _add_sides(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--train", type=Path, metavar="UNITS", help="fit on these units instead")
     verb.add_argument("--train-alignment", type=Path, metavar="ALIGNMENT", help="their phones, if in another file")
     verb.add_argument("--data", type=Path, help="data dir or utt2spk: fit on some speakers, score on the others")
-    verb.add_argument("--test-speakers", default="", metavar="A,B", help="who is scored on (a seeded quarter)")
+    verb.add_argument(
+        "--test-speakers", default="", metavar="A,B", help="who is scored on (default: a quarter, drawn by --seed)"
+    )
 
 
 def _add_per(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -76,13 +76,15 @@ def _add_per(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         "--method",
         choices=("mapping", "one-to-one", "probe-ctc", "frame-probe"),
         default="mapping",
-        help="many-to-one mapping by frame majority (default), one-to-one mapping, or a trained probe",
+        help="many-to-one mapping by frame majority, one-to-one mapping, or a trained probe (default: %(default)s)",
     )
     verb.add_argument("--oracle", action="store_true", help="fit the mapping on the scored side")
-    verb.add_argument("--silence", choices=("keep", "drop"), help="kept or dropped (drop; keep for frame-probe)")
-    verb.add_argument("--probe", choices=("linear", "lstm"), default="lstm", help="of probe-ctc (lstm)")
-    verb.add_argument("--epochs", type=_count, default=30, help="of probes (30)")
-    verb.add_argument("--frame-shift", type=float, help="seconds from frame to frame, where features do not say")
+    verb.add_argument(
+        "--silence", choices=("keep", "drop"), help="kept or dropped (default: drop; keep for frame-probe)"
+    )
+    verb.add_argument("--probe", choices=("linear", "lstm"), default="lstm", help="of probe-ctc (default: %(default)s)")
+    verb.add_argument("--epochs", type=positive, default=30, help="of probes (default: %(default)s)")
+    verb.add_argument("--frame-shift", type=above_zero, help="seconds from frame to frame, where features do not say")
     verb.set_defaults(run=run_per)
 
 
@@ -90,7 +92,9 @@ def _add_clusters(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]
     verb = _parser(subverbs, "clusters", "PNMI, purities, V-measure, AMI on frames; use of the codebook")
     verb.add_argument("units", type=Path, help="UNITS")
     _add_alignment(verb)
-    verb.add_argument("--silence", choices=("keep", "drop"), default="keep", help="frames of silence (keep)")
+    verb.add_argument(
+        "--silence", choices=("keep", "drop"), default="keep", help="frames of silence (default: %(default)s)"
+    )
     verb.set_defaults(run=run_clusters)
 
 
@@ -98,9 +102,14 @@ def _add_boundaries(subverbs: "argparse._SubParsersAction[argparse.ArgumentParse
     verb = _parser(subverbs, "boundaries", "precision, recall, F1, over-segmentation, R-value of unit boundaries")
     verb.add_argument("units", type=Path, help="UNITS")
     _add_sides(verb)
-    verb.add_argument("--tolerance", type=float, default=0.02, metavar="SECONDS", help="of a match (0.02)")
     verb.add_argument(
-        "--match", choices=("maximum", "rasanen", "greedy"), default="maximum", help="how boundaries match (maximum)"
+        "--tolerance", type=zero_or_more, default=0.02, metavar="SECONDS", help="of a match (default: %(default)s)"
+    )
+    verb.add_argument(
+        "--match",
+        choices=("maximum", "rasanen", "greedy"),
+        default="maximum",
+        help="how boundaries match (default: %(default)s)",
     )
     verb.set_defaults(run=run_boundaries)
 
@@ -133,7 +142,9 @@ def _add_all(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     verb.add_argument("--items", type=Path, help="item file: ABX of the units too")
     verb.add_argument("--changed", type=Path, nargs="+", default=(), metavar="UNITS", help="robustness too")
     verb.add_argument("--probes", action="store_true", help="probes too: minutes, not seconds")
-    verb.add_argument("--out", type=Path, help="file to write, replaced if there (scores.json beside the units)")
+    verb.add_argument(
+        "--out", type=Path, help="file to write, replaced if there (default: scores.json beside the units)"
+    )
     verb.set_defaults(run=run_all)
 
 

@@ -4,6 +4,8 @@ import argparse
 import json
 from pathlib import Path
 
+from unitdisc.cli.arguments import above_zero, zero_or_more
+
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `segment`."""
@@ -18,12 +20,16 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )
     verb.add_argument("units", type=Path, help="unit file, or a folder that `unitdisc encode` wrote")
     verb.add_argument("out", type=Path, help="unit file to write")
-    verb.add_argument("--codebook", type=Path, help="codewords [K, D] (.npy); codebook.npy beside UNITS by default")
-    verb.add_argument("--frames", type=Path, help="vectors [T, D]: a .scp or a folder; projection.scp by default")
+    verb.add_argument("--codebook", type=Path, help="codewords [K, D] (.npy); (default: codebook.npy beside UNITS)")
+    verb.add_argument(
+        "--frames", type=Path, help="vectors [T, D]: a .scp or a folder; (default: projection.scp beside UNITS)"
+    )
     verb.add_argument("--identity", action="store_true", help="use neither codebook nor frames")
     how = verb.add_mutually_exclusive_group()
-    how.add_argument("--penalty", type=float, help="what each unit costs, in squared distance")
-    how.add_argument("--rate", type=float, metavar="UNITS/S", help="the penalty that leads to so many units per second")
+    how.add_argument("--penalty", type=zero_or_more, help="what each unit costs, in squared distance")
+    how.add_argument(
+        "--rate", type=above_zero, metavar="UNITS/S", help="the penalty that leads to so many units per second"
+    )
     how.add_argument("--knee", action="store_true", help="the penalty at the knee of the cost curve (default)")
     verb.add_argument("--force", action="store_true", help="replace an existing file")
     verb.add_argument("--json", action="store_true", help="print the result as JSON")

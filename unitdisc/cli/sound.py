@@ -3,6 +3,8 @@
 import argparse
 import sys
 
+from unitdisc.cli.arguments import add_device, positive, zero_or_more
+
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add this module's verbs."""
@@ -20,17 +22,21 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "--to", action="append", required=True, metavar="TARGET",
         help="a speaker of the training data, 'same' (resynthesis), 'all', or audio of a voice; may be repeated",
     )  # fmt: skip
-    convert.add_argument("--format", choices=("wav", "flac"), default="wav")
+    convert.add_argument("--format", choices=("wav", "flac"), default="wav", help="of the sound (default: %(default)s)")
     convert.add_argument(
-        "--seed", type=int, default=0, help="of sampling and of Griffin-Lim's first phases (default: 0)"
+        "--seed", type=int, default=0, help="of sampling and of Griffin-Lim's first phases (default: %(default)s)"
     )
-    convert.add_argument("--temperature", type=float, default=1.0, help="below 1: nearer to the likeliest (default: 1)")
-    convert.add_argument("--iterations", type=int, default=60, help="of Griffin-Lim, for frame decoders (default: 60)")
+    convert.add_argument(
+        "--temperature", type=zero_or_more, default=1.0, help="below 1: nearer to the likeliest (default: %(default)s)"
+    )
+    convert.add_argument(
+        "--iterations", type=positive, default=60, help="of Griffin-Lim, for frame decoders (default: %(default)s)"
+    )
     convert.add_argument(
         "--no-postfilter", action="store_true", help="leave decoded log-mel as flat as the decoder makes it"
     )
-    convert.add_argument("--batch", type=int, default=8, help="utterances made together (default: 8)")
-    convert.add_argument("--device", default="cpu", help="cpu or cuda")
+    convert.add_argument("--batch", type=positive, default=8, help="utterances made together (default: %(default)s)")
+    add_device(convert)
     convert.add_argument("--force", action="store_true", help="replace conversions that are there")
     convert.set_defaults(run=run_convert)
 

@@ -39,16 +39,22 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         description="Write units for other tools.",
         allow_abbrev=False,
     )
-    export.add_argument("units", help="unit file (units.jsonl)")
+    export.add_argument("units", help="unit file, or a folder that `unitdisc encode` wrote")
     export.add_argument("out", help="folder to write to")
-    export.add_argument("--format", action="append", required=True, choices=("textgrid", "fairseq", "espnet", "lhotse"))
+    export.add_argument(
+        "--format",
+        action="append",
+        required=True,
+        choices=("textgrid", "fairseq", "espnet", "lhotse"),
+        help="of what tool; repeatable",
+    )
     export.add_argument(
         "--data", help="data directory the units are of; fairseq needs it, lhotse takes speakers from it"
     )
     export.add_argument("--force", action="store_true", help="replace files that are there")
     export.set_defaults(run=run_export)
     inspect = verbs.add_parser("inspect", help="print the essentials of a unit file", allow_abbrev=False)
-    inspect.add_argument("units", help="unit file (units.jsonl)")
+    inspect.add_argument("units", help="unit file, or a folder that `unitdisc encode` wrote")
     inspect.set_defaults(run=run_inspect)
 
 

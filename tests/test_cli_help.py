@@ -1,0 +1,62 @@
+"""The help of every verb: each argument has one and says its default; wrong values end with 2 at once."""
+
+import argparse
+from collections.abc import Iterator
+
+import pytest
+
+from unitdisc.cli import main, parser
+from unitdisc.data.perturb import CHANGES
+
+
+def verbs(top: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """Go through all verbs and their sub-verbs."""
+    for action in top._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for verb in action.choices.values():
+                yield verb
+                yield from verbs(verb)
+
+
+@pytest.mark.parametrize("verb", list(verbs(parser())), ids=lambda verb: verb.prog)
+def test_every_argument_has_help_and_says_its_default(verb: argparse.ArgumentParser):
+    verb.format_help()  # a stray % would fail here
+    for action in verb._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            continue
+        assert action.help, f"{verb.prog} {action.dest}"
+        if action.option_strings and not action.required and action.default not in (None, "", (), argparse.SUPPRESS):
+            shown = isinstance(action.default, (bool, list)) or "(default: %(default)s)" in action.help
+            assert shown, f"{verb.prog} {action.option_strings[0]}: {action.help}"
+
+
+def test_the_help_of_encode_names_all_changes(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        main(["encode", "--help"])
+    said = capsys.readouterr().out.replace("-\n", "-").split()
+    assert {word.strip(",:") for word in said} >= CHANGES.keys()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("encode e d o --jobs 0", "--jobs: expected a number, 1 or more; got '0'"),
+        ("encode e d o --device gpu", "--device: expected cpu, cuda or cuda:N, got 'gpu'"),
+        ("encode e d o --max-failed 2", "--max-failed: expected a share as 0.01 or 1%, got '2'"),
+        ("features c d --jobs two", "--jobs: expected a number, 1 or more; got 'two'"),
+        ("kmeans c e --train d --codes 0", "--codes: expected a number, 1 or more; got '0'"),
+        ("average e --last -1", "--last: expected a number, 1 or more; got '-1'"),
+        ("subset d o --random 0", "--random: expected a number, 1 or more; got '0'"),
+        ("score abx f i --frame-shift 0", "--frame-shift: expected a number above 0, got '0'"),
+        ("score abx f i --max-group 0", "--max-group: expected a number above 0, or none; got '0'"),
+        ("score boundaries u --alignment a --tolerance nan", "--tolerance: expected a number, 0 or more; got 'nan'"),
+        ("segment u o --rate 0", "--rate: expected a number above 0, got '0'"),
+        ("convert e s o --to same --temperature -1", "--temperature: expected a number, 0 or more; got '-1'"),
+        ("report e --out o --max-mb x", "--max-mb: expected a number, 0 or more; got 'x'"),
+    ],
+)
+def test_wrong_values_are_refused_with_what_was_wanted(arguments: str, message: str, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(arguments.split())
+    assert end.value.code == 2
+    assert message in capsys.readouterr().err
