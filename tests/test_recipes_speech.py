@@ -328,19 +328,9 @@ def test_zerospeech_trains_on_units_and_voices(tmp_path: Path):
 def test_a_submission_has_a_line_for_each_frame_and_the_conversions_that_were_asked_for(tmp_path: Path):
     prepared("zerospeech2019", tmp_path)
     submission, data = module(EGS / "zerospeech2019/local/submission.py"), tmp_path / "data"
-    texts = {
-        "text": "english/test/S002_0000000020.wav V002\n",
-        "json": json.dumps([["english/test/S002_0000000020", "V002", "V002_0000000020"]]),
-    }
-    for name, text in texts.items():
-        (tmp_path / name).write_text(text)
-        assert submission.plan(tmp_path / name, data, tmp_path / "plan") == ["V002"]
-        assert (tmp_path / "plan/V002.utts").read_text() == "S002_0000000020\n"
-    assert submission.plan(None, data, tmp_path / "plan") == ["V001", "V002"]
-    assert len((tmp_path / "plan/V001.utts").read_text().split()) == 10
-    (tmp_path / "text").write_text("S002_0000000020 V009\n")
-    with pytest.raises(DataError, match="voice V009 is not in"):
-        submission.plan(tmp_path / "text", data, tmp_path / "plan")
+    every = [line.split() for line in submission.every_pair(data)]
+    assert len(every) == 20
+    assert {voice for _, voice in every} == {"V001", "V002"}
 
     units = tmp_path / "exp/units/test"
     units.mkdir(parents=True)
@@ -349,8 +339,8 @@ def test_a_submission_has_a_line_for_each_frame_and_the_conversions_that_were_as
     converted = tmp_path / "converted/V002"
     converted.mkdir(parents=True)
     (converted / "a.wav").write_bytes(b"sound")
-    row = {"source": "S002_0000000020", "target": "V002", "path": "a.wav"}
-    (converted / "manifest.jsonl").write_text(json.dumps(row) + "\n")
+    row = {"source": "S002_0000000020", "target": "V002", "path": "V002/a.wav"}
+    (tmp_path / "converted/manifest.jsonl").write_text(json.dumps(row) + "\n")
     submission.write(tmp_path / "exp", tmp_path / "converted", tmp_path / "out", "english")
     test = tmp_path / "out/english/test"
     lines = (test / "S002_0000000020.txt").read_text().splitlines()

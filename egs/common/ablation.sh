@@ -5,7 +5,10 @@
 run_ablation() { # the recipe's arguments
   local folder=$exp rows row number runs=() changes=()
   read -ra changes <<<"$set"
-  [[ $folder != "exp/$(basename "${config%.yaml}")-$seed" ]] || folder=exp/ablation-$(basename "${config%.yaml}")
+  if [[ $folder == "exp/$(basename "${config%.yaml}")-$seed" ]]; then
+    folder=exp/ablation-$(basename "${config%.yaml}")
+    [[ $config != conf/ablation.yaml ]] || folder=exp/ablation
+  fi
   rows=$ablation
   [[ $rows != true ]] || rows=$(cd "$common/conf/ablation" && echo *.yaml | sed 's/\.yaml//g')
   for row in $rows; do

@@ -7,7 +7,7 @@
 # A name's _ is a - on the command line. An unknown option, or one without its value, is an error at once.
 
 option_names=()
-declare -A option_help
+declare -A option_help option_given
 
 option() { # NAME DEFAULT HELP
   option_names+=("$1")
@@ -52,6 +52,8 @@ parse_options() {
     known_option "$name"
     name=${name#--}
     printf -v "${name//-/_}" %s "$value"
+    # shellcheck disable=SC2034 # for the recipe
+    option_given[${name//-/_}]=true
   done
 }
 

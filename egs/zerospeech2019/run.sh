@@ -2,19 +2,18 @@
 # ZeroSpeech 2019 (TTS without T), which is a track of 2020 too: units of the test files, conversions, submission (README.md).
 #
 #   ./run.sh --corpus ~/zerospeech2019/english
-#   ./run.sh --corpus ~/zerospeech2019/english --list synthesis.txt --items english.item
+#   ./run.sh --corpus ~/zerospeech2019/english --pairs synthesis.txt --items english.item
 #   ./run.sh --corpus ~/zerospeech2019/surprise --data data/surprise --language surprise --exp exp/surprise-0
 #
 # Options, as --name value or --name=value:
 
-# shellcheck disable=SC2154,SC2046 # variables made by `option`; voices are words
+# shellcheck disable=SC2154 # variables made by `option`
 set -euo pipefail
 cd "$(dirname "$0")"
 . ../common/speech.sh
 
 option corpus "" "folder of one language, with train/unit, train/voice and test in it"
 option language english "folder of the submission: english or surprise"
-option list "" "which test files to convert to which voice; without it, every file to every V... voice"
 option items "" "item file of the challenge, to score ABX with"
 option alignment "" "phones (CTM) of train and test, where you have them"
 
@@ -32,19 +31,20 @@ stage_data() {
   unitdisc check "$data"/{train,dev,test}
 }
 
-# As in the other recipes, but the challenge says what is spoken by whom, and its folder is made of it.
+# As in the other recipes, but without --pairs every test file is spoken in every voice, and the folder to submit is made.
 stage_convert() {
-  local voice work=$exp/to-convert
   needs train "$exp/config.yaml"
-  needs encode "$exp/units/test/units.jsonl" "$exp/units/test/codes.scp"
-  needs data "$data/test/wav.scp" "$data/train/spk2utt"
-  uses "$list" "$language" "$(cat local/submission.py)"
+  needs encode "$exp"/units/test/{units.jsonl,codes.scp}
+  needs data "$data/test/wav.scp" "$data"/train/{wav.scp,spk2utt}
+  uses_conversion
+  uses "$language" "$(cat local/submission.py)"
   kept "$exp/submission" && return
-  rm -rf "$work"
-  for voice in $(python3 local/submission.py plan "${list:--}" "$data" "$work"); do
-    unitdisc subset "$data/test" "$work/$voice" --utts "$work/$voice.utts"
-    job "convert-$voice" unitdisc convert "$exp" "$work/$voice" "$exp/converted/$voice" --to "$voice" --force
-  done
+  if [[ -z $pairs ]]; then
+    pairs=$exp/pairs.txt
+    python3 local/submission.py pairs "$data" >"$pairs"
+  fi
+  make_conversions
+  rm -rf "$exp/submission"
   python3 local/submission.py write "$exp" "$exp/converted" "$exp/submission" --language "$language"
 }
 

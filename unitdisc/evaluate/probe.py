@@ -30,8 +30,8 @@ class ProbeConfig:
     hidden: int = 128  # of the LSTM (each direction) and of the two-layer frame probe
     epochs: int = 30
     rate: float = 1e-2  # of Adam, falling to zero along a half cosine
-    batch: int = 8  # stretches (CTC)
-    seconds: float = 2.0  # that a stretch of training speech lasts at least (CTC)
+    batch: int = 16  # stretches (CTC)
+    seconds: float = 1.0  # that a stretch of training speech lasts at least (CTC)
     frames: int = 2048  # in a batch of the frame probe, at most
     seed: int = 0
 

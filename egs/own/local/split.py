@@ -1,6 +1,8 @@
 """Cut a data directory into train, dev and test: by speakers where there are enough of them, else by utterances.
 
 python local/split.py DATA OUT [--seed S]    writes OUT/train, OUT/dev and OUT/test
+
+By utterances, everybody who has enough of them is in all three parts.
 """
 
 import argparse
@@ -15,27 +17,48 @@ from unitdisc.errors import DataError, UnitdiscError
 
 SHARE = 0.1  # of dev, and of test
 LEAST = 8  # speakers; of fewer, everybody is in all parts
+TESTED = 2  # speakers at least, where parts have speakers of their own: one alone says nothing of the others
+PARTS = 3
 
 
-def cut(names: list[str], seed: int) -> dict[str, list[str]]:
+def cut(names: list[str], rng: np.random.Generator, tested: int = 1) -> dict[str, list[str]]:
     """Cut a list of names at random into three parts, none of them empty."""
-    shuffled = [names[i] for i in np.random.default_rng(seed).permutation(len(names))]
+    shuffled = [names[i] for i in rng.permutation(len(names))]
     few = max(1, round(SHARE * len(names)))
-    return {"dev": shuffled[:few], "test": shuffled[few : 2 * few], "train": shuffled[2 * few :]}
+    last = few + max(few, tested)
+    return {"dev": shuffled[:few], "test": shuffled[few:last], "train": shuffled[last:]}
+
+
+def cut_by_utterance(data: DataDir, rng: np.random.Generator) -> dict[str, list[str]]:
+    """Cut each speaker's utterances; who has too few to be in all parts is trained on, unless that is everybody."""
+    enough = [utts for utts in data.spk2utt.values() if len(utts) >= PARTS]
+    if not enough:
+        return cut(data.utts, rng)
+    parts: dict[str, list[str]] = {"dev": [], "test": [], "train": []}
+    for utts in enough:
+        for name, chosen in cut(utts, rng).items():
+            parts[name] += chosen
+    chosen = {utt for utts in enough for utt in utts}
+    parts["train"] += [utt for utt in data.utts if utt not in chosen]
+    return parts
 
 
 def split(data: DataDir, out: Path, seed: int) -> list[str]:
     """Write the three directories; return a line to print for each."""
-    if len(data.utts) < 3:
+    if len(data.utts) < PARTS:
         raise DataError(
             f"{data.path}: expected at least 3 recordings to train, validate and test, got {len(data.utts)}"
         )
-    by_speaker = len(data.spk2utt) >= LEAST
-    parts = cut(list(data.spk2utt) if by_speaker else data.utts, seed)
-    what = "other speakers" if by_speaker else f"the same speakers ({len(data.spk2utt)} in all, fewer than {LEAST})"
+    rng, speakers = np.random.default_rng(seed), list(data.spk2utt)
+    by_speaker = len(speakers) >= LEAST
+    if by_speaker:
+        parts = {name: utts_of(data, chosen) for name, chosen in cut(speakers, rng, TESTED).items()}
+    else:
+        parts = cut_by_utterance(data, rng)
+    what = "other speakers" if by_speaker else f"the same speakers ({len(speakers)} in all, fewer than {LEAST})"
     report = []
-    for name, names in parts.items():
-        made = subset(data, out / name, utts_of(data, names) if by_speaker else names)
+    for name, utts in parts.items():
+        made = subset(data, out / name, utts)
         report.append(f"{made.path}: {len(made.utts)} utterances, {len(made.spk2utt)} speakers; {what} in each part")
     return report
 

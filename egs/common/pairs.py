@@ -1,0 +1,183 @@
+"""Plan conversions: which utterances in whose voices.
+
+python pairs.py EXP DATA WORK [--targets "A B"] [--sentences N] [--pairs FILE]
+
+It makes WORK/PART, a data directory of the utterances, and WORK/PART.voices for each PART:
+
+converted       utterances of DATA/test, unseen while training, to each target
+resynthesised   utterances of training speakers, to each target and to "same", their own voice; only where the model
+                knows no other voices, for else `converted` has resyntheses itself
+
+A line of PART.voices is a data directory in WORK (of those that have the same targets) and its targets. WORK/others is
+written if there is a conversion to another's voice, WORK/labelled if the phones of all parts are known.
+A list that is given (--pairs) has lines "<utterance> <target>", or is JSON [[utterance, target, ...], ...] as in the
+ZeroSpeech challenges; a folder before the utterance and .wav behind it do not matter.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from unitdisc.config import read_tree
+from unitdisc.data.alignment import read_alignment
+from unitdisc.data.kaldi import DataDir
+from unitdisc.data.subsets import combine, subset
+from unitdisc.errors import DataError, UnitdiscError
+
+SAME = "same"  # the target that means: the source's own voice
+TARGETS = 4
+Pairs = list[tuple[str, str]]  # (utterance, target)
+
+
+def read_pairs(path: Path) -> Pairs:
+    """Return (utterance, target) of each line of a list."""
+    text = path.read_text("utf-8")
+    try:
+        rows = json.loads(text) if text.lstrip().startswith("[") else [line.split() for line in text.splitlines()]
+        pairs = [(bare(row[0]), str(row[1])) for row in rows if row]
+    except (ValueError, IndexError, TypeError, AttributeError):
+        raise DataError(f"{path}: expected lines '<utterance> <target>', or JSON [[utterance, target], ...]") from None
+    if not pairs:
+        raise DataError(f"{path}: the list of conversions is empty")
+    if len(set(pairs)) < len(pairs):
+        twice = next(pair for n, pair in enumerate(pairs) if pair in pairs[:n])
+        raise DataError(f"{path}: '{' '.join(twice)}' is there twice; each pair is converted once")
+    return pairs
+
+
+def bare(name: str) -> str:
+    """Return the utterance that a list names, without folder and ending."""
+    return name.rsplit("/", 1)[-1].removesuffix(".wav")
+
+
+def spread(names: Sequence[str], count: int) -> list[str]:
+    """Return so many of the names, the first and the last among them, evenly spread between."""
+    places = np.unique(np.linspace(0, len(names) - 1, min(count, len(names))).round().astype(int))
+    return [names[place] for place in places]
+
+
+def choose_targets(train: DataDir, count: int = TARGETS) -> list[str]:
+    """Choose voices of the training set: women and men by halves where that is known."""
+    women, men = ([s for s in train.spk2utt if train.spk2gender.get(s) == sex] for sex in "fm")
+    if not women or not men:
+        return spread(list(train.spk2utt), count)
+    fewer = min(len(women), len(men), count // 2)
+    first, second = (fewer, count - fewer) if len(women) <= len(men) else (count - fewer, fewer)
+    return spread(women, first) + spread(men, second)
+
+
+def draw(data: DataDir, count: int, speakers: Sequence[str] | None = None, seed: int = 0) -> list[str]:
+    """Draw utterances, speakers by turns; of those with phones if any has them."""
+    alignment = data.path / "phones.ctm"
+    usable = set(read_alignment(alignment)) if alignment.exists() else set(data.utts)
+    rng = np.random.default_rng(seed)
+    turns: list[tuple[int, str, str]] = []
+    for speaker in sorted(data.spk2utt if speakers is None else set(data.spk2utt) & set(speakers)):
+        own = [utt for utt in data.spk2utt[speaker] if utt in usable]
+        turns += [(turn, speaker, own[place]) for turn, place in enumerate(rng.permutation(len(own)))]
+    return [utt for *_, utt in sorted(turns)[:count]]
+
+
+def planned(data: Path, conditioning: str, targets: list[str], sentences: int) -> dict[str, tuple[list[str], Pairs]]:
+    """Return the utterances and pairs of each part."""
+    test, train, dev = (DataDir.read(data / name) for name in ("test", "train", "dev"))
+    voices = [] if conditioning == "none" else targets or choose_targets(train)
+    known = None if conditioning != "table" or set(test.spk2utt) <= set(train.spk2utt) else set(train.spk2utt)
+    home = {**train.utt2spk, **dev.utt2spk, **test.utt2spk}
+
+    def pairs(utts: list[str], *more: str) -> Pairs:
+        return [(utt, target) for target in [*voices, *more] for utt in utts if target != home[utt]]
+
+    if known is None:
+        return {"converted": pairs(draw(test, sentences), *() if SAME in voices else (SAME,))}
+    # Sentences that were held out, if people of the training set say any.
+    mine = draw(dev, sentences // 2, sorted(known)) or draw(train, sentences // 2)
+    voices = [voice for voice in voices if voice != SAME]
+    parts = {"converted": pairs(draw(test, sentences - len(mine)))}
+    return parts | ({"resynthesised": pairs(mine, SAME)} if mine else {})
+
+
+def place(data: Path, pairs: Pairs, out: Path) -> DataDir:
+    """Write a data directory of the utterances of a list, wherever they are in the recipe's data."""
+    parts = [DataDir.read(data / name) for name in ("test", "dev", "train")]
+    train, wanted = parts[-1], list(dict.fromkeys(utt for utt, _ in pairs))
+    unknown = [utt for utt in wanted if not any(utt in part.utt2spk for part in parts)]
+    if unknown:
+        raise DataError(f"{data}: {unknown[0]!r} is to be converted, but is in none of test, dev and train")
+    for _, target in pairs:
+        if target != SAME and target not in train.spk2utt and not Path(target).is_file():
+            known = ", ".join(list(train.spk2utt)[:8])
+            raise DataError(f"target {target} is no speaker of {train.path} ({known}, ...), '{SAME}' or an audio file")
+    homes = [(part, [utt for utt in wanted if utt in part.utt2spk]) for part in parts]
+    found = [(part, utts) for part, utts in homes if utts]
+    if len(found) == 1:
+        return subset(found[0][0], out, found[0][1])
+    made = [subset(part, out.with_name(f"{out.name}-{part.path.name}"), utts) for part, utts in found]
+    return combine(made, out)
+
+
+def voices_of(part: DataDir, pairs: Pairs) -> list[str]:
+    """Return a line for each set of targets: a data directory, made beside the part's, and the targets."""
+    by_target: dict[str, list[str]] = {}
+    for utt, target in pairs:
+        by_target.setdefault(target, []).append(utt)
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for target, utts in by_target.items():
+        alike.setdefault(tuple(sorted(utts)), []).append(target)
+    lines = []
+    for number, (utts, targets) in enumerate(alike.items(), start=1):
+        name = part.path.name
+        if len(utts) < len(part.utts):
+            name = f"{name}-{number}"
+            subset(part, part.path.with_name(name), utts)
+        lines.append(" ".join([name, *targets]))
+    return lines
+
+
+def plan(options: argparse.Namespace) -> list[str]:
+    """Write parts and their voices; return lines to print."""
+    work: Path = options.work
+    model = read_tree(options.exp / "config.yaml")["model"]
+    if options.pairs:
+        parts = {"converted": read_pairs(Path(options.pairs))}
+    else:
+        conditioning = model.get("conditioning", {}).get("speaker", "table")
+        parts = planned(options.data, conditioning, options.targets.split(), options.sentences)
+    work.mkdir(parents=True, exist_ok=True)
+    said, others, labelled = [], False, True
+    for name, pairs in parts.items():
+        part = place(options.data, pairs, work / name)
+        (work / f"{name}.voices").write_text("".join(f"{line}\n" for line in voices_of(part, pairs)), "utf-8")
+        voices = list(dict.fromkeys(target for _, target in pairs))
+        others |= any(target not in (SAME, part.utt2spk[utt]) for utt, target in pairs)
+        labelled &= (part.path / "phones.ctm").exists()
+        said.append(f"  {name}: {len(part.utts)} utterances of {len(part.spk2utt)} speakers to {' '.join(voices)}")
+    for name, holds in (("others", others), ("labelled", labelled)):
+        if holds:
+            (work / name).write_text("yes\n")
+    return said
+
+
+def main() -> None:
+    """Parse, plan, print."""
+    parser = argparse.ArgumentParser(description="Plan conversions.", allow_abbrev=False)
+    for name in ("exp", "data", "work"):
+        parser.add_argument(name, type=Path)
+    parser.add_argument("--targets", default="")
+    parser.add_argument("--sentences", type=int, default=40)
+    parser.add_argument("--pairs", default="")
+    options = parser.parse_args()
+    try:
+        print("\n".join(plan(options)))
+    except UnitdiscError as error:
+        shutil.rmtree(options.work, ignore_errors=True)
+        sys.exit(f"pairs.py: {error}")
+
+
+if __name__ == "__main__":
+    main()

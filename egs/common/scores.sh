@@ -1,0 +1,144 @@
+# shellcheck shell=bash disable=SC2154 # variables made by `option`
+# Stage score of the recipes of speech, to be sourced: the units, what they must beat, what they are for.
+
+option downstream true "true: score a small ASR on the units and the same on MFCC, too"
+option baseline true "true: score k-means units of MFCC, as many as the model has, too"
+
+stage_score() {
+  local test=$data/test train=$data/train units=$exp/units scores=$exp/scores mfcc=$data/mfcc file
+  needs encode "$units"/{train,test}/codes.scp
+  needs features "$test/feats.scp" "$test/feats.json"
+  for file in "$train/phones.ctm" "$test/phones.ctm" "$test/triphone.item"; do
+    [[ ! -e $file ]] || needs data "$file"
+  done
+  uses "$version" "$downstream $baseline" "$(declare -f score_abx score_units score_unlabelled score_downstream score_baseline)"
+  kept "$scores" && return
+  mkdir -p "$scores"
+  if [[ -s $test/triphone.item ]]; then # the official one, where the recipe was given it
+    cp "$test/triphone.item" "$scores/triphone.item"
+  elif [[ -s $test/phones.ctm ]]; then
+    unitdisc items "$test" "$scores/triphone.item" --alignment "$test/phones.ctm" --force
+  fi
+  [[ ! -s $scores/triphone.item ]] || score_abx
+  if [[ -s $test/phones.ctm && -s $train/phones.ctm ]]; then
+    score_units
+  elif [[ -s $units/test/units.jsonl ]]; then
+    score_unlabelled
+  fi
+  joined
+}
+
+score_abx() { # of the features that the model was given, and of the vectors of its units
+  local speaker
+  for speaker in across within; do
+    beside kept_score "input-abx-$speaker" abx "$test/feats.scp" "$scores/triphone.item" --speaker "$speaker"
+    beside score "codes-abx-$speaker" abx "$units/test/codes.scp" "$scores/triphone.item" --speaker "$speaker"
+  done
+}
+
+score_units() {
+  local labels=(--alignment "$test/phones.ctm" --train-alignment "$train/phones.ctm")
+  [[ $(section "$exp/config.yaml" model.weights.ctc) =~ ^(0.0|null)$ ]] || beside score_head
+  if [[ $downstream == true || $baseline == true ]]; then make_mfcc; fi
+  [[ $downstream != true ]] || score_downstream # the longest first
+  [[ ! -s $units/test/units.jsonl ]] ||
+    beside score units all "$units/test" "${labels[@]}" --train "$units/train" --data "$test" --items "$scores/triphone.item"
+  [[ $baseline != true || ! -s $units/test/units.jsonl ]] || beside score_baseline
+}
+
+score_unlabelled() { # what needs no labels
+  local enough
+  echo "  no phones.ctm in $train and $test: only what needs no labels is scored"
+  beside score bitrate bitrate "$units/test"
+  enough=$(awk 'NF > 5' "$test/spk2utt" | wc -l)
+  if ((enough > 1)); then
+    beside score speaker speaker "$units/test" --data "$test"
+  else
+    echo "  without a score of speakers: it needs two of five utterances in $test, which has $enough"
+  fi
+}
+
+score_head() { # what the CTC head of a supervised model hears
+  job score-head python3 "$common/hear.py" "$exp" "$test" "$scores/head.json"
+  [[ ! -s $data/dev/phones.ctm ]] ||
+    job score-head-dev python3 "$common/hear.py" "$exp" "$data/dev" "$scores/head-dev.json"
+}
+
+make_mfcc() { # in $mfcc, whatever features the model has
+  local stamp split
+  stamp=$(cat "$data"/{train,test}/wav.scp "$data"/{train,test}/phones.ctm "$common/conf/mfcc.yaml" 2>/dev/null | sha256sum) || true
+  [[ ! -s $mfcc/stamp || $(<"$mfcc/stamp") != "$stamp$version" ]] || return 0
+  rm -rf "$mfcc"
+  for split in train test; do unitdisc combine "$mfcc/$split" "$data/$split" >/dev/null; done
+  job mfcc unitdisc features "$common/conf/mfcc.yaml" "$mfcc"/{train,test} --jobs "$jobs" --force
+  echo "$stamp$version" >"$mfcc/stamp"
+}
+
+# k-means on MFCC, with as many codes as the model has: what units must beat.
+score_baseline() {
+  local codes kmeans split speaker
+  codes=$(section "$exp/config.yaml" model.quantizer.codes)
+  [[ $codes =~ ^[0-9]+$ ]] || return 0
+  kmeans=$mfcc/kmeans-$codes
+  if [[ ! -s $kmeans/encoded ]]; then
+    [[ -s $kmeans/config.yaml ]] || job kmeans unitdisc kmeans "$common/conf/mfcc.yaml" "$kmeans" --train "$mfcc/train" --codes "$codes"
+    for split in train test; do
+      job "kmeans-$split" unitdisc encode "$kmeans" "$mfcc/$split" "$kmeans/units/$split" --jobs "$jobs"
+    done
+    echo "train test" >"$kmeans/encoded"
+  fi
+  for speaker in across within; do
+    kept_score "kmeans-$codes-abx-$speaker" abx "$kmeans/units/test/codes.scp" "$scores/triphone.item" --speaker "$speaker"
+  done
+  kept_score "kmeans-$codes" all "$kmeans/units/test" "${labels[@]}" --train "$kmeans/units/train" --data "$test"
+}
+
+# What units are for: a small ASR (a BiLSTM with CTC, phones as its words) trained on the units of the training speakers,
+# and the same on MFCC.
+score_downstream() {
+  local how=(per --method probe-ctc --epochs 6 "${labels[@]}")
+  beside kept_score downstream-mfcc "${how[@]}" --train "$mfcc/train/feats.scp" "$mfcc/test/feats.scp"
+  if [[ -s $units/test/units.jsonl ]]; then
+    beside score downstream-units "${how[@]}" --train "$units/train" "$units/test"
+  else
+    beside score downstream-vectors "${how[@]}" --train "$units/train/codes.scp" "$units/test/codes.scp"
+  fi
+}
+
+score() { # NAME SCORE ARGUMENT...: into $exp/scores/NAME.json
+  # shellcheck disable=SC2016 # for the inner shell
+  job "score-$1" bash -c 'file=$1; shift; unitdisc score "$@" --json >"$file.part" && mv "$file.part" "$file"' \
+    score "$exp/scores/$1.json" "${@:2}"
+  echo "  $exp/scores/$1.json"
+}
+
+kept_score() { # NAME SCORE ARGUMENT...: as score; what does not depend on the model is kept beside the data for the next one
+  local place=$data/scores key
+  key=$(key_of "${@:2}")
+  if [[ -s $place/$1.json && $(cat "$place/$1.key" 2>/dev/null) == "$key" ]]; then
+    cp "$place/$1.json" "$exp/scores/"
+    echo "  $exp/scores/$1.json, as in $place"
+    return
+  fi
+  score "$@"
+  mkdir -p "$place"
+  rm -f "$place/$1.key"
+  cp "$exp/scores/$1.json" "$place/"
+  echo "$key" >"$place/$1.key"
+}
+
+key_of() { # WORD...: a hash of the words, of the files among them, and of what stands beside those
+  local word
+  {
+    echo "$version"
+    [[ "$*" != *"$mfcc"* ]] || cat "$mfcc/stamp"
+    for word; do
+      if [[ -f $word ]]; then
+        digest "$word"
+        [[ ! -f ${word%.scp}.json ]] || digest "${word%.scp}.json"
+      else
+        echo "$word"
+      fi
+    done
+  } | sha256sum | cut -c 1-16
+}
