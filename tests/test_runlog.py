@@ -73,3 +73,4 @@ def test_the_same_lists_elsewhere_are_the_same_data(tmp_path: Path):
     assert runlog._other_data({"data": "a", "lists": "1"}, {"data": "b", "lists": "1"}) == ""
     assert runlog._other_data({"data": "a"}, {"data": "a", "lists": "1"}) == ""
     assert runlog._other_data({"data": "a", "lists": "2"}, {"data": "a", "lists": "1"}).startswith("a has changed")
+    assert runlog._other_data({"data": "a"}, None) == ""

@@ -78,7 +78,7 @@ class RunLog:
             facts["train"] = {**facts["train"], "lists": _lists(Path(facts["train"]["data"]))}
         _replace(path, json.dumps({"starts": [*starts, {**environment(), **facts}]}, indent=1) + "\n")
         if starts and facts.get("resumed_at"):
-            other = _other_data(starts[-1].get("train"), facts["train"])
+            other = _other_data(starts[-1].get("train"), facts.get("train"))
             if other:
                 self.say(f"{self.folder}: {other}; another folder keeps the two trainings apart")
 
@@ -142,9 +142,9 @@ def _lists(data: Path) -> str:
     return hasher.hexdigest()[:12]
 
 
-def _other_data(before: Any, now: Mapping[str, Any]) -> str:
-    if not isinstance(before, dict) or "data" not in before or "data" not in now:
-        return ""
+def _other_data(before: Any, now: Any) -> str:
+    if not all(isinstance(entry, dict) and "data" in entry for entry in (before, now)):
+        return ""  # of another tool: its data are its own
     same = now["lists"] == before["lists"] if "lists" in before else now["data"] == before["data"]
     if same:
         return ""
