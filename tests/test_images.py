@@ -13,6 +13,7 @@ import tarfile
 import threading
 import zipfile
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -112,6 +113,10 @@ def test_a_wrong_corpus_is_refused(cifar10, images, tmp_path: Path):
     (tmp_path / "python" / "data_batch_1").write_bytes(b"\x80\x02.")
     with pytest.raises(DataError, match="pickles are not read; get the binary version"):
         read(tmp_path / "python")
+    with tarfile.open(tmp_path / "cifar-10-python.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "python", "cifar-10-batches-py")
+    with pytest.raises(DataError, match=r"pickles, as the Python version has, are not read; get the binary version"):
+        read(tmp_path / "cifar-10-python.tar.gz")
     folder = binary_version(tmp_path / "cut", images)
     (folder / "data_batch_2.bin").write_bytes(b"short")
     with pytest.raises(DataError, match=r"data_batch_2.bin: expected records of 3073 bytes, got 5 bytes"):
@@ -326,9 +331,10 @@ def test_lines_come_back_from_their_store_as_they_were(scribblelens, lines_data:
         scribblelens.lines.Lines.read(lines_data)
 
 
-def scribblelens_zip(path: Path) -> Path:
-    """Write a zip of ScribbleLens' shape: 40 lines to train on and 3 to test on."""
-    with zipfile.ZipFile(path, "w") as archive:
+def scribblelens_zip(path: Path, places: bool = False) -> Path:
+    """Write a zip of ScribbleLens' shape: 40 lines to train on, 3 to test on; with its zip of alignments if asked."""
+    alignments = io.BytesIO()
+    with zipfile.ZipFile(path, "w") as archive, zipfile.ZipFile(alignments, "w") as inner:
         for split, count in (("train", 40), ("test", 3)):
             listed = ""
             for n in range(count):
@@ -337,8 +343,19 @@ def scribblelens_zip(path: Path) -> Path:
                 Image.new("L", (80 + n, 40), 255).save(image, "JPEG")
                 archive.writestr(f"scribblelens.corpus.v1/{stem}.jpg", image.getvalue())
                 archive.writestr(f"scribblelens.corpus.v1/{stem}.txt", f"de schipper {n}\n")
+                width = round((80 + n) * 32 / 40)
+                columns = [*"**d", *3 * ["e"], "SPACE", *"schi", *5 * ["p"], *"er", "_", *f"{n}"]
+                columns += ["*"] * 2
+                columns[3:3] = ["e"] * (width - len(columns))
+                rows = "".join(f"{c} {c + 1} {label} -0.5\n" for c, label in enumerate(columns))
+                inner.writestr(
+                    f"scribblelens.corpus.v1/{stem}.ali", f"{stem}.jpg {width} targetStr: *de_schipper*\n{rows}"
+                )
                 listed += f"{stem}.jpg {stem}.txt\n"
             archive.writestr(f"scribblelens.corpus.v1/corpora/nl.bw.lines.{split}.dat", listed)
+        inner.close()
+        if places:
+            archive.writestr("scribblelens.corpus.v1/corpora/scribblelens.paths.1.4b.zip", alignments.getvalue())
     return path
 
 
@@ -359,6 +376,47 @@ def test_scribblelens_is_read_from_its_zip_or_folder(scribblelens, tmp_path: Pat
         archive.extractall(tmp_path / "unpacked")
     scribblelens.prepare.prepare(tmp_path / "unpacked", tmp_path / "again")
     assert DataDir.read(tmp_path / "again" / "train").text == train.text
+
+
+def test_scribblelens_own_alignments_say_where_characters_lie(scribblelens, tmp_path: Path):
+    said = scribblelens.prepare.prepare(scribblelens_zip(tmp_path / "corpus.zip", places=True), tmp_path / "data")
+    assert said[2] == f"{tmp_path / 'data' / 'test'}: 3 lines by 2 hands, 3 with places of their characters"
+    test = DataDir.read(tmp_path / "data" / "test")
+    scribblelens.lines.write_lines(test)
+    found = scribblelens.lines.characters(test, scribblelens.lines.Lines.read(test.path))["tasman-51-line1"]
+    assert [i.label for i in found] == ["d", "e", "<space>", *"schipper", "<space>", "1"]
+    assert found[0][:2] == pytest.approx((0.02, 0.03))
+    assert found[-1][:2] == pytest.approx((0.62, 0.63))
+    assert [round(i.end - i.start, 3) for i in found[7:9]] == [0.025, 0.025], "half of the five columns of pp"
+
+
+def test_runs_of_columns_become_the_characters_of_the_transcript(scribblelens):
+    def labels(columns: str, text: str) -> str:
+        found = scribblelens.places.placed(["<space>" if c == "_" else c for c in columns], text)
+        assert all(one.end <= two.start + 1e-9 for one, two in pairwise(found))
+        return "".join(" " if i.label == "<space>" else i.label for i in found)
+
+    assert labels("*aabb_cc*", "ab c") == "ab c"
+    assert labels("*oooo*", "oo") == "oo"
+    assert labels("_a_", " a ") == " a "
+    assert labels("aab*", "a'b.") == "ab", "marks that were not aligned"
+    assert labels("a_b", "a . b") == "a b"
+    assert labels("aa*b", "axxb") == "ab", "where the aligner did not know a character, its runs are taken as they are"
+    assert labels("***", "ab") == ""
+
+
+def test_wrong_alignments_of_lines_are_refused(scribblelens, tmp_path: Path):
+    read = scribblelens.places.columns_of
+    assert read("a.jpg 2 targetStr:*a*\n0 1 * -1\n1 2 SPACE -1\n", "x") == ["*", "<space>"]
+    with pytest.raises(
+        DataError, match=r"x:1: expected '<image> <columns> \.\.\.' and as many rows, got 'a.jpg 3' and 1"
+    ):
+        read("a.jpg 3\n0 1 a -1\n", "x")
+    with pytest.raises(DataError, match="x:2: expected '<column> <next> <character> <score>'"):
+        read("a.jpg 1\n0 1 a\n", "x")
+    (tmp_path / "no.zip").write_text("hello")
+    with pytest.raises(DataError, match=r"no.zip: expected a zip of alignments"):
+        scribblelens.places.read_places(tmp_path / "no.zip", {})
 
 
 def test_a_wrong_corpus_of_lines_is_refused(scribblelens, tmp_path: Path):
@@ -819,6 +877,19 @@ TINY = {
     "scribblelens": "model.channels=[4,4,4,4,4,4,8] model.lstm=8 model.hidden=6 model.layers=1 train.steps=26 "
     "train.batch=2 probe.epochs=1",
 }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_runs_on_the_corpus_in_its_other_form(recipe: str, egs: Path, images: np.ndarray, tmp_path: Path):
+    corpus = image_files(tmp_path / "files", images)
+    if recipe == "scribblelens":
+        corpus = scribblelens_zip(tmp_path / "corpus.zip", places=True)
+    options = ("--corpus", str(corpus), "--config", "conf/small.yaml", "--set", TINY[recipe], "--stop-stage", "score")
+    got = run_recipe(egs / recipe, *options)
+    assert got.returncode == 0, got.stderr
+    metrics = json.loads((egs / recipe / "exp" / "small-0" / "result.json").read_text())["metrics"]
+    assert {"cifar10": "bits per dim", "scribblelens": "mapping accuracy"}[recipe] in metrics
 
 
 @pytest.mark.slow

@@ -21,7 +21,8 @@ data_files=({train,dev}/lines.npz) data_stage=features encoded=test/codes.scp
 
 stage_corpus() {
   [[ -n $corpus ]] || usage_error "--corpus is missing. ScribbleLens (Dutch manuscripts of the 17th to 19th century) is" \
-    "at https://www.openslr.org/84, with its terms of use; --corpus rendered makes lines of fonts instead"
+    "at https://www.openslr.org/84 (take scribblelens.corpus.v1.2.zip), with its terms of use; --corpus rendered makes" \
+    "lines of fonts instead"
   if [[ $corpus == rendered ]]; then
     rendered=corpus/rendered
     uses "$lines" "$hands" "$corpus_seed" "$(cat local/render.py ../mini/local/sentences.txt)"
@@ -42,7 +43,7 @@ stage_data() {
     stage_corpus
     uses "$corpus $(stat -Lc '%s %Y' "$corpus")"
   fi
-  uses "$(cat local/prepare.py)"
+  uses "$(cat local/{prepare,places}.py)"
   kept "$data"/{train,dev,test}/images.scp && return
   python3 local/prepare.py "$from" "$data"
 }

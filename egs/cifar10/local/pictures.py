@@ -34,6 +34,7 @@ EXPECTED = (
     "CIFAR-10's binary version (cifar-10-binary.tar.gz, or the folder with data_batch_1.bin), or a zip or folder of "
     "images named train/<class>/<name>.jpg and test/<class>/<name>.jpg"
 )
+INSTEAD = "get the binary version, cifar-10-binary.tar.gz (./run.sh --corpus download fetches it)"
 
 
 def _read_folder(folder: Path) -> dict[str, np.ndarray]:
@@ -41,7 +42,7 @@ def _read_folder(folder: Path) -> dict[str, np.ndarray]:
         if (place / "data_batch_1.bin").exists():
             return _of_binary({file.name: file.read_bytes() for file in place.glob("*.bin")}, place)
     if any((place / "data_batch_1").exists() for place in (folder, folder / "cifar-10-batches-py")):
-        raise DataError(f"{folder}: this is the Python version, whose pickles are not read; get the binary version")
+        raise DataError(f"{folder}: this is the Python version, whose pickles are not read; {INSTEAD}")
     if (folder / "train").is_dir():
         files = sorted(p for p in folder.glob("t*/*/*") if p.suffix.lower() in SUFFIXES)
         return _of_files(((p.relative_to(folder).parts[0], p.read_bytes(), p) for p in files), folder)
@@ -61,7 +62,7 @@ def _read_tar(path: Path) -> dict[str, np.ndarray]:
                 assert data is not None
                 found[name] = data.read()
     if not found:
-        raise DataError(f"{path}: no .bin file in it (is it the Python version?); get the binary version")
+        raise DataError(f"{path}: no .bin file in it; pickles, as the Python version has, are not read; {INSTEAD}")
     return _of_binary(found, path)
 
 
