@@ -78,7 +78,7 @@ class RunLog:
             facts["train"] = {**facts["train"], "lists": _lists(Path(facts["train"]["data"]))}
         _replace(path, json.dumps({"starts": [*starts, {**environment(), **facts}]}, indent=1) + "\n")
         if starts and facts.get("resumed_at"):
-            other = _other_data(starts[-1].get("train"), facts.get("train"))
+            other = _other_data(starts[-1].get("train"), facts.get("train", {}))
             if other:
                 self.say(f"{self.folder}: {other}; another folder keeps the two trainings apart")
 
