@@ -1,6 +1,7 @@
 """A plain folder of recordings, turned into a data directory."""
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -30,8 +31,9 @@ def import_folder(
 
     The speaker is what the regular expression `speaker` finds in the path relative to the folder: its first group,
     or the whole match. Without one it is the name of the folder that the recording lies in, and recordings that lie
-    in `folder` itself are all by one speaker. Utterances are named <speaker>-<path>. Beside a recording x.wav may lie
-    x.txt, its transcript, and x.TextGrid, x.phn or x.wrd, its alignment.
+    in `folder` itself are all by one speaker. Utterances are named <speaker>-<path>, or as their file if that name
+    begins with the speaker and is the only one. Beside a recording x.wav may lie x.txt, its transcript, and
+    x.TextGrid, x.phn or x.wrd, its alignment.
     """
     folder = Path(folder).absolute()
     if not folder.is_dir():
@@ -40,6 +42,7 @@ def import_folder(
     if not audio:
         raise DataError(f"{folder}: expected recordings ({', '.join(AUDIO)}), got none; convert other formats first")
     speaker_of = _speakers(speaker)
+    short = Counter(_short(path.relative_to(folder), speaker_of(path.relative_to(folder), folder)) for path in audio)
     paths: dict[str, Path] = {}
     utt2spk, durations, left_out, missed = {}, {}, [], []
     for path in audio:
@@ -53,7 +56,8 @@ def import_folder(
         except DataError as error:
             left_out.append(str(error))
             continue
-        utt = _utt(name, spk)
+        own = _short(name, spk)
+        utt = own if own and short[own] == 1 else _utt(name, spk)
         if utt in paths:
             raise DataError(f"{path}: would be named {utt!r}, as {paths[utt]} is; rename or remove one of them")
         paths[utt], utt2spk[utt], durations[utt] = path, spk, seconds
@@ -92,6 +96,14 @@ def _speakers(pattern: str | None) -> Callable[[Path, Path], str | None]:
 
 def _word(text: str) -> str:
     return re.sub(r"\s+", "_", text)
+
+
+def _short(name: Path, speaker: str | None) -> str:
+    """Return a file's own name if it begins with its speaker, as those of many corpora do; else nothing."""
+    stem = _word(name.stem)
+    if speaker is None or not stem.startswith(speaker):
+        return ""
+    return stem if stem.removeprefix(speaker)[:1] in ("", "-", "_", ".") else ""
 
 
 def _utt(name: Path, speaker: str) -> str:
