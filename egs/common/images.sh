@@ -7,6 +7,7 @@
 common=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$common/options.sh"
 . "$common/stages.sh"
+. "$common/jobs.sh"
 . "$common/ablation.sh"
 
 option config conf/base.yaml "what to train"
@@ -24,18 +25,13 @@ start_recipe() { # the recipe's arguments
   exp=${exp:-exp/$(basename "${config%.yaml}")-$seed}
   export PYTHONPATH=$common${PYTHONPATH:+:$PYTHONPATH}
   version=$(python3 -c 'import unitdisc; print(unitdisc.__version__)') ||
-    die "unitdisc cannot be imported by python3; 'make demo' in the top folder sets it up"
+    die "unitdisc cannot be imported by python3; after 'make demo' in the top folder: source .venv/bin/activate there"
   section "$config" >/dev/null || exit 1
   if [[ $ablation == false ]]; then run_stages; else run_ablation "$@"; fi
 }
 
 write_result() { # score.py has written it
   [[ -s $1/result.json ]] || die "$1/result.json: no such file; run stage score"
-}
-
-job() { # LOG COMMAND...: one job with its log
-  # shellcheck disable=SC2086 # options of cmd are words
-  $cmd "$exp/log/$1.log" "${@:2}"
 }
 
 stage_train() {

@@ -29,7 +29,7 @@ start_recipe() { # the recipe's arguments
     config=conf/ablation.yaml
   [[ -s $config ]] || usage_error "--config: no such file: $config"
   exp=${exp:-exp/$(basename "${config%.yaml}")-$seed}
-  command -v unitdisc >/dev/null || die "there is no unitdisc on the PATH; 'make demo' in the top folder sets it up"
+  command -v unitdisc >/dev/null || die "there is no unitdisc on the PATH; after 'make demo' in the top folder: source .venv/bin/activate there"
   section "$config" >/dev/null || exit 1
   version=$(unitdisc --version) # defaults of a configuration may change with it
   if [[ $ablation == false ]]; then run_stages; else run_ablation "$@"; fi
