@@ -232,6 +232,31 @@ def test_what_cannot_be_scored_says_why(rows, options, cause):
         abx(items, {"f": np.ones((4, 2), np.float32)}, *options)
 
 
+def test_few_items_are_warned_of_and_many_are_not():
+    rows, features = made_up(1, "angular")
+    few = score(rows, features, "within", "any")
+    assert few.counts.used["items in cells"] < 200
+    [warning] = few.parts["warnings"]
+    assert f"only {few.counts.used['items in cells']} of {len(rows)} items can be A, B or X" in warning
+    rows, features = made_up(1, "angular", files=60)
+    many = score(rows, features, "within", "any", "angular", None)
+    assert many.counts.used["items in cells"] >= 200
+    assert many.parts["warnings"] == []
+
+
+def test_the_hash_of_features_is_of_the_frames_not_of_what_holds_them(tmp_path):
+    rows, features = made_up(1, "angular")
+    score = score_abx(ArrayFrames(features, 0.01), Items.of_rows(rows))
+    for file, frames in features.items():
+        np.save(tmp_path / f"{file}.npy", frames)
+    np.save(tmp_path / "another.npy", features["f0"] + 1)  # no item names it
+    stored = score_abx(tmp_path, Items.of_rows(rows), 0.01)
+    assert stored.hashes["features"] == score.hashes["features"]
+    features["f0"][3, 2] += 1e-3
+    other = score_abx(ArrayFrames(features, 0.01), Items.of_rows(rows))
+    assert other.hashes["features"] != score.hashes["features"]
+
+
 def test_distances_refuse_frames_that_are_not_theirs():
     rows, vectors = made_up(1, "angular")
     _, units = made_up(1, "identical")

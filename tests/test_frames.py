@@ -203,7 +203,8 @@ def test_the_command_that_others_call(tmp_path, capsys):
     assert record["options"]["max_group"] is None
     assert record["period"] == 0.01
     assert record["interval"]["low"] <= record["abx"] <= record["interval"]["high"]
-    assert set(record["hashes"]) == {"items"}
+    assert record["hashes"] == expected.hashes
+    assert set(record["hashes"]) == {"items", "features"}
     assert "abx-across-any-angular" in run()[1]
     assert run("--max-group", "0")[0] == 2
     code, _, err = run("--distance", "kl")

@@ -98,7 +98,7 @@ def phones(path: Path) -> set[str]:
     return {i.label for utt in alignment for i in alignment[utt]}
 
 
-def units_rows(work: Path, corpus: Corpus, name: str, exp: Path, train: Path, test: Path, item: Path) -> Row:
+def units_row(work: Path, corpus: Corpus, name: str, exp: Path, train: Path, test: Path, item: Path) -> Row:
     """Encode with a model and score all there is; `train` and `test` are what it encodes."""
     out = work / "units" / _slug(corpus.test) / _slug(exp)
     units = step(out / "test" / "units.jsonl", "encode", exp, test, out / "test", "--projection", "--force").parent
@@ -107,24 +107,53 @@ def units_rows(work: Path, corpus: Corpus, name: str, exp: Path, train: Path, te
         for c in CHANGES
     ]
     sides: list[str | Path] = ["--data", corpus.test]
-    named = phones(corpus.train)
-    if corpus.train.resolve() != corpus.test.resolve() and len(named & phones(corpus.test)) > len(named) / 2:
-        fitted = step(out / "train" / "units.jsonl", "encode", exp, train, out / "train", "--no-vectors", "--force")
+    if same_phones(corpus):
+        fitted = step(out / "train" / "units.jsonl", "encode", exp, train, out / "train", "--projection", "--force")
         sides += ["--train", fitted.parent, "--train-alignment", corpus.train / "phones.ctm"]
-    alignment = corpus.test / "phones.ctm"
-    suite = step(
-        out / f"all-{_slug(corpus.train)}.json", "score", "all", units, "--alignment", alignment, "--silences",
-        corpus.silences, "--items", item, *sides, "--changed", *changed, "--json",
-        "--out", out / "scores.json", stdout=True,
+    scores = suite(out, corpus, units, *sides, "--items", item, "--changed", *changed)
+    return Row(corpus.name, name, {s["definition"]: s for s in [*scores, *abx(out, units / "codes.scp", item)]})
+
+
+def segmented_row(work: Path, corpus: Corpus, name: str, exp: Path, item: Path) -> Row:
+    """Segment what units_row encoded, at the knee, and score it; the penalty is found on TEST, without labels."""
+    whole = work / "units" / _slug(corpus.test) / _slug(exp)
+    out = whole / "segmented"
+    out.mkdir(exist_ok=True)
+    point = step(
+        out / "point.json", "segment", whole / "test", out / "test.jsonl", "--knee", "--json", "--force", stdout=True
+    )
+    sides: list[str | Path] = ["--data", corpus.test]
+    if same_phones(corpus):
+        penalty = str(json.loads(point.read_text("utf-8"))["penalty"])
+        train = whole / "train"
+        step(out / "train.jsonl", "segment", train, out / "train.jsonl", "--penalty", penalty, "--force")
+        sides += ["--train", out / "train.jsonl", "--train-alignment", corpus.train / "phones.ctm"]
+    how = ("--distance", "codebook", "--codebook", whole / "test" / "codebook.npy")
+    scores = {s["definition"]: s for s in suite(out, corpus, out / "test.jsonl", *sides)}
+    for score in abx(out, out / "test.jsonl", item, *how):  # the same as angular on codes.scp
+        scores[score["definition"].replace("codebook", "angular")] = score
+    return Row(corpus.name, f"{name}, segmented", scores)
+
+
+def same_phones(corpus: Corpus) -> bool:
+    """Tell whether a mapping fitted on TRAIN can be scored on TEST."""
+    named = phones(corpus.train)
+    return corpus.train.resolve() != corpus.test.resolve() and len(named & phones(corpus.test)) > len(named) / 2
+
+
+def suite(out: Path, corpus: Corpus, units: Path, *words: str | Path) -> list[dict[str, Any]]:
+    """Score all."""
+    path = step(
+        out / f"all-{_slug(corpus.train)}.json", "score", "all", units, "--alignment", corpus.test / "phones.ctm",
+        "--silences", corpus.silences, *words, "--json", "--out", out / "scores.json", stdout=True,
     )  # fmt: skip
-    scores = json.loads(suite.read_text("utf-8"))["scores"] + abx(out, units / "codes.scp", item)
-    return Row(corpus.name, name, {score["definition"]: score for score in scores})
+    return json.loads(path.read_text("utf-8"))["scores"]
 
 
-def abx(out: Path, features: Path, item: Path) -> list[dict[str, Any]]:
+def abx(out: Path, features: Path, item: Path, *how: str | Path) -> list[dict[str, Any]]:
     """Score ABX across and within speakers."""
     paths = [
-        step(out / f"abx-{s}.json", "score", "abx", features, item, "--speaker", s, "--json", stdout=True)
+        step(out / f"abx-{s}.json", "score", "abx", features, item, "--speaker", s, *how, "--json", stdout=True)
         for s in ("across", "within")
     ]
     return [json.loads(path.read_text("utf-8")) for path in paths]
@@ -144,9 +173,10 @@ def rows_of(work: Path, corpus: Corpus, codes: list[int]) -> list[Row]:
     for count in codes:
         exp = work / "kmeans" / f"{count}-{_slug(corpus.train)}"
         step(exp / "config.yaml", "kmeans", MFCC, exp, "--train", train, "--codes", str(count), "--force")
-        rows.append(units_rows(work, corpus, f"k-means {count}", exp, train, test, item))
+        rows.append(units_row(work, corpus, f"k-means {count}", exp, train, test, item))
     if corpus.exp is not None:
-        rows.append(units_rows(work, corpus, "ours", corpus.exp, corpus.train, corpus.test, item))
+        rows.append(units_row(work, corpus, "ours", corpus.exp, corpus.train, corpus.test, item))
+        rows.append(segmented_row(work, corpus, "ours", corpus.exp, item))
     return rows
 
 

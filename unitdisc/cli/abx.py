@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -109,4 +110,6 @@ def run_abx(options: argparse.Namespace) -> None:
     score = score_abx(
         options.features, options.items, options.frame_shift, AbxOptions(**fields), options.jobs, options.codebook
     )
+    for warning in score.parts["warnings"]:
+        print(f"warning: {warning}", file=sys.stderr)
     print(json.dumps(score.to_json()) if options.json else table([score]))

@@ -168,6 +168,9 @@ def _sides(options: argparse.Namespace) -> "Sides":
 def _show(options: argparse.Namespace, scores: "Sequence[Score]") -> None:
     from unitdisc.evaluate.scores import FORMAT, table
 
+    for score in scores:
+        for warning in score.parts.get("warnings", []):
+            print(f"warning: {score.definition}: {warning}", file=sys.stderr)
     if options.json:
         print(json.dumps({"format": FORMAT, "scores": [score.to_json() for score in scores]}, ensure_ascii=False))
     else:

@@ -18,6 +18,8 @@ from unitdisc.evaluate.frames import Frames, open_frames, read_array
 from unitdisc.evaluate.items import Items, read_items
 from unitdisc.evaluate.scores import Counts, Score, bootstrap, file_hash
 
+FEW = 200  # items: with fewer the score may be off by several points whatever the features
+
 
 @dataclass(frozen=True)
 class AbxOptions:
@@ -83,9 +85,20 @@ def score_abx(
         Counts(used, slices.dropped),
         bootstrap(rows, mean_of_pairs, over="speakers of A and B", seed=options.seed),
         frames.period,
-        {**hashes, **frames.hashes},
-        {"hardest": hardest(counted, groups.phones)},
+        {**hashes, "features": slices.hash, **frames.hashes},
+        {"hardest": hardest(counted, groups.phones), "warnings": warnings(used)},
     )
+
+
+def warnings(used: dict[str, int]) -> list[str]:
+    """Say what makes a score mean little."""
+    if used["items in cells"] >= FEW:
+        return []
+    return [
+        f"only {used['items in cells']} of {used['items']} items can be A, B or X ({used['cells']} cells of "
+        f"{used['phones']} phones and {used['speakers']} speakers): the score means little; take more data, or free "
+        "the context (--context any)"
+    ]
 
 
 def _check(options: AbxOptions) -> None:

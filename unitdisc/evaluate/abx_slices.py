@@ -1,5 +1,6 @@
 """Items to frames: which rows of the features each item is made of, and which items have to go."""
 
+import hashlib
 import math
 from collections import Counter
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ class Slices:
     first: np.ndarray  # [N] int64, row of an item's first frame
     count: np.ndarray  # [N] int64, its frames, at least 1
     dropped: dict[str, int]  # reason -> items
+    hash: str  # of the names and frames of all files that the items name, whatever they are stored in
 
 
 def slice_items(
@@ -42,6 +44,7 @@ def slice_items(
     names, file_of = np.unique(items.files, return_inverse=True)
     bounds = _bounds(items, features.period, features.offset, slicing)
     pieces: list[np.ndarray] = []
+    whole = hashlib.sha256()
     starts, lengths = np.zeros(len(names), np.int64), np.full(len(names), -1, np.int64)
     total = 0
     for place, name in enumerate(names.tolist()):
@@ -51,6 +54,8 @@ def slice_items(
             starts[place], lengths[place] = total, len(piece)
             total += len(piece)
             pieces.append(piece)
+            whole.update(f"{name} {piece.dtype} {piece.shape}\n".encode())
+            whole.update(piece.data)
     if not pieces:
         raise DataError(
             f"{features.path}: has none of the {len(names)} files of {where} (wanted {str(names[0])!r}, has "
@@ -68,6 +73,7 @@ def slice_items(
         starts[file_of[kept]] + bounds[kept, 0],
         bounds[kept, 1] - bounds[kept, 0],
         dict(dropped),
+        whole.hexdigest()[:12],
     )
 
 
