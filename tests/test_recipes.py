@@ -407,6 +407,76 @@ def test_mini_runs_to_a_report_and_only_once(mini: Path):
     assert calls(mini.parent) == ["train"]
 
 
+def test_a_list_of_pairs_is_converted_and_a_changed_one_anew(mini: Path):
+    run_recipe(mini, *SHORT, "--stop-stage", "score")
+    calls(mini.parent)
+    convert = (*SHORT, "--stage", "convert", "--stop-stage", "convert")
+    utts = [line.split()[0] for line in (mini / "data/short/test/utt2spk").read_text().splitlines()]
+    (mini / "pairs").write_text(f"{utts[0]} f01\n{utts[1]} f01\n{utts[1]} m01\n")
+    got = run_recipe(mini, *convert, "--pairs", "pairs")
+    assert got.returncode == 0, got.stderr
+    assert calls(mini.parent) == ["convert", "convert", "combine", "features", "score"]
+    exp = mini / "exp/short-0"
+    assert len((exp / "converted/manifest.jsonl").read_text().splitlines()) == 2  # one of each call, put together
+    assert (exp / "scores/conversion.json").exists()
+    assert "unchanged, skipped" in run_recipe(mini, *convert, "--pairs", "pairs").stdout
+    (mini / "pairs").write_text(f"{utts[0]} m01\n")
+    assert run_recipe(mini, *convert, "--pairs", "pairs", FAIL="convert").returncode == 1
+    assert not (exp / "scores/conversion.json").exists()
+    calls(mini.parent)
+    assert run_recipe(mini, *convert, "--pairs", "pairs").returncode == 0  # goes on
+    assert calls(mini.parent) == ["convert", "combine", "features", "score"]
+
+    refused = run_recipe(mini, *convert, "--pairs", "none")
+    assert (refused.returncode, "--pairs: no such file" in refused.stderr) == (2, True)
+    (mini / "pairs").write_text(f"{utts[0]} nobody\n")
+    refused = run_recipe(mini, *convert, "--pairs", "pairs")
+    assert refused.returncode == 1
+    assert "target nobody is no speaker of data/short/train" in refused.stderr
+
+
+@pytest.mark.parametrize(("stage", "before"), [("score", "encode"), ("convert", "train"), ("report", "encode")])
+def test_a_late_stage_alone_says_what_comes_first(stage: str, before: str, mini: Path):
+    got = run_recipe(mini, *SHORT, "--stage", stage, "--stop-stage", stage)
+    assert got.returncode == 1
+    assert f"({stage}) needs exp/short-0/" in got.stderr
+    assert f"run it first: ./run.sh --stage {before} --stop-stage {before}" in got.stderr
+
+
+def test_a_report_needs_the_stage_of_scores_but_no_score(mini: Path):
+    run_recipe(mini, *SHORT, "--stop-stage", "encode")
+    report = (*SHORT, "--stage", "report")
+    got = run_recipe(mini, *report)
+    assert got.returncode == 1
+    assert "run it first: ./run.sh --stage score" in got.stderr
+    (mini / "exp/short-0/scores").mkdir()
+    assert run_recipe(mini, *report).returncode == 0
+    assert (mini / "exp/short-0/report.html").exists()
+
+
+def test_a_score_that_fails_stops_the_stage_which_goes_on_later(mini: Path):
+    got = run_recipe(mini, *SHORT, "--stop-stage", "score", FAIL="score per")
+    assert got.returncode == 1
+    assert "unitdisc score: told to fail" in got.stderr
+    calls(mini.parent)
+    assert run_recipe(mini, *SHORT, "--stop-stage", "score").returncode == 0
+    assert len(list((mini / "exp/short-0/scores").glob("*.json"))) == 10
+    assert not list((mini / "exp/short-0/scores").glob("*.part"))
+    # Another model: what does not depend on it is not scored again.
+    calls(mini.parent)
+    assert run_recipe(mini, *SHORT, "--stop-stage", "score", "--seed", "1").returncode == 0
+    assert calls(mini.parent).count("score") == 4
+    assert len(list((mini / "exp/short-1/scores").glob("*.json"))) == 10
+
+
+def test_the_ablation_has_a_configuration_of_its_own(mini: Path):
+    got = run_recipe(
+        mini, "--ablation", "all", "--seeds", "0", "--stop-stage", "corpus", "--stage", "corpus", FAIL="train"
+    )
+    assert "all, seed 0" in got.stdout
+    assert "steps: 500" in (mini / "exp/ablation/conf/all.yaml").read_text()
+
+
 def test_a_changed_config_trains_anew_and_sets_the_old_training_aside(mini: Path):
     run_recipe(mini, *SHORT, "--stop-stage", "encode")
     calls(mini.parent)

@@ -80,7 +80,7 @@ stage_encode() {
 stage_report() {
   local found
   needs encode "$exp/units/test/codes.scp"
-  found=$(find "$exp/scores" -name '*.json' 2>/dev/null | sort) # whichever there are
+  found=$(find "$exp/scores" -name '*.json' 2>/dev/null | sort) || true # whichever there are
   if [[ -n $found ]]; then
     mapfile -t found <<<"$found"
     needs score "${found[@]}"
