@@ -1,0 +1,103 @@
+"""The pages for those who begin: their commands run as written, and what they say of numbers and settings is so."""
+
+import math
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import yaml
+from made_up import tones
+
+from unitdisc import config as configs
+from unitdisc.networks.encoder import ConvEncoderConfig
+from unitdisc.train import Config
+
+TOP = Path(__file__).parent.parent
+SHORT = """
+include: ../../mini/conf/short.yaml
+model: {encoder: {channels: 16}, quantizer: {codes: 16, schedule: {warm_up: 5, every: 5, until: 10}}}
+train: {steps: 20, batch: 4}
+"""
+
+
+def blocks(name: str, language: str) -> list[str]:
+    """Return the fenced blocks of a page."""
+    return re.findall(rf"^```{language}\n(.*?)^```", (TOP / "docs" / name).read_text("utf-8"), re.M | re.S)
+
+
+def changes_of(name: str) -> list[list[str]]:
+    """Return what a page gives to --set."""
+    return [found.split() for block in blocks(name, "bash") for found in re.findall(r'--set "(.*?)"', block)]
+
+
+@pytest.mark.parametrize("name", ["getting_started.md", "choosing.md"])
+def test_changes_that_pages_make_are_possible(name: str):
+    assert changes_of(name)
+    for changes in changes_of(name):
+        config = configs.load(TOP / "egs" / "own" / "conf" / "base.yaml", Config, changes)
+        assert config != configs.load(TOP / "egs" / "own" / "conf" / "base.yaml", Config)
+        assert config.model.quantizer.schedule.warm_up < config.train.steps
+
+
+def test_nominal_bitrates_are_rate_times_bits():
+    text = (TOP / "docs" / "choosing.md").read_text("utf-8")
+    rows = re.findall(r"^\| (\d+) \| (\d+) \| (\d+)[^|]*\| (\d+) \| (\d+) \| (\d+) \|$", text, re.M)
+    assert len(rows) == 5
+    for codes, bits, *rates in rows:
+        assert math.log2(int(codes)) == int(bits)
+        assert [int(rate) for rate in rates] == [round(hz * int(bits)) for hz in (100, 50, 100 / 3, 25)]
+
+
+def test_settings_that_pages_name_exist_and_have_these_defaults():
+    tree = configs.to_tree(Config())
+    for name in ("choosing.md", "report.md", "faq.md"):
+        text = (TOP / "docs" / name).read_text("utf-8")
+        for path in re.findall(r"`((?:model|train)\.[a-z_.]+)`", text):
+            part = tree
+            for key in path.split("."):
+                assert key in part, f"docs/{name}: {path}"
+                part = part[key]
+    assert Config().model.decoder.dropout == 0.5
+    assert Config().model.conditioning.speaker == "table"
+    assert ConvEncoderConfig().strides == (2,)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_way_from_recordings_to_another_voice_runs_as_written(tmp_path: Path):
+    top = tmp_path / "clone"
+    ignored = shutil.ignore_patterns("corpus", "data", "exp", ".stages", "__pycache__")
+    shutil.copytree(TOP / "egs", top / "egs", ignore=ignored)
+    (top / "egs" / "own" / "conf" / "base.yaml").write_text(SHORT)
+    (top / ".venv" / "bin").mkdir(parents=True)
+    (top / ".venv" / "bin" / "activate").touch()  # the tests have their own
+    random = np.random.default_rng(0)
+    for number in range(24):
+        for folder in (
+            tmp_path / "recordings" / ("anna", "ben")[number % 2],
+            *[tmp_path / "new" / "carla"] * (number < 2),
+        ):
+            folder.mkdir(parents=True, exist_ok=True)
+            soundfile.write(folder / f"{number // 2 + 1:02d}.wav", tones(random, 200.0, 8)[0], 22050)
+    demo, *steps = blocks("getting_started.md", "bash")
+    assert demo == "make demo\n"
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {**os.environ, "HOME": str(tmp_path), "PATH": path, "OMP_NUM_THREADS": "1"}
+
+    def run(*command: str, folder: Path) -> None:
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=850)
+        assert done.returncode == 0, f"{command}\n{done.stdout[-1500:]}\n{done.stderr[-2500:]}"
+
+    run("bash", "-euo", "pipefail", "-c", "".join(steps), folder=top)
+    own = top / "egs" / "own"
+    (python,) = blocks("getting_started.md", "python")
+    run(sys.executable, "-c", python, folder=own)
+    for name in ("said/ben/01.wav", "exp/base-0/longer.jsonl", "exp/base-0/units/new/units.jsonl", "compared.html"):
+        assert (own / name).exists(), name
+    assert yaml.safe_load((own / "exp/k64-0/config.yaml").read_text())["model"]["quantizer"]["codes"] == 64
