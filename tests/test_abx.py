@@ -98,6 +98,20 @@ def test_distances_of_items_are_the_oracles(seed, distance, lengths, items):
     np.testing.assert_allclose(found[:, some], wanted, atol=3e-6, rtol=1e-4)
 
 
+def test_equal_and_close_frames_far_from_the_mean_have_exact_euclidean_distances():
+    """Items that overlap share frames: a distance of 0 must not come out as the rounding of long vectors' squares."""
+    rng = np.random.default_rng(0)
+    frames = (1000 * rng.standard_normal((400, 39))).astype(np.float32)
+    frames[200:] = frames[:200] + (0.01 * rng.standard_normal((200, 39))).astype(np.float32)
+    first, count = np.array([0, 200]), np.array([1, 1])
+    for start in range(0, 200, 7):
+        space = abx_distance.make_space("euclidean", frames, first + start, count)
+        packs = abx_distance.make_packs(space.first, space.count)
+        found = abx_distance.distances(space, np.arange(2), packs, 2)
+        wanted = [[reference.euclidean(frames[x], frames[y]) for y in first + start] for x in first + start]
+        np.testing.assert_allclose(found, wanted, rtol=3e-3, atol=0)  # frames of 1000 are stored to 6e-5
+
+
 def golden() -> tuple[Rows, dict[str, dict[str, np.ndarray]], list[dict]]:
     record = json.loads((FIXTURES / "abx_golden.json").read_text())
     rows: Rows = [(f[0], float(f[1]), float(f[2]), *f[3:]) for f in map(str.split, record["items"][1:])]  # type: ignore[misc]

@@ -30,6 +30,7 @@ COLUMNS = (
     ("ABX within, %", "abx-within-within-angular", 100, 1),
     ("PNMI", "pnmi", 1, 3),
     ("bit/s", "bitrate-zr2020", 1, 0),
+    ("bit/s with durations", "bitrate-with-durations", 1, 0),
     ("units/s", "units-per-second", 1, 1),
     ("R-value, units", "boundary-r-value-units-20ms", 1, 2),
     ("R-value, mapped", "boundary-r-value-mapped-20ms", 1, 2),

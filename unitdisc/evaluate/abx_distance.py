@@ -49,11 +49,12 @@ class Space:
         elif self.kind == kernels.IDENTICAL:
             kernels.differ_(self.units[frames], columns.numpy(), out)
         else:
-            torch.mm(self.left.index_select(0, torch.from_numpy(frames)), columns, out=torch.from_numpy(out))
+            rows = self.left.index_select(0, torch.from_numpy(frames))
+            torch.mm(rows, columns, out=torch.from_numpy(out))
             if self.kind == kernels.ANGULAR:
                 kernels.angles_(out)
             elif self.kind == kernels.EUCLIDEAN:
-                kernels.roots_(out)
+                kernels.roots_(out, rows.numpy(), columns.T.numpy())
 
 
 NOTHING = torch.zeros((1, 1))

@@ -10,6 +10,7 @@ import numba
 import numpy as np
 
 LANES = 16
+NEAR = np.float32(1 / 16)  # of |x|^2 + |y|^2
 ANGULAR, EUCLIDEAN, PLAIN, TABLE, IDENTICAL, EDIT = range(6)  # what to make of a product of frames, or instead of it
 PI = np.float32(np.pi)
 
@@ -40,10 +41,25 @@ def angles_(cosines: np.ndarray) -> None:
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def roots_(squares: np.ndarray) -> None:
-    """Turn squared distances [F, W] into distances, in place."""
+def roots_(squares: np.ndarray, left: np.ndarray, right: np.ndarray) -> None:
+    """Turn squared distances [F, W] of rows left [F, D + 2] and right [W, D + 2] into distances, in place.
+
+    The rows are those of `_euclidean` in abx_distance: x, |x|^2, 1 and -2y, 1, |y|^2. Their product has lost its digits
+    where the vectors are near each other against their lengths: there the differences are squared.
+    """
+    dim = left.shape[1] - 2
+    lengths = np.empty(right.shape[0], np.float32)
+    for w in range(len(lengths)):
+        lengths[w] = NEAR * right[w, dim + 1]
     for f in range(squares.shape[0]):
-        row = squares[f]
+        row, length = squares[f], NEAR * left[f, dim]
+        for w in range(len(row)):
+            if row[w] < length + lengths[w]:
+                square = np.float32(0)
+                for d in range(dim):
+                    apart = left[f, d] + np.float32(0.5) * right[w, d]
+                    square += apart * apart
+                row[w] = square
         for w in range(len(row)):
             row[w] = np.sqrt(max(row[w], np.float32(0)))
 
@@ -243,7 +259,7 @@ def score_directly(
                         if kind == ANGULAR:
                             angles_(cost)
                         elif kind == EUCLIDEAN:
-                            roots_(cost)
+                            roots_(cost, left[f : f + n], right[g : g + m])
                     line[column - c0] = warped(cost, sums, steps)
                 itself = row - c0 if x == a else -1
                 first = group_first[h0 : h1 + 1] - c0
