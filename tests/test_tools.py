@@ -10,6 +10,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 import soundfile
+from score_files import write_alignment, write_unit_file
 
 from unitdisc.data.kaldi import DataDir, write_data_dir
 from unitdisc.encode import EncodeOptions, encode
@@ -100,3 +101,28 @@ def test_a_step_is_made_once_for_the_same_words(tmp_path, capsys, monkeypatch):
     with pytest.raises(SystemExit, match="`unitdisc bad` ended with 1"):
         tool.step(tmp_path / "bad.json", "bad", stdout=True)
     assert not (tmp_path / "bad.json").exists()
+
+
+def test_the_curve_of_segmentation_marks_what_needs_no_labels(tmp_path):
+    tool = load("segment_curve")
+    rng = np.random.default_rng(0)
+    phones = {f"u{n}": np.repeat(rng.permutation(np.arange(40) % 5), rng.integers(4, 9, 40)) for n in range(6)}
+    noisy = {u: np.where(rng.random(len(p)) < 0.15, rng.integers(0, 10, len(p)), 2 * p) for u, p in phones.items()}
+    units = write_unit_file(tmp_path / "units.jsonl", noisy, 10)
+    alignment = write_alignment(tmp_path / "phones.ctm", phones, "abcde")
+    rows = tool.curve("made up", units, alignment, 8.0, frozenset({"SIL"}))
+    marked = {mark: row for row in rows for mark in row["mark"].split(", ") if mark}
+    assert set(marked) == {"even", "plain", "knee", "rate", "best"}
+    assert marked["plain"]["rate"] == pytest.approx(
+        sum(1 + np.count_nonzero(np.diff(x)) for x in noisy.values()) / sum(0.02 * len(x) for x in noisy.values())
+    )
+    assert marked["even"]["rate"] == pytest.approx(marked["knee"]["rate"])
+    assert marked["rate"]["rate"] == pytest.approx(8.0, rel=0.1)
+    assert marked["best"]["r-value"] == max(row["r-value"] for row in rows if row["mark"] != "even") > 0.9
+    assert marked["knee"]["r-value"] > max(marked["plain"]["r-value"], marked["even"]["r-value"])
+    low, high = marked["knee"]["interval"]
+    assert low <= marked["knee"]["r-value"] <= high
+    assert len(tool.table(rows).splitlines()) == 2 + sum(bool(row["mark"]) for row in rows)
+    pytest.importorskip("matplotlib")
+    tool.plot(rows, tmp_path / "img" / "curve.png", 8.0)
+    assert (tmp_path / "img" / "curve.png").stat().st_size > 10_000
