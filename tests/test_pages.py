@@ -54,6 +54,24 @@ def test_nominal_bitrates_are_rate_times_bits():
         assert [int(rate) for rate in rates] == [round(hz * int(bits)) for hz in (100, 50, 100 / 3, 25)]
 
 
+def test_measured_figures_stand_in_their_sources():
+    """A figure that was measured anew in a RESULTS.md must be taken over into docs/choosing.md, too."""
+    sources = [
+        *TOP.glob("docs/log.md"),
+        *TOP.glob("docs/results_*.md"),
+        *TOP.glob("egs/*/RESULTS.md"),
+        TOP / "egs/mini/README.md",
+    ]
+    known = set(re.findall(r"\d[\d,]*\.?\d*", " ".join(path.read_text("utf-8") for path in sources)))
+    text = (TOP / "docs" / "choosing.md").read_text("utf-8")
+    settings = {"33.3", "0.5", "3.4"}  # a rate, a default, and the ratio of two figures
+    rounded = {"0.28": "0.2805", "0.49": "0.4913"}
+    for figure in set(re.findall(r"\d[\d,]*\.\d+", text)) - settings:
+        assert rounded.get(figure, figure) in known, (
+            f"{figure}: not in any of {[str(p.relative_to(TOP)) for p in sources]}"
+        )
+
+
 def test_settings_that_pages_name_exist_and_have_these_defaults():
     tree = configs.to_tree(Config())
     for name in ("choosing.md", "report.md", "faq.md"):
