@@ -73,7 +73,7 @@ def test_strangers_are_converted_and_known_speakers_resynthesised_too(data: Path
     known = parts["resynthesised"]
     assert len({utt for utt, _ in known}) == 4
     assert {utt for utt, voice in known if voice == "same"} == {utt for utt, _ in known}
-    assert all(utt.split("-")[0] != voice for utt, voice in known)  # that is what "same" is
+    assert len(known) == 4 * 5  # by speakers who are no targets
     assert (data.parent / "work/others").exists()
     assert not (data.parent / "work/labelled").exists()
 
@@ -81,6 +81,12 @@ def test_strangers_are_converted_and_known_speakers_resynthesised_too(data: Path
 def test_held_out_sentences_of_known_speakers_come_first(data: Path):
     put(data / "dev", "f2 m8")
     assert {utt for utt, _ in plan(data, sentences=6)["resynthesised"]} == {f"f2-dev-{n}" for n in range(3)}
+
+
+def test_nobody_is_converted_to_the_own_voice(data: Path):
+    known = plan(data, sentences=8, targets="f1 f2 f3 f4 m1 m2 m3 m4")["resynthesised"]
+    assert all(utt.split("-")[0] != voice for utt, voice in known)  # that is what "same" is
+    assert len(known) == 4 * 8
 
 
 def test_a_model_that_knows_all_voices_resynthesises_what_it_converts(data: Path):

@@ -27,15 +27,17 @@ beside() { # FUNCTION...: run it in the background, as soon as there is room
     check_beside
   done
   cores=$(getconf _NPROCESSORS_ONLN)
-  set -m
   {
-    trap - INT TERM
-    trap '(($? == 0)) || echo "$*" >>"$exp/log/failed"' EXIT
-    export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((cores > jobs ? cores / jobs : 1))}
-    "$@"
-  } &
-  beside_pids+=($!)
-  set +m # or bash would tell of each one's end
+    set -m
+    {
+      trap - INT TERM
+      trap '(($? == 0)) || echo "$*" >>"$exp/log/failed"' EXIT
+      export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$((cores > jobs ? cores / jobs : 1))}
+      "$@"
+    } 2>&3 3>&- &
+    beside_pids+=($!)
+    set +m
+  } 3>&2 2>/dev/null # where bash would tell that another one has ended
 }
 
 joined() { # wait for what runs in the background

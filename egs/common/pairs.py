@@ -95,8 +95,11 @@ def planned(data: Path, conditioning: str, targets: list[str], sentences: int) -
 
     if known is None:
         return {"converted": pairs(draw(test, sentences), *() if SAME in voices else (SAME,))}
-    # Sentences that were held out, if people of the training set say any.
-    mine = draw(dev, sentences // 2, sorted(known)) or draw(train, sentences // 2)
+    # Sentences that were held out, if people of the training set say any; by others than the targets, so that all of
+    # them go to all targets.
+    mine: list[str] = []
+    for source, people in ((dev, known - set(voices)), (dev, known), (train, known - set(voices)), (train, known)):
+        mine = mine or draw(source, sentences // 2, sorted(people))
     voices = [voice for voice in voices if voice != SAME]
     parts = {"converted": pairs(draw(test, sentences - len(mine)))}
     return parts | ({"resynthesised": pairs(mine, SAME)} if mine else {})
