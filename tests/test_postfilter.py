@@ -10,7 +10,17 @@ from torch import Tensor
 from unitdisc.corpus import fit_normalisation_, open_corpus
 from unitdisc.model import UnitModel
 from unitdisc.networks.conditioning import ConditioningConfig
-from unitdisc.postfilter import MOST, Pair, Postfilter, cosines, decoded_pairs, fit_postfilter, running_mean
+from unitdisc.postfilter import (
+    MOST_FAST,
+    MOST_SLOW,
+    WINDOW,
+    Pair,
+    Postfilter,
+    cosines,
+    decoded_pairs,
+    fit_postfilter,
+    running_mean,
+)
 
 MELS = 6
 
@@ -35,8 +45,8 @@ def test_cosines_are_those_of_scipy():
 
 
 def test_a_running_mean_is_of_the_frames_that_there_are():
-    x = torch.arange(8.0)[:, None]
-    wanted = [np.mean([v for v in range(t - 2, t + 3) if 0 <= v < 8]) for t in range(8)]
+    x, half = torch.arange(12.0).square()[:, None], WINDOW // 2
+    wanted = [np.mean([v**2 for v in range(t - half, t + half + 1) if 0 <= v < 12]) for t in range(12)]
     assert running_mean(x)[:, 0].tolist() == pytest.approx(wanted)
     assert torch.equal(running_mean(x[:1]), x[:1])
 
@@ -62,7 +72,7 @@ def test_what_is_lively_already_stays():
 
 def test_a_constant_is_not_blown_up():
     postfilter = fit_postfilter([Pair(0, torch.zeros(600, MELS), frames(2, count=600))], 1, MELS)
-    assert float(postfilter.slow.max()) == float(postfilter.fast.max()) == MOST
+    assert (float(postfilter.slow.max()), float(postfilter.fast.max())) == (MOST_SLOW, MOST_FAST)
     assert torch.isfinite(postfilter(torch.zeros(3, MELS), 0)).all()
     assert postfilter(torch.zeros(0, MELS), 0).shape == (0, MELS)
 

@@ -360,3 +360,22 @@ def test_an_error_of_the_system_is_one_line(data: Path, tmp_path: Path):
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert str(tmp_path / "file") in done.stderr
+
+
+@pytest.mark.slow
+def test_compiled_networks_train_the_same_model(data, tmp_path):
+    """Compiled products round otherwise; the checkpoint has the same names and, after two steps, the same weights."""
+    trees = []
+    for name in ("plain", "compiled"):
+        run(data, tmp_path / name, replace(TRAIN, steps=2, compile=name == "compiled"))
+        trees.append(checkpoint.load_tree(tmp_path / name))
+    plain, compiled = (tree["model"] for tree in trees)
+    assert plain.keys() == compiled.keys()
+    for key, value in plain.items():
+        torch.testing.assert_close(compiled[key], value, rtol=1e-3, atol=1e-4)
+
+
+def test_compiling_without_a_compiler_is_refused(data, tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    with pytest.raises(ConfigError, match=r"train\.compile: needs a C\+\+ compiler"):
+        run(data, tmp_path / "x", replace(TRAIN, compile=True))

@@ -20,8 +20,8 @@ from unitdisc.data.kaldi import DataDir
 from unitdisc.errors import CheckpointError
 from unitdisc.model import UnitModel
 
-WINDOW = 5  # frames of the running mean
-MOST = 3.0  # times that a deviation may be stretched
+WINDOW = 9  # frames of the running mean
+MOST_SLOW, MOST_FAST = 3.0, 2.0  # times that a deviation may be stretched; half of what is fast is noise, not movement
 PRIOR = 500.0  # frames of all voices that are counted in with those of each
 PER_VOICE, IN_ALL = 20, 1000  # utterances that are decoded to fit the filter, at most
 
@@ -85,12 +85,12 @@ def fit_postfilter(pairs: Iterable[Pair], voices: int, mels: int) -> Postfilter:
     trust = frames / (frames + PRIOR)
     trust[-1] = 0.0  # no shift for who is unknown
 
-    def factors(variance: Tensor) -> Tensor:
+    def factors(variance: Tensor, most: float) -> Tensor:
         made, real = trust * variance + (1 - trust) * variance[:, -1:]
-        return ((real.clamp(min=0) + 1e-8) / (made.clamp(min=0) + 1e-8)).sqrt().clamp(1 / MOST, MOST)
+        return ((real.clamp(min=0) + 1e-8) / (made.clamp(min=0) + 1e-8)).sqrt().clamp(1 / most, most)
 
     shift = trust * (mean[1] - mean[0])
-    parts = (mean[0], shift, factors(slow_power - mean.square()), factors(fast_power))
+    parts = (mean[0], shift, factors(slow_power - mean.square(), MOST_SLOW), factors(fast_power, MOST_FAST))
     return Postfilter(*(part.float() for part in parts))
 
 

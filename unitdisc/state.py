@@ -51,6 +51,7 @@ class TrainConfig:
     seed: int = 0
     device: str = "auto"
     precision: Literal["float32", "bfloat16"] = "float32"
+    compile: bool = False  # encoder and WaveNet by torch.compile: slow first steps, and again where shapes change
     tensorboard: bool = True
 
     def __post_init__(self) -> None:

@@ -7,6 +7,8 @@ All randomness of a step is a function of (seed, step), so that a resumed run re
 """
 
 import math
+import os
+import shutil
 import signal
 import statistics
 from collections.abc import Iterator, Sequence
@@ -59,6 +61,8 @@ def _train(config: Config, exp: Path, train_data: DataDir, dev_data: DataDir, de
     fit_normalisation_(state.model, train_data)
     dev = open_corpus(config.model, dev_data, state.model)
     resume_(state, config, exp, log, device)
+    if config.train.compile:
+        compile_(state.model, device)
     log.started(
         configs.dump(config),
         device=str(device),
@@ -75,6 +79,15 @@ def _train(config: Config, exp: Path, train_data: DataDir, dev_data: DataDir, de
     with _stoppable() as stop:
         run_steps(state, config, corpus, dev, exp, log, device, stop)
     log.close()
+
+
+def compile_(model: UnitModel, device: torch.device) -> None:
+    """Compile the two networks that take the time, where they stand: checkpoints do not change."""
+    if device.type == "cpu" and not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++"))):
+        raise ConfigError("train.compile: needs a C++ compiler on a CPU, and there is neither g++ nor clang++")
+    model.encoder.compile()
+    if model.decoder is not None:
+        model.decoder.wavenet.compile()
 
 
 def tell_of_pitfalls(state: State, options: TrainConfig, log: RunLog) -> None:
