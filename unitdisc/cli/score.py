@@ -251,7 +251,7 @@ def run_all(options: argparse.Namespace) -> None:
     from unitdisc.evaluate.suite import SuiteOptions, score_all, unit_file
 
     chosen = SuiteOptions(options.items, tuple(options.changed), options.probes, options.resamples)
-    scores = score_all(_sides(options), chosen, lambda what: print(f"scored {what}", file=sys.stderr))
+    scores = score_all(_sides(options), chosen, lambda said: print(said, file=sys.stderr))
     out = options.out or unit_file(options.units).parent / "scores.json"
     write_scores(out, scores)
     _show(options, scores)

@@ -148,7 +148,7 @@ def score_all(
     scores: list[Score] = []
 
     def add(what: str, found: list[Score]) -> None:
-        progress(what)
+        progress(f"scored {what}")
         scores.extend(found)
 
     add("clusters", cluster_scores(AlignedUnits(units, sides.labeller()), **draws))
