@@ -1,9 +1,10 @@
 """Encode a long list that is killed half-way: times real time, memory over time, and the same bytes in the end.
 
-    python tools/bench_encode.py WORK DATA [--hours 100] [--jobs 2] [--vectors]
+    python tools/bench_encode.py WORK DATA [--hours 100] [--jobs 2] [--vectors] [--channels N]
 
 The list is DATA (a data directory without features: they are computed as it goes) again and again under other names.
-The model has the default configuration and random weights, on which the speed does not depend. The first run is killed
+The model has the default configuration (but for --channels: a narrow encoder is as good to see what memory does) and
+random weights, on which the speed does not depend. The first run is killed
 when half of the shards are there; a second one finishes. Its first shards are compared with an uninterrupted encoding
 of these utterances alone, by one process. Prints JSON: `real_time` is seconds of audio over those on the clock,
 `real_time_of_cpu` over processor seconds times the jobs, which on a busy machine is the fairer figure; memory is the
@@ -32,6 +33,7 @@ from unitdisc.data.kaldi import DataDir, write_data_dir
 from unitdisc.data.subsets import subset
 from unitdisc.encode import SHARD
 from unitdisc.model import ModelConfig, UnitModel
+from unitdisc.networks.encoder import ConvEncoderConfig
 from unitdisc.quantizers.vq import VQConfig
 from unitdisc.train import Config
 
@@ -65,11 +67,12 @@ def make_list(data: DataDir, out: Path, hours: float) -> float:
     raise AssertionError("unreachable")
 
 
-def make_model(exp: Path) -> None:
-    """Write a model of the default configuration, past its warm-up."""
+def make_model(exp: Path, channels: int) -> None:
+    """Write a model of the default configuration, past its warm-up, with an encoder of so many channels."""
     torch.manual_seed(0)
     default = VQConfig()
-    config = Config(model=ModelConfig(quantizer=replace(default, schedule=replace(default.schedule, warm_up=0))))
+    quantizer = replace(default, schedule=replace(default.schedule, warm_up=0))
+    config = Config(model=ModelConfig(encoder=ConvEncoderConfig(channels=channels), quantizer=quantizer))
     model = UnitModel(config.model, ["nobody"]).eval()
     tree = {"config": configs.to_tree(config), "speakers": ["nobody"], "phones": [], "step": 1, "reestimated_at": 1}
     checkpoint.save(exp / "checkpoints" / "00000001.pt", {**tree, "model": model.state_dict(), "average": None})
@@ -157,12 +160,13 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="data directory whose files are repeated")
     parser.add_argument("--hours", type=float, default=100, help="of audio (100)")
     parser.add_argument("--jobs", type=int, default=2, help="processes (2)")
+    parser.add_argument("--channels", type=int, default=ConvEncoderConfig().channels, help="of the encoder (default's)")
     parser.add_argument("--vectors", action="store_true", help="write codes.scp too, 46 MB an hour")
     options = parser.parse_args()
     work, exp, data = options.work, options.work / "exp", options.work / "list"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    make_model(exp)
+    make_model(exp, options.channels)
     seconds = make_list(DataDir.read(options.data), data, options.hours)
     utts = DataDir.read(data).utts
     shards = -(-len(utts) // SHARD)
@@ -178,6 +182,7 @@ def main() -> None:
         "hours": round(seconds / 3600, 2),
         "utterances": len(utts),
         "jobs": options.jobs,
+        "channels": options.channels,
         "until it was killed": run_report(first, 0, shards, seconds, options.jobs),
         "started again": run_report(second, begun, shards, seconds, options.jobs),
         "compared": compare(work / "out", work / "alone", some),
