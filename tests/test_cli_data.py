@@ -131,3 +131,20 @@ def test_parts_of_an_older_split_are_not_left_beside_the_new(tmp_path: Path, cap
     code, _, err = run(capsys, "split", path, tmp_path / "o", "--parts", 2, "--force")
     wanted = f"unitdisc split: {tmp_path}/o/3: a part of an older split into more parts; remove it first\n"
     assert (code, err) == (1, wanted)
+
+
+def test_a_file_in_place_of_a_folder_is_said_to_be_one(tmp_path: Path, capsys):
+    (tmp_path / "file").write_text("x")
+    path = put_data(tmp_path / "d")
+    code, _, err = run(capsys, "import", tmp_path / "file", tmp_path / "o")
+    assert (code, err) == (1, f"unitdisc import: {tmp_path}/file: expected a folder of recordings, got a file\n")
+    code, _, err = run(capsys, "subset", tmp_path / "file", tmp_path / "o", "--random", 1)
+    assert (code, err) == (1, f"unitdisc subset: {tmp_path}/file: expected a data directory, got a file\n")
+    assert run(capsys, "combine", tmp_path / "file" / "o", path)[::2] == (
+        1,
+        f"unitdisc combine: {tmp_path}/file/o: Not a directory\n",
+    )
+    assert run(capsys, "subset", path, tmp_path / "o", "--not-in", path)[::2] == (
+        1,
+        f"unitdisc subset: {path}: no utterance is left of its 4\n",
+    )

@@ -4,9 +4,12 @@ import argparse
 from collections.abc import Iterator
 
 import pytest
+import torch
 
 from unitdisc.cli import main, parser
 from unitdisc.data.perturb import CHANGES
+from unitdisc.dist import group
+from unitdisc.errors import ConfigError
 
 
 def verbs(top: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
@@ -60,3 +63,17 @@ def test_wrong_values_are_refused_with_what_was_wanted(arguments: str, message: 
         main(arguments.split())
     assert end.value.code == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize("command", ["encode e d o", "convert e d o --to same", "features c d"])
+def test_a_device_that_is_not_there_is_said_to_be_so(command: str, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as end:
+        main([*command.split(), "--device", "cuda"])
+    assert end.value.code == 1
+    assert "device: cuda is not there: PyTorch finds 0 GPUs" in capsys.readouterr().err
+
+
+def test_an_unknown_device_of_a_configuration_is_refused():
+    with pytest.raises(ConfigError, match="device: expected cpu, cuda or cuda:N, got 'gpu'"), group("gpu"):
+        pass

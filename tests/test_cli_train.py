@@ -48,6 +48,9 @@ def test_what_is_no_change_is_not_taken_for_one(capsys):
 
 
 def test_an_average_that_is_there_is_replaced_only_with_force(tmp_path: Path, capsys):
+    code, _, err = run(capsys, "average", tmp_path / "no", "--last", 2)
+    wanted = f"{tmp_path}/no: expected the folder of a training run, got none of its checkpoints"
+    assert (code, err) == (1, f"unitdisc average: {wanted}\n")
     (tmp_path / "average-2.pt").write_text("mine")
     code, _, err = run(capsys, "average", tmp_path, "--last", 2)
     assert (code, err) == (1, f"unitdisc average: {tmp_path}/average-2.pt: there already; --force replaces it\n")

@@ -4,6 +4,7 @@ A checkpoint is one file, EXP/checkpoints/00001000.pt: the configuration as YAML
 their running average, and all that a resumed training needs.
 """
 
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +35,8 @@ def load(path: Path, device: str | torch.device = "cpu") -> dict[str, Any]:
     """Read one checkpoint file."""
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint")
+    if not zipfile.is_zipfile(path):
+        raise CheckpointError(f"{path}: damaged, or not a checkpoint")
     try:
         tree = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:  # torch raises many kinds for a damaged file; all mean the same to the user

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from unitdisc.errors import ConfigError
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -40,9 +42,24 @@ def _started() -> bool:
     return torch_dist.is_available() and torch_dist.is_initialized()
 
 
+def check_device(name: str) -> None:
+    """Refuse a device that is not there, before anything is loaded."""
+    kind, colon, number = name.partition(":")
+    if kind not in ("cpu", "cuda") or (colon and not number.isdecimal()):
+        raise ConfigError(f"device: expected cpu, cuda or cuda:N, got {name!r}")
+    if kind == "cpu":
+        return
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if count <= int(number or 0):
+        raise ConfigError(f"device: {name} is not there: PyTorch finds {count} GPUs; --device cpu, or check the driver")
+
+
 @contextmanager
 def group(device: str = "cpu") -> Iterator[None]:
     """Join the processes that torchrun started, for the length of a with block."""
+    check_device(device)
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or _started():
         yield
         return

@@ -49,8 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:  # a full disk, a folder that is a file, no permission: nothing to trace
         where = f"{error.filename}: " if error.filename else ""
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        what = "the disk is full" if full else error.strerror or str(error)
-        _end(f"{name}: {where}{what}; nothing half-written was kept", 1)
+        what = "the disk is full; nothing half-written was kept" if full else error.strerror or str(error)
+        _end(f"{name}: {where}{what}", 1)
     sys.exit(code or 0)
 
 

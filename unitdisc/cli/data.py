@@ -217,6 +217,8 @@ def run_subset(options: argparse.Namespace) -> None:
             raise DataError(f"--random {options.random}: {data.path} has {len(data.utts)} utterances in all")
         drawn = np.random.default_rng(options.seed).choice(len(data.utts), options.random, replace=False)
         utts = [data.utts[i] for i in drawn]
+    if not utts:
+        raise DataError(f"{options.data}: no utterance is left of its {len(data.utts)}")
     print(_counts(subset(data, options.out, utts)))
 
 

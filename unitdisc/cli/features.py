@@ -55,12 +55,14 @@ def run(options: argparse.Namespace) -> int:
     """Make the features of each data directory and print what became of it."""
     from tqdm import tqdm
 
+    from unitdisc import dist
     from unitdisc.data.kaldi import DataDir
     from unitdisc.errors import ConfigError
     from unitdisc.features.extract import extract
 
     if options.jobs > 1 and options.device != "cpu":
         raise ConfigError(f"--jobs {options.jobs}: expected 1 with --device {options.device}")
+    dist.check_device(options.device)
     config = load_config(options.config)
     for path in options.data:
         start = time.perf_counter()

@@ -45,8 +45,10 @@ def run_convert(options: argparse.Namespace) -> None:
     """Convert and print what was made."""
     from tqdm import tqdm
 
+    from unitdisc import dist
     from unitdisc.convert import ConvertOptions, convert
 
+    dist.check_device(options.device)
     wanted = ConvertOptions(
         options.seed, options.temperature, options.iterations, options.batch, options.format, not options.no_postfilter
     )

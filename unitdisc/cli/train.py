@@ -95,10 +95,12 @@ def run_average(options: argparse.Namespace) -> None:
     """Average checkpoints and print the new file's path."""
     from pathlib import Path
 
-    from unitdisc.checkpoint import average_last
+    from unitdisc.checkpoint import average_last, step_files
     from unitdisc.errors import CheckpointError
 
     path = Path(options.exp) / f"average-{options.last}.pt"
+    if not path.exists() and not step_files(path.parent):
+        raise CheckpointError(f"{path.parent}: expected the folder of a training run, got none of its checkpoints")
     if path.exists() and not options.force:
         raise CheckpointError(f"{path}: there already; --force replaces it")
     print(average_last(Path(options.exp), options.last))

@@ -37,7 +37,8 @@ def import_folder(
     """
     folder = Path(folder).absolute()
     if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder of recordings")
+        what = "expected a folder of recordings, got a file" if folder.exists() else "no such folder of recordings"
+        raise DataError(f"{folder}: {what}")
     audio = sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO and path.is_file())
     if not audio:
         raise DataError(f"{folder}: expected recordings ({', '.join(AUDIO)}), got none; convert other formats first")

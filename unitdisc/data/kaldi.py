@@ -70,6 +70,8 @@ class DataDir:
     def read(cls, path: str | Path, allow_pipes: bool = False) -> "DataDir":
         """Read and check a data directory; no audio file is touched."""
         path = Path(path)
+        if path.is_file():
+            raise DataError(f"{path}: expected a data directory, got a file")
         if not path.is_dir():
             raise DataError(f"{path}: no such data directory; `unitdisc import` makes one of a folder of recordings")
         if not is_data_dir(path):

@@ -19,7 +19,7 @@ def whole_file(path: Path, binary: bool = False) -> Iterator[IO[Any]]:
             os.fsync(out.fileno())
         partial.replace(path)
     except OSError as error:  # that of a full disk names no file by itself
-        error.filename = error.filename or str(path)
+        error.filename = str(path)
         raise
     finally:
         partial.unlink(missing_ok=True)
