@@ -63,6 +63,7 @@ score_conversions() {
   job conversion-features unitdisc features "$common/conf/mfcc.yaml" "${made[@]}" "${sources[@]}" --jobs "$jobs" --force
   [[ ! -s $work/others || $(cut -d ' ' -f 2- "$data"/{train,test}/utt2spk | sort -u | wc -l) -lt 2 ]] ||
     how+=(--real "$mfcc/train" "$mfcc/test")
-  [[ ! -s $data/train/phones.ctm || ! -s $work/labelled ]] || how+=(--train "$mfcc/train" --epochs 5)
-  score conversion conversion "${made[@]}" --source "${sources[@]}" "${how[@]}"
+  [[ ! -s $data/train/phones.ctm || ! -s $work/labelled ]] || how+=(--train "$mfcc/train" --epochs "$(epochs_of "$data/train" 5)")
+  beside score conversion conversion "${made[@]}" --source "${sources[@]}" "${how[@]}" # with its share of the threads
+  joined
 }

@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2154 # variables made by `option`
+# shellcheck shell=bash disable=SC2154,SC2317 # variables made by `option`; functions that `beside` calls
 # Stage score of the recipes of speech, to be sourced: the units, what they must beat, what they are for.
 
 option downstream true "true: score a small ASR on the units and the same on MFCC, too"
@@ -11,7 +11,7 @@ stage_score() {
   for file in "$train/phones.ctm" "$test/phones.ctm" "$test/triphone.item"; do
     [[ ! -e $file ]] || needs data "$file"
   done
-  uses "$version" "$downstream $baseline" "$(declare -f score_abx score_units score_unlabelled score_downstream score_baseline)"
+  uses "$version" "$downstream $baseline" "$(declare -f score_abx score_units score_unlabelled score_downstream epochs_of score_baseline)"
   kept "$scores" && return
   mkdir -p "$scores"
   if [[ -s $test/triphone.item ]]; then # the official one, where the recipe was given it
@@ -96,13 +96,18 @@ score_baseline() {
 # What units are for: a small ASR (a BiLSTM with CTC, phones as its words) trained on the units of the training speakers,
 # and the same on MFCC.
 score_downstream() {
-  local how=(per --method probe-ctc --epochs 6 "${labels[@]}")
+  local how=(per --method probe-ctc --epochs "$(epochs_of "$train" 6)" "${labels[@]}")
   beside kept_score downstream-mfcc "${how[@]}" --train "$mfcc/train/feats.scp" "$mfcc/test/feats.scp"
   if [[ -s $units/test/units.jsonl ]]; then
     beside score downstream-units "${how[@]}" --train "$units/train" "$units/test"
   else
     beside score downstream-vectors "${how[@]}" --train "$units/train/codes.scp" "$units/test/codes.scp"
   fi
+}
+
+epochs_of() { # DATA LEAST: to train a probe; few utterances are gone through more often
+  local more=$((2400 / $(wc -l <"$1/utt2spk")))
+  echo $((more > $2 ? more : $2))
 }
 
 score() { # NAME SCORE ARGUMENT...: into $exp/scores/NAME.json
