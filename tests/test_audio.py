@@ -250,3 +250,11 @@ def test_a_long_file_is_not_read_for_a_short_slice(tmp_path: Path, monkeypatch):
     AudioSource(path).samples(16000)
     assert len(frames) == 1
     assert frames[0] < 3000 + 400
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg"])
+def test_a_full_disk_names_the_file_that_was_not_written(tmp_path: Path, suffix: str):
+    (tmp_path / f".a.{suffix}.partial").symlink_to("/dev/full")
+    with pytest.raises(DataError, match=rf"a\.{suffix}: cannot be written: the disk is full"):
+        save_audio(tmp_path / f"a.{suffix}", np.zeros(20000), 16000)
+    assert list(tmp_path.iterdir()) == []

@@ -1,5 +1,6 @@
 """A plain folder of recordings becomes a data directory."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -114,3 +115,18 @@ def test_names_that_begin_with_their_speaker_are_kept_where_they_are_the_only_on
         "1272-128104-0000": "1272", "1272-9-10": "1272", "12-a-12_x": "12", "12-b-12_x": "12", "12-1272-1": "12",
         "ben": "ben",
     }  # fmt: skip
+
+
+def test_a_folder_that_cannot_be_looked_into_is_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    put_audio(tmp_path / "rec" / "a.wav")
+    (tmp_path / "rec" / "locked").mkdir()
+    scandir = os.scandir
+
+    def refused(path):  # as for somebody without the right, whoever runs the test
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(DataError, match="rec/locked: cannot be read: Permission denied"):
+        import_folder(tmp_path / "rec", tmp_path / "data")

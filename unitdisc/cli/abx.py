@@ -37,7 +37,11 @@ def run_items(options: argparse.Namespace) -> None:
     items = make_items(
         read_alignment(options.alignment), data.utt2spk, options.unit, silences, where=str(options.alignment)
     )
-    write_items(options.out, items)
+    try:
+        write_items(options.out, items)
+    except OSError as error:
+        error.filename = str(options.out)
+        raise
     print(f"{options.out}: {len(items)} items of {len(set(items.phones))} phones, {len(set(items.speakers))} speakers")
 
 

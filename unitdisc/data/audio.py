@@ -1,8 +1,8 @@
 """Audio in and out, through soundfile: wav, flac, ogg, mp3, NIST SPHERE, as float32 at the rate one asks for."""
 
+import errno
 import io
 import math
-import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +16,7 @@ import soundfile
 from unitdisc.data.headers import check_header
 from unitdisc.data.pipes import Channel
 from unitdisc.data.resample import needed_input, resample, resampled_count
+from unitdisc.data.whole import whole_file
 from unitdisc.errors import DataError
 
 OVERSHOOT = 0.5  # s by which a segment may end after its recording, as in Kaldi's extract-segments; it is cut
@@ -210,13 +211,15 @@ def save_audio(path: str | Path, samples: np.ndarray, rate: int) -> None:
     form, subtype = kinds[path.suffix.lower()]
     if subtype == "PCM_16":  # libsndfile scales floats by 32767 when writing and by 32768 when reading
         samples = np.clip(np.rint(np.asarray(samples, np.float64) * 32768), -32768, 32767).astype(np.int16)
-    partial = path.with_name(f".{path.name}.partial")
+    if not path.parent.is_dir():
+        raise DataError(f"{path}: cannot be written: there is no folder {path.parent}")
+    blob = io.BytesIO()  # of a full disk libsndfile says no more than "System error."
     try:
-        soundfile.write(partial, samples, rate, format=form, subtype=subtype)
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except (OSError, soundfile.LibsndfileError) as error:
+        soundfile.write(blob, samples, rate, format=form, subtype=subtype)
+        with whole_file(path, binary=True) as file:
+            file.write(blob.getvalue())
+    except soundfile.LibsndfileError as error:
         raise DataError(f"{path}: cannot be written: {error}") from None
-    finally:
-        partial.unlink(missing_ok=True)
+    except OSError as error:
+        what = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror
+        raise DataError(f"{path}: cannot be written: {what}") from None

@@ -1,8 +1,9 @@
 """A plain folder of recordings, turned into a data directory."""
 
+import os
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,7 +40,7 @@ def import_folder(
     if not folder.is_dir():
         what = "expected a folder of recordings, got a file" if folder.exists() else "no such folder of recordings"
         raise DataError(f"{folder}: {what}")
-    audio = sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO and path.is_file())
+    audio = sorted(path for path in _files(folder) if path.suffix.lower() in AUDIO and path.is_file())
     if not audio:
         raise DataError(f"{folder}: expected recordings ({', '.join(AUDIO)}), got none; convert other formats first")
     speaker_of = _speakers(speaker)
@@ -78,6 +79,16 @@ def import_folder(
     )
     aligned, notes = _alignments(data, paths)
     return Imported(data, left_out, aligned, notes)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Go through all files below a folder; one that cannot be looked into is not passed over."""
+
+    def refuse(error: OSError) -> None:
+        raise DataError(f"{error.filename}: cannot be read: {error.strerror}")
+
+    for here, _, names in os.walk(folder, onerror=refuse):
+        yield from (Path(here, name) for name in names)
 
 
 def _speakers(pattern: str | None) -> Callable[[Path, Path], str | None]:
