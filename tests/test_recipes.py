@@ -14,6 +14,7 @@ import pytest
 import soundfile
 
 from unitdisc import __version__
+from unitdisc.config import read_tree
 
 EGS = Path(__file__).parent.parent / "egs"
 RECIPES = ("mini", "own")
@@ -470,11 +471,12 @@ def test_a_score_that_fails_stops_the_stage_which_goes_on_later(mini: Path):
 
 
 def test_the_ablation_has_a_configuration_of_its_own(mini: Path):
-    got = run_recipe(
-        mini, "--ablation", "all", "--seeds", "0", "--stop-stage", "corpus", "--stage", "corpus", FAIL="train"
-    )
+    prepared = ("--corpus", "corpus/short", "--data", "data/short", *SHORT[2:])
+    got = run_recipe(mini, *prepared, "--ablation", "all", "--seeds", "0", FAIL="train")
+    assert got.stdout.count("unchanged, skipped") == 3, got.stdout + got.stderr
     assert "all, seed 0" in got.stdout
-    assert "steps: 500" in (mini / "exp/ablation/conf/all.yaml").read_text()
+    steps = [read_tree(mini / name)["train"]["steps"] for name in ("conf/ablation.yaml", "exp/ablation/conf/all.yaml")]
+    assert steps[0] == steps[1] < read_tree(mini / "conf/base.yaml")["train"]["steps"]
 
 
 def test_a_changed_config_trains_anew_and_sets_the_old_training_aside(mini: Path):
