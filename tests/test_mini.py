@@ -22,6 +22,7 @@ sys.path.insert(0, str(LOCAL))
 
 import channel  # noqa: E402
 import espeak  # noqa: E402
+import golden  # noqa: E402
 import make_corpus  # noqa: E402
 import prepare  # noqa: E402
 
@@ -229,6 +230,54 @@ def test_a_missing_corpus_names_the_stage_that_makes_it(tmp_path: Path):
     refused = subprocess.run(command, text=True, capture_output=True)
     assert refused.returncode == 1
     assert "--stage corpus" in refused.stderr
+
+
+# Golden scores.
+
+
+def golden_run(folder: Path, *values: float) -> subprocess.CompletedProcess[str]:
+    """Compare made-up scores with golden ones of 0.25 +- 0.05 and 60 +- 4."""
+    (folder / "scores").mkdir(exist_ok=True)
+    abx, codes = values
+    (folder / "scores/abx.json").write_text(json.dumps({"definition": "abx-across", "value": abx}))
+    rows = [{"definition": "pnmi", "value": 0}, {"definition": "active-codes", "value": codes}]
+    (folder / "scores/units.json").write_text(json.dumps({"scores": rows}))
+    command = [sys.executable, str(LOCAL / "golden.py"), str(folder / "golden.json"), str(folder)]
+    return subprocess.run(command, text=True, capture_output=True)
+
+
+def test_scores_out_of_their_tolerance_are_named(tmp_path: Path):
+    rows = [["abx", "abx-across", 0.25, 0.05], ["units", "active-codes", 60, 4]]
+    (tmp_path / "golden.json").write_text(json.dumps({"scores": rows}))
+    good = golden_run(tmp_path, 0.29, 56)
+    assert (good.returncode, good.stderr) == (0, "")
+    bad = golden_run(tmp_path, 0.31, 60)
+    assert bad.returncode == 1
+    line = next(line for line in bad.stdout.splitlines() if "OUT" in line)
+    assert line.split() == ["abx", "abx-across", "0.25", "0.31", "0.06", "0.05", "OUT"]
+    assert "1 of 2 scores of" in bad.stderr
+    assert golden_run(tmp_path, float("nan"), 60).returncode == 1
+    (tmp_path / "golden.json").write_text(json.dumps({"scores": [*rows, ["metrics", "loss", 0.5, 0.1]]}))
+    assert "metrics.jsonl" in golden_run(tmp_path, 0.25, 60).stderr
+    logged = [
+        {"step": 1, "kind": "dev", "loss": 2.0},
+        {"step": 2, "kind": "dev", "loss": 0.55},
+        {"step": 3, "kind": "train"},
+    ]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in logged))
+    assert golden_run(tmp_path, 0.25, 60).returncode == 0
+    (tmp_path / "golden.json").write_text(json.dumps({"scores": [["none", "abx-across", 0.25, 0.05]]}))
+    assert "none.json: no such file; run ./run.sh --stage score" in golden_run(tmp_path, 0.25, 60).stderr
+
+
+def test_golden_scores_can_be_taken_from_a_run(tmp_path: Path):
+    rows = [golden.Wanted("abx", "abx-across", 0.25, 0.05)]
+    golden.write(tmp_path / "golden.json", rows, [0.123456])
+    assert golden.read_golden(tmp_path / "golden.json") == [rows[0]._replace(value=0.1235)]
+    for text in ("", "{}", '{"scores": []}', '{"scores": [["a", "b", 1, 0]]}', '{"scores": [["a", "b", 1]]}'):
+        (tmp_path / "golden.json").write_text(text)
+        with pytest.raises(golden.DataError, match="expected"):
+            golden.read_golden(tmp_path / "golden.json")
 
 
 @pytest.mark.slow

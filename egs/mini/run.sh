@@ -34,7 +34,8 @@ stage_data() {
 
 use_short() { # what --short stands for, before other options
   [[ " $* " =~ " --short true " || " $* " =~ " --short=true " ]] || return 0
-  corpus=corpus/short data=data/short minutes=8 speakers=10 config=conf/short.yaml
+  # shellcheck disable=SC2034 # for the stages
+  corpus=corpus/short data=data/short minutes=8 speakers=10 sentences=8 config=conf/short.yaml
 }
 
 use_short "$@"
