@@ -114,7 +114,7 @@ def main() -> None:
         if not (folders[name] / "manifest.jsonl").exists():
             convert(exp, [source], folders[name], ["same"], ConvertOptions())
     for folder in (source, train.path, *folders.values()):
-        extract(DataDir.read(folder), mfcc)
+        extract(DataDir.read(folder), mfcc, force=True)
     probe = ProbeConfig(epochs=options.epochs)
     errors = content_scores(
         [*folders.values()], [source], train.path, alignment=options.train / "phones.ctm",
