@@ -100,3 +100,9 @@ def test_the_folder_of_an_encoding_stands_for_its_unit_file(tmp_path: Path):
     write_units(tmp_path / "units.jsonl", HEADER, [UnitLine.of_frames("a", [1, 1])])
     assert read_header(tmp_path) == HEADER
     assert [line.utt for line in read_units(tmp_path)] == ["a"]
+
+
+def test_a_file_that_cannot_be_opened_is_not_called_a_wrong_one(tmp_path: Path):
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(DataError, match="loop: cannot be read: Too many levels of symbolic links"):
+        read_header(tmp_path / "loop")

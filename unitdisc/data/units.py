@@ -93,7 +93,9 @@ def read_header(path: str | Path) -> UnitHeader:
         header = UnitHeader(**{**record, "codes": tuple(record["codes"])})
     except FileNotFoundError:
         raise DataError(f"{path}: no such unit file; `unitdisc encode` makes one") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise DataError(f'{path}:1: expected the header of a unit file, {{"format": "{FORMAT}", ...}}') from None
     if not header.period > 0:
         raise DataError(f"{path}:1: period must be above 0 s, got {header.period}")
