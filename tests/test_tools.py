@@ -45,7 +45,7 @@ def test_a_long_list_repeats_the_files_and_a_part_of_it_encodes_to_the_same_byte
     whole = DataDir.read(tmp_path / "list")
     assert len(whole.utts) == 8
     assert {Path(r.entry).name for r in whole.recordings.values()} == {f"u{n}.wav" for n in range(6)}
-    tool.make_model(tmp_path / "exp")
+    tool.make_model(tmp_path / "exp", 256)
     part = tool.subset(whole, tmp_path / "part", whole.utts[:3])
     for data, out in ((whole, "out"), (part, "alone")):
         encode(tmp_path / "exp", data.path, tmp_path / out, EncodeOptions(vectors=False))

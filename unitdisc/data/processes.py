@@ -37,9 +37,11 @@ def in_order(
     if method == "forkserver" and preload:
         context.set_forkserver_preload([preload])
     others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(jobs, context, _begin, (prepare, arguments))
+    pool: ProcessPoolExecutor | None = None
     waiting: deque[Future[Result]] = deque()
     try:
+        with _deaf():  # half a pool would leave its semaphores behind
+            pool = ProcessPoolExecutor(jobs, context, _begin, (prepare, arguments))
         for task in tasks:
             with _deaf():  # it may start a process
                 waiting.append(pool.submit(function, task))
@@ -56,7 +58,8 @@ def in_order(
             process.terminate()
         raise
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        if pool is not None:
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 @contextmanager
