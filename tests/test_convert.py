@@ -13,9 +13,10 @@ from made_up import make_data, tiny_model
 
 from unitdisc import checkpoint, config
 from unitdisc.cli import main
-from unitdisc.convert import PEAK, ConvertOptions, active_level, as_loud, convert, file_name, fit_length
+from unitdisc.convert import PEAK, ConvertOptions, active_level, as_loud, convert, fit_length
 from unitdisc.corpus import fit_normalisation_
 from unitdisc.data.kaldi import DataDir
+from unitdisc.data.whole import file_name
 from unitdisc.errors import ConfigError, DataError
 from unitdisc.model import ModelConfig, UnitModel
 from unitdisc.model_config import LossWeights

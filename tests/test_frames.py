@@ -56,9 +56,10 @@ def test_an_archive_with_its_period(tmp_path):
     with pytest.raises(DataError, match="does not say its frame period; give --frame-shift"):
         slice_items(Items.of_rows(rows_of()), frames)
     (tmp_path / "feats.json").write_text(json.dumps({"period": 0.02, "offset": 0.0025}))
-    frames = open_frames(tmp_path / "feats.scp")
-    assert (frames.period, frames.offset) == (0.02, 0.0025)
-    assert (frames["f1"] == features["f1"]).all()
+    for path in (tmp_path / "feats.scp", tmp_path):
+        frames = open_frames(path)
+        assert (frames.period, frames.offset) == (0.02, 0.0025)
+        assert (frames["f1"] == features["f1"]).all()
     with pytest.raises(DataError, match=r"has a frame every 0.02 s, but a frame shift of 0.01 s is asked for"):
         open_frames(tmp_path / "feats.scp", 0.01)
 

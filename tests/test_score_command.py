@@ -124,6 +124,8 @@ def test_all_writes_what_it_prints(corpus, capsys):
     assert len(scores) > len(run_json(capsys, "score", "all", units, *arguments[:2], "--out", corpus / "less.json"))
     assert (corpus / "less.json").exists()
     assert not (units / "scores.json").exists()
+    said = error(capsys, "score", "all", units, *arguments[:2], "--out", units)
+    assert "expected a file to write, got a folder" in said
 
 
 def _data_dir(corpus):

@@ -60,10 +60,10 @@ def fit_kmeans(
         raise ConfigError(f"--codes {codes}: {data.path} has {manifest.frames} frames in all; ask for fewer units")
     fit_normalisation_(model, data)
     assert isinstance(model.quantizer, KMeans)
-    found = model.quantizer.fit_(blocks, torch.Generator().manual_seed(seed), passes=passes)
-    log = RunLog(exp)
     config = replace(config, model=model_config)
+    log = RunLog(exp)  # before the work: says it if there is no writing there
     log.started(configs.dump(config), seed=seed, train={"data": str(data.path), "utterances": len(data.utts)})
+    found = model.quantizer.fit_(blocks, torch.Generator().manual_seed(seed), passes=passes)
     log.metrics(1, "dev", {"inertia": found.inertia, "used_codes": float((found.counts > 0).double().mean())})
     log.close()
     tree = {"config": configs.to_tree(config), "speakers": [], "phones": [], "step": 1, "reestimated_at": 1}

@@ -23,7 +23,7 @@ from unitdisc.corpus import LiveFrames, open_frames
 from unitdisc.data.audio import save_audio
 from unitdisc.data.batches import FrameReader, pad
 from unitdisc.data.kaldi import DataDir, Recording
-from unitdisc.data.whole import whole_file
+from unitdisc.data.whole import file_name, whole_file
 from unitdisc.errors import ConfigError, DataError
 from unitdisc.features.invert import griffin_lim
 from unitdisc.model import UnitModel
@@ -123,11 +123,6 @@ def open_sources(sources: Sequence[str | Path], model: UnitModel) -> tuple[DataD
 def name_of(path: Path) -> str:
     """Name the utterance, or the voice, of an audio file; names have no blanks."""
     return "_".join(path.stem.split())
-
-
-def file_name(name: str) -> str:
-    """Return a name from data as one of a file, which must not lead out of its folder."""
-    return name.replace("/", "%2F") if name.strip(".") else name.replace(".", "%2E")
 
 
 def find_targets(model: UnitModel, to: Sequence[str]) -> list[Target]:

@@ -3,8 +3,6 @@
 This is the only place that knows the order of its parts. It knows no optimiser and touches no file.
 """
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Literal, NamedTuple, Protocol
@@ -17,6 +15,7 @@ from unitdisc import dist
 from unitdisc.errors import ConfigError, DataError
 from unitdisc.features.acoustic import centre_frequencies, feature_dim
 from unitdisc.features.configs import FbankConfig, archive_tree
+from unitdisc.hashes import codebook_hash, lasting_state, model_hash
 from unitdisc.model_config import LossWeights, ModelConfig
 from unitdisc.networks.blocks import BlockEncoder, one_thread
 from unitdisc.networks.conditioning import Conditioning
@@ -374,30 +373,18 @@ class UnitModel(nn.Module):
             self.train(training)
 
     def codebook_hash(self) -> str:
-        """Return 12 hexadecimal digits that change when a unit's meaning does: of the vectors of all codewords."""
-        hasher = hashlib.sha256(str(self.quantizer.codes).encode())
-        if self.quantizer.codes:
-            with self.inference(self.mean.device):
-                codes = torch.tensor(self.quantizer.codes, device=self.mean.device)
-                rows = torch.arange(int(codes.max()), device=self.mean.device)
-                units = torch.minimum(rows[:, None], codes - 1)  # every code of every codebook
-                _add_tensor(hasher, "codewords", self.quantizer.decode(units[None]))
-        return hasher.hexdigest()[:12]
+        """Return 12 hexadecimal digits that change when a unit's meaning does."""
+        with self.inference(self.mean.device):
+            return codebook_hash(self.quantizer, self.mean.device)
 
     def model_hash(self) -> str:
         """Return 12 hexadecimal digits of everything that units depend on: features, encoder, quantiser."""
         features = {**configs.to_tree(self.config.features), **archive_tree(self.config.features)}
         settings = [features, configs.to_tree(self.config.encoder)]
-        hasher = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-        hasher.update(self.codebook_hash().encode())
         state = {"mean": self.mean, "std": self.std}
         state |= {f"encoder.{name}": tensor for name, tensor in self.encoder.state_dict().items()}
-        # Not the quantiser's whole state: reservoir and counters change no unit.
-        state |= {f"quantizer.{name}": tensor for name, tensor in self.quantizer.named_parameters()}
-        state |= {f"quantizer.{name}": tensor for name, tensor in self.quantizer.named_buffers() if _is_running(name)}
-        for name in sorted(state):
-            _add_tensor(hasher, name, state[name])
-        return hasher.hexdigest()[:12]
+        state |= {f"quantizer.{name}": tensor for name, tensor in lasting_state(self.quantizer)}
+        return model_hash(settings, self.codebook_hash(), state)
 
 
 class UnitStream:
@@ -439,13 +426,3 @@ def _set_(mean: Tensor, std: Tensor, new_mean: Tensor, new_std: Tensor, what: st
         raise DataError(f"normalisation of {what}: a mean is not finite or a deviation not above 0")
     mean.copy_(new_mean)
     std.copy_(new_std)
-
-
-def _is_running(name: str) -> bool:
-    return name.rsplit(".", 1)[-1] in ("running_mean", "running_var")
-
-
-def _add_tensor(hasher: "hashlib._Hash", name: str, tensor: Tensor) -> None:
-    """Add a tensor's name, shape and bytes to a hash."""
-    hasher.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-    hasher.update(tensor.detach().cpu().contiguous().numpy().tobytes())

@@ -48,7 +48,7 @@ def run_items(options: argparse.Namespace) -> None:
 def add_abx(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `score abx`."""
     verb = subverbs.add_parser("abx", help="ABX error of features or units", allow_abbrev=False)
-    verb.add_argument("features", type=Path, help="folder of <file>.npy, .pt or .txt, a feats.scp, or a unit file")
+    verb.add_argument("features", type=Path, help="folder of .npy, .pt or .txt; feats.scp, unit file, or their folder")
     verb.add_argument("items", type=Path, help="item file")
     verb.add_argument(
         "--frame-shift", type=above_zero, help="seconds from frame to frame, where the features do not say"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unitdisc.cli.arguments import above_zero, count, positive, zero_or_more
+from unitdisc.errors import DataError
 
 if TYPE_CHECKING:
     from unitdisc.evaluate.scores import Score
@@ -250,9 +251,11 @@ def run_all(options: argparse.Namespace) -> None:
     from unitdisc.evaluate.scores import write_scores
     from unitdisc.evaluate.suite import SuiteOptions, score_all, unit_file
 
+    out = options.out or unit_file(options.units).parent / "scores.json"
+    if out.is_dir():
+        raise DataError(f"--out {out}: expected a file to write, got a folder")
     chosen = SuiteOptions(options.items, tuple(options.changed), options.probes, options.resamples)
     scores = score_all(_sides(options), chosen, lambda said: print(said, file=sys.stderr))
-    out = options.out or unit_file(options.units).parent / "scores.json"
     write_scores(out, scores)
     _show(options, scores)
     print(f"{out}: {len(scores)} scores", file=sys.stderr)

@@ -1,6 +1,7 @@
 """What is scored: one array of frames per file, wherever it comes from.
 
-A folder of <file>.npy, .pt or .txt (subfolders belong to the name), a Kaldi feats.scp, or a unit file.
+A folder of <file>.npy, .pt or .txt (subfolders belong to the name), a Kaldi feats.scp or the data directory that
+holds it, or a unit file.
 """
 
 import json
@@ -14,6 +15,7 @@ from unitdisc.data.units import read_header, read_units
 from unitdisc.errors import DataError
 
 UNITS = "units.jsonl"  # what `unitdisc encode` calls its unit file
+FEATURES = "feats.scp"  # what `unitdisc features` leaves in a data directory
 SUFFIXES = (".npy", ".pt", ".txt")
 
 
@@ -81,13 +83,13 @@ class UnitFrames(Frames):
 
 
 def open_frames(path: str | Path, frame_shift: float | None = None) -> Frames:
-    """Open a folder of arrays, a feats.scp or a unit file (or the folder that `unitdisc encode` wrote).
+    """Open a folder of arrays, a feats.scp or a unit file, or the folder that `unitdisc features` or `encode` wrote to.
 
     A feats.scp takes its frame period from feats.json beside it, a codes.scp from units.jsonl; `frame_shift`, in
     seconds, must agree with what the file says.
     """
     path = Path(path)
-    frames = _opened(path / UNITS if (path / UNITS).exists() else path)
+    frames = _opened(next((path / name for name in (UNITS, FEATURES) if (path / name).exists()), path))
     if frame_shift is not None and not frame_shift > 0:
         raise DataError(f"the frame shift must be above 0 s, got {frame_shift}")
     if frame_shift is not None and frames.period is not None and abs(frame_shift - frames.period) > 1e-6:

@@ -4,7 +4,6 @@ import functools
 import hashlib
 import json
 import math
-import os
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -15,6 +14,7 @@ import numpy as np
 from scipy import sparse
 
 from unitdisc import __version__
+from unitdisc.data.whole import whole_file
 from unitdisc.errors import DataError
 
 FORMAT = "unitdisc-scores-1"
@@ -95,19 +95,10 @@ def _plain(value: Any) -> Any:
 
 
 def write_scores(path: str | Path, scores: Iterable[Score]) -> None:
-    """Write scores as one JSON file, under a temporary name first."""
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.partial")
+    """Write scores as one JSON file, there whole or not at all."""
     record = {"format": FORMAT, "scores": [score.to_json() for score in scores]}
-    try:
-        with partial.open("w", encoding="utf-8") as out:
-            out.write(json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
-            out.flush()
-            os.fsync(out.fileno())
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    with whole_file(Path(path)) as out:
+        out.write(json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_scores(path: str | Path) -> list[Score]:
