@@ -126,3 +126,35 @@ def test_the_curve_of_segmentation_marks_what_needs_no_labels(tmp_path):
     pytest.importorskip("matplotlib")
     tool.plot(rows, tmp_path / "img" / "curve.png", 8.0)
     assert (tmp_path / "img" / "curve.png").stat().st_size > 10_000
+
+
+def test_robustness_is_measured_once_and_tabled(tmp_path, capsys, monkeypatch):
+    tool = load("bench_robustness")
+
+    def run(*words: object) -> str:
+        monkeypatch.setattr(sys, "argv", ["bench_robustness.py", *map(str, words)])
+        tool.main()
+        return capsys.readouterr().out
+
+    rng = np.random.default_rng(0)
+    for name in ("a-0", "b-0"):
+        soundfile.write(tmp_path / f"{name}.wav", 0.1 * rng.standard_normal(3 * 16000), 16000)
+    cache, out = tmp_path / "mfcc.npz", tmp_path / "runs.jsonl"
+    assert run("features", tmp_path, cache, "--dev", "b") == "{'train': 300, 'dev': 300} frames\n"
+    rows = ("rows", cache, out, "--codes", 16, "--steps", 16, "--seeds", 0, "--rows", "vanilla", "all")
+    found = [json.loads(line) for line in run(*rows).splitlines()]
+    assert [(line["row"], line["codes"], line["vectors"]) for line in found] == [("vanilla", 16, 128), ("all", 16, 128)]
+    assert all(1 / 16 <= line["used"] <= 1 and 1 <= line["perplexity"] <= 16 for line in found)
+    assert run(*rows) == ""
+    first = run("table", out).splitlines()[2]
+    assert first.startswith(f"| 16 | vanilla | {100 * found[0]['used']:.1f} (")
+
+
+def test_the_speed_of_a_step_stands_beside_its_bound(capsys, monkeypatch):
+    tool = load("bench_quantizers")
+    words = ("speed", "--codes", "8", "--rounds", "1", "--threads", "1", "--without-peer")
+    monkeypatch.setattr(sys, "argv", ["bench_quantizers.py", *words])
+    tool.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert [line[8:38].strip() for line in lines] == ["addmm + argmin", "VQ", "VQ, normalised and projected"]
+    assert lines[0].endswith("1.00 x")
