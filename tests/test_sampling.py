@@ -13,7 +13,7 @@ from unitdisc import sampling
 from unitdisc.errors import UnitdiscError
 from unitdisc.networks.outputs import Frames, Mixture, Output, Softmax
 from unitdisc.networks.wavenet import WaveNet, WaveNetConfig
-from unitdisc.sampling import fast, graphs, reference
+from unitdisc.sampling import Request, fast, graphs, reference
 
 OUTPUTS = (
     lambda n: Softmax(n + 1),
@@ -79,23 +79,25 @@ def on_a_border(request: dict, samples: Tensor, row: int, t: int) -> bool:
 @given(request=requests())
 @torch.no_grad()
 def test_fast_equals_reference(request: dict):
-    assert_same(fast.sample(**request), reference.sample(**request), request)
+    asked = Request.of(**request)
+    assert_same(fast.sample(asked), reference.sample(asked), request)
 
 
 @settings(deadline=None, max_examples=25)
 @given(request=requests())
 @torch.no_grad()
 def test_static_steps_equal_reference(request: dict):
-    assert_same(graphs.sample(**request), reference.sample(**request), request)
+    asked = Request.of(**request)
+    assert_same(graphs.sample(asked), reference.sample(asked), request)
 
 
 @settings(deadline=None, max_examples=25)
 @given(request=requests(batch=8), block=st.integers(1, 40))
 @torch.no_grad()
 def test_streams_equal_reference(request: dict, block: int):
-    wanted = reference.sample(**request)
+    wanted = reference.sample(Request.of(**request))
     for stream in (fast.stream, graphs.stream):
-        blocks = list(stream(**request, block=block))
+        blocks = list(stream(Request.of(**request), block))
         if int(request["lengths"].max()):
             assert all(b.shape[1] == block for b in blocks[:-1])
             assert_same(torch.cat(blocks, 1), wanted, request)
@@ -107,13 +109,13 @@ def test_streams_equal_reference(request: dict, block: int):
 @given(request=requests())
 @torch.no_grad()
 def test_neighbours_in_a_batch_change_nothing(request: dict):
-    together = fast.sample(**request)
+    together = fast.sample(Request.of(**request))
     for row, length in enumerate(request["lengths"].tolist()):
         condition = request["condition"]
         alone = dict(request, lengths=torch.tensor([length]), uniforms=request["uniforms"][row : row + 1, :length])
         alone["condition"] = None if condition is None else condition[row : row + 1]
         part = {**request, "uniforms": request["uniforms"][row : row + 1], "condition": alone["condition"]}
-        assert_same(fast.sample(**alone), together[row : row + 1, :length], part)
+        assert_same(fast.sample(Request.of(**alone)), together[row : row + 1, :length], part)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +126,7 @@ def test_teacher_forced_parameters_give_the_samples_back(output: Output):
     config = WaveNetConfig(layers=8, cycles=2, residual=16, gate=32, skip=16, hidden=16)
     net = output.network(config, 4)
     condition, uniforms = torch.randn(3, 50, 4), torch.rand(3, 50, output.uniforms)
-    samples = fast.sample(net, output, condition, uniforms=uniforms)
+    samples = fast.sample(Request.of(net, output, condition, uniforms=uniforms))
     again = output.draw(net(output.shifted(samples), condition), output.noise(uniforms))
     request = {
         "wavenet": net, "output": output, "condition": condition, "uniforms": uniforms, "temperature": 1.0, "hop": 1,
@@ -143,11 +145,12 @@ def test_the_default_decoder_in_full_width():
         "wavenet": net, "output": output, "condition": torch.randn(2, 4, 8), "lengths": torch.tensor([60, 41]),
         "uniforms": torch.rand(2, 60, 1), "temperature": 1.0, "hop": 16,
     }  # fmt: skip
-    wanted = graphs.sample(**request)  # compared with the reference above; here the past is longer than is cheap there
+    # compared with the reference above; here the past is longer than is cheap there
+    wanted = graphs.sample(Request.of(**request))
     assert wanted.unique().numel() > 30
-    assert_same(fast.sample(**request), wanted, request)
-    assert_same(sampling.sample(**request), wanted, request)
-    assert_same(torch.cat(list(sampling.stream(**request)), 1), wanted, request)
+    assert_same(fast.sample(Request.of(**request)), wanted, request)
+    assert_same(sampling.sample(Request.of(**request)), wanted, request)
+    assert_same(torch.cat(list(sampling.stream(Request.of(**request))), 1), wanted, request)
 
 
 @torch.no_grad()
@@ -159,9 +162,9 @@ def test_beyond_the_receptive_field():
         "uniforms": torch.rand(1, 150, 1), "temperature": 1.0, "hop": 1,
     }  # fmt: skip
     assert net.receptive_field == 33
-    wanted = reference.sample(**request)
-    assert_same(fast.sample(**request), wanted, request)
-    assert_same(graphs.sample(**request), wanted, request)
+    wanted = reference.sample(Request.of(**request))
+    assert_same(fast.sample(Request.of(**request)), wanted, request)
+    assert_same(graphs.sample(Request.of(**request)), wanted, request)
 
 
 @torch.no_grad()
@@ -169,8 +172,8 @@ def test_the_gate_saturates_as_tanh_and_sigmoid_do():
     output = Frames(4, "l1")
     net = output.network(WaveNetConfig(layers=3, cycles=1, residual=8, gate=16, skip=8, hidden=8), 2)
     condition = torch.tensor([[[1e4, -1e4], [30.0, 80.0], [-9.0, 2.0], [1e-4, -1e-4], [-1e5, 1e5]]])
-    request = {"wavenet": net, "output": output, "condition": condition}
-    torch.testing.assert_close(fast.sample(**request), reference.sample(**request), atol=1e-5, rtol=1e-4)
+    request = Request.of(net, output, condition)
+    torch.testing.assert_close(fast.sample(request), reference.sample(request), atol=1e-5, rtol=1e-4)
 
 
 def small() -> tuple[WaveNet, Output]:
@@ -182,14 +185,15 @@ def test_a_generator_draws_the_uniforms():
     net, output = small()
     condition = torch.randn(2, 7, 2)
     uniforms = torch.rand(2, 7, 1, generator=torch.Generator().manual_seed(3))
-    drawn = fast.sample(net, output, condition, generator=torch.Generator().manual_seed(3))
-    assert torch.equal(drawn, fast.sample(net, output, condition, uniforms=uniforms))
-    assert torch.equal(drawn, reference.sample(net, output, condition, generator=torch.Generator().manual_seed(3)))
+    request = Request.of(net, output, condition, generator=torch.Generator().manual_seed(3))
+    drawn = fast.sample(request)
+    assert torch.equal(drawn, reference.sample(request))
+    assert torch.equal(drawn, fast.sample(Request.of(net, output, condition, uniforms=uniforms)))
 
 
 def test_steps_beyond_a_length_are_silence():
     net, output = small()
-    drawn = fast.sample(net, output, torch.randn(2, 7, 2), torch.tensor([3, 7]))
+    drawn = fast.sample(Request.of(net, output, torch.randn(2, 7, 2), torch.tensor([3, 7])))
     assert drawn[0, 3:].tolist() == [output.silence] * 4  # type: ignore[attr-defined]
 
 
@@ -200,37 +204,37 @@ def test_conditions_may_come_bit_by_bit():
     parts = [
         sampler.push(condition[:, a:b], output.noise(uniforms[:, a:b])) for a, b in [(0, 1), (1, 6), (6, 6), (6, 29)]
     ]
-    assert torch.equal(torch.cat(parts, 1), fast.sample(net, output, condition, uniforms=uniforms))
+    assert torch.equal(torch.cat(parts, 1), fast.sample(Request.of(net, output, condition, uniforms=uniforms)))
 
 
 def test_threads_share_the_groups(monkeypatch: pytest.MonkeyPatch):
     net, output = small()
     condition, uniforms = torch.randn(5, 20, 2), torch.rand(5, 20, 1)
-    wanted = fast.sample(net, output, condition, uniforms=uniforms)
+    wanted = fast.sample(Request.of(net, output, condition, uniforms=uniforms))
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
-    assert torch.equal(fast.sample(net, output, condition, uniforms=uniforms), wanted)
+    assert torch.equal(fast.sample(Request.of(net, output, condition, uniforms=uniforms)), wanted)
 
 
 def test_requests_that_cannot_be_met():
     net, output = small()
     with pytest.raises(UnitdiscError, match="the WaveNet maps 9 to 9, but Mixture wants 1 to 30"):
-        fast.sample(net, Mixture(), torch.randn(1, 4, 2))
+        fast.sample(Request.of(net, Mixture(), torch.randn(1, 4, 2)))
     with pytest.raises(UnitdiscError, match="conditions have 3 channels, the WaveNet takes 2"):
-        fast.sample(net, output, torch.randn(1, 4, 3))
+        fast.sample(Request.of(net, output, torch.randn(1, 4, 3)))
     with pytest.raises(UnitdiscError, match=r"need conditions \[1, 5, 2\], got \[1, 4, 2\]"):
-        fast.sample(net, output, torch.randn(1, 4, 2), torch.tensor([9]), hop=2)
+        fast.sample(Request.of(net, output, torch.randn(1, 4, 2), torch.tensor([9]), hop=2))
     with pytest.raises(UnitdiscError, match=r"wanted uniforms of shape \[1, 4, 1\], got \[1, 4, 2\]"):
-        fast.sample(net, output, torch.randn(1, 4, 2), uniforms=torch.rand(1, 4, 2))
-    with pytest.raises(UnitdiscError, match=r"temperature >= 0 and hop >= 1, got -1\.0 and 1"):
-        fast.sample(net, output, torch.randn(1, 4, 2), temperature=-1.0)
+        fast.sample(Request.of(net, output, torch.randn(1, 4, 2), uniforms=torch.rand(1, 4, 2)))
+    with pytest.raises(UnitdiscError, match=r"temperature >= 0, got -1\.0"):
+        fast.sample(Request.of(net, output, torch.randn(1, 4, 2), temperature=-1.0))
     with pytest.raises(UnitdiscError, match="1 to 8 utterances go side by side, got 9"):
         fast.Sampler(net, output, batch=9)
     free = output.network(WaveNetConfig(layers=1, cycles=1), 0)
     with pytest.raises(UnitdiscError, match="say how many steps"):
-        fast.sample(free, output)
+        fast.sample(Request.of(free, output))
     torch.nn.init.constant_(net.hidden.bias, float("nan"))
     with pytest.raises(UnitdiscError, match=r"weight hidden.bias of the WaveNet is not finite"):
-        fast.sample(net, output, torch.randn(1, 4, 2))
+        fast.sample(Request.of(net, output, torch.randn(1, 4, 2)))
 
 
 def test_numba_is_imported_only_to_sample():
@@ -248,9 +252,9 @@ def test_recorded_steps_on_a_gpu_equal_the_cpu():
         "wavenet": net, "output": output, "condition": torch.randn(3, 100, 8),
         "lengths": torch.tensor([200, 33, 150]), "uniforms": torch.rand(3, 200, 1), "temperature": 1.0, "hop": 2,
     }  # fmt: skip
-    wanted = fast.sample(**request)
+    wanted = fast.sample(Request.of(**request))
     there = {k: v.cuda() if isinstance(v, Tensor) else v for k, v in request.items()} | {"wavenet": net.cuda()}
-    got = sampling.sample(**there)
+    got = sampling.sample(Request.of(**there))
     assert got.is_cuda
     net.cpu()
     assert_same(got.cpu(), wanted, request)

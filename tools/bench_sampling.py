@@ -23,7 +23,7 @@ import torch
 from unitdisc.networks.outputs import Softmax
 from unitdisc.networks.wavenet import WaveNet, WaveNetConfig
 from unitdisc.sampling import graphs
-from unitdisc.sampling.inputs import silence
+from unitdisc.sampling.request import silence
 from unitdisc.sampling.steps import Stepper
 
 RATE = 16000

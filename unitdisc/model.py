@@ -5,7 +5,7 @@ This is the only place that knows the order of its parts. It knows no optimiser 
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +27,7 @@ from unitdisc.networks.padding import ceil_divide, masked, padding_mask
 from unitdisc.networks.perturb import Perturbation
 from unitdisc.quantizers.base import Quantized, Reestimation
 from unitdisc.quantizers.build import build_quantizer
-from unitdisc.sampling import sample, stream
+from unitdisc.sampling import Request, sample, stream
 
 __all__ = ["Encoded", "Loss", "LossWeights", "ModelConfig", "Point", "UnitModel", "UnitStream"]
 
@@ -324,9 +324,8 @@ class UnitModel(nn.Module):
                 if isinstance(generator, Tensor):
                     draws = [row_uniforms(generator, int(steps.max()), 16 + k) for k in range(decoder.output.uniforms)]
                     uniforms, generator = torch.stack(draws, 2), None
-                how = (steps, uniforms, generator, temperature, decoder.hold)
-                samples = sample(decoder.wavenet, decoder.output, condition, *how)
-                sound = decoder.denormalise(decoder.output.decode(samples))
+                request = _request(decoder, condition, steps, temperature, uniforms, generator)
+                sound = decoder.denormalise(decoder.output.decode(sample(request)))
             return masked(sound, padding_mask(steps, sound.shape[1]))
 
     def generate_stream(
@@ -342,9 +341,8 @@ class UnitModel(nn.Module):
             decoder, condition = self._condition(content, lengths, speaker)
             if decoder.blind:
                 return iter([decoder.predict(condition)])
-        how = (lengths * decoder.hold, None, generator, temperature, decoder.hold)
-        pieces = stream(decoder.wavenet, decoder.output, condition, *how)
-        return (decoder.denormalise(decoder.output.decode(piece)) for piece in pieces)
+        request = _request(decoder, condition, lengths * decoder.hold, temperature, None, generator)
+        return (decoder.denormalise(decoder.output.decode(piece)) for piece in stream(request))
 
     def _condition(self, content: Tensor, lengths: Tensor, speaker: Tensor | None) -> tuple[Decoder, Tensor]:
         """Return the decoder and what it is told: [B, T', dim]."""
@@ -414,6 +412,19 @@ class UnitStream:
         for more_units, more_values in pieces:
             units, values = torch.cat([units, more_units], 1), torch.cat([values, more_values], 1)
         return Encoded(units, values, torch.tensor([units.shape[1]], device=device))
+
+
+def _request(
+    decoder: Decoder,
+    condition: Tensor,
+    steps: Tensor,
+    temperature: float,
+    uniforms: Tensor | None,
+    generator: torch.Generator | None,
+) -> Request:
+    """Ask for steps [B] of a decoder that is told a condition [B, T', C]."""
+    draw: dict[str, Any] = {"uniforms": uniforms, "generator": generator, "temperature": temperature}
+    return Request.of(decoder.wavenet, decoder.output, condition, steps, hop=decoder.hold, **draw)
 
 
 def _set_(mean: Tensor, std: Tensor, new_mean: Tensor, new_std: Tensor, what: str) -> None:

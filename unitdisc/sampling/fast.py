@@ -16,9 +16,9 @@ from torch import Tensor
 from unitdisc.errors import UnitdiscError
 from unitdisc.networks.outputs import Output
 from unitdisc.networks.wavenet import WaveNet
-from unitdisc.sampling.inputs import prepare, silence, silenced_
 from unitdisc.sampling.kernel import runner
 from unitdisc.sampling.packed import AHEAD, blank, conditions, pack, round_up
+from unitdisc.sampling.request import Request, silence
 
 FOREVER = 2**62  # the hop of no conditions: one row of biases
 GIVEN_FLOATS = 2**17  # half a megabyte
@@ -87,31 +87,19 @@ def _filled(x: Tensor, width: int) -> Tensor:
     return F.pad(x[:width], (0, 0, 0, 0, 0, max(0, width - x.shape[0]))).transpose(0, 1).contiguous()
 
 
-def sample(
-    wavenet: WaveNet,
-    output: Output,
-    condition: Tensor | None = None,
-    lengths: Tensor | None = None,
-    uniforms: Tensor | None = None,
-    generator: torch.Generator | None = None,
-    temperature: float = 1.0,
-    hop: int = 1,
-) -> Tensor:
-    """Draw steps for any number of utterances; the arguments are those of `unitdisc.sampling.inputs`.
+def sample(request: Request) -> Tensor:
+    """Draw steps for any number of utterances.
 
     Utterances of like length go side by side, and as many groups of them at once as torch may use threads.
     """
-    inputs = prepare(wavenet, output, condition, lengths, uniforms, generator, temperature, hop)
-    samples = silence(output, len(inputs.lengths), inputs.steps)
-    order = sorted(range(len(inputs.lengths)), key=lambda row: -inputs.lengths[row])
+    samples = silence(request.output, request.batch, request.steps)
+    order = sorted(range(request.batch), key=lambda row: -request.lengths[row])
     threads = min(torch.get_num_threads(), len(order))
     size = min(SIDE_BY_SIDE[-1], -(-len(order) // max(threads, 1)))
     groups = [order[i : i + size] for i in range(0, len(order), max(size, 1))]
 
     def run(group: list[int]) -> None:
-        sampler = Sampler(wavenet, output, len(group), temperature)
-        given = None if condition is None else condition[group]
-        _run_group(sampler, given, inputs.noise[group], [inputs.lengths[row] for row in group], hop, samples, group)
+        _sample_group(request, group, samples)
 
     if threads > 1 and len(groups) > 1:
         with ThreadPoolExecutor(threads) as pool:
@@ -119,15 +107,15 @@ def sample(
     else:
         for group in groups:
             run(group)
-    return silenced_(samples, output, inputs.lengths).to(inputs.noise.device)
+    return request.silenced_(samples).to(request.noise.device)
 
 
-def _run_group(
-    sampler: Sampler, condition: Tensor | None, noise: Tensor, lengths: list[int], hop: int, samples: Tensor,
-    rows: list[int],
-) -> None:  # fmt: skip
-    """Sample utterances, longest first, into rows of samples; halve the group as they come to their ends."""
-    alive = len(lengths)
+def _sample_group(request: Request, rows: list[int], samples: Tensor) -> None:
+    """Sample these utterances, longest first, into their rows of samples; halve the group as they end."""
+    sampler = Sampler(request.wavenet, request.output, len(rows), request.temperature)
+    condition = None if request.condition is None else request.condition[rows]
+    noise, lengths, hop = request.noise[rows], [request.lengths[row] for row in rows], request.hop
+    alive = len(rows)
     while sampler.time < lengths[0]:
         half = next((n for n in reversed(SIDE_BY_SIDE) if n < alive), 0)
         end = min(round_up(lengths[half], AHEAD), lengths[0])  # where only `half` of them go on
@@ -140,22 +128,11 @@ def _run_group(
             sampler.keep_(alive)
 
 
-def stream(
-    wavenet: WaveNet,
-    output: Output,
-    condition: Tensor | None = None,
-    lengths: Tensor | None = None,
-    uniforms: Tensor | None = None,
-    generator: torch.Generator | None = None,
-    temperature: float = 1.0,
-    hop: int = 1,
-    block: int = 1600,
-) -> Iterator[Tensor]:
+def stream(request: Request, block: int = 1600) -> Iterator[Tensor]:
     """Yield what `sample` returns, for up to 8 utterances, in blocks [B, up to block] as they are ready."""
-    inputs = prepare(wavenet, output, condition, lengths, uniforms, generator, temperature, hop)
-    sampler = Sampler(wavenet, output, len(inputs.lengths), temperature)
-    while sampler.time < inputs.steps:
+    sampler = Sampler(request.wavenet, request.output, request.batch, request.temperature)
+    while sampler.time < request.steps:
         begin = sampler.time
-        given = None if condition is None else condition[:, begin // hop :]
-        samples = sampler.push(given, inputs.noise[:, begin : begin + block], hop)
-        yield silenced_(samples, output, [max(0, length - begin) for length in inputs.lengths])
+        given = None if request.condition is None else request.condition[:, begin // request.hop :]
+        samples = sampler.push(given, request.noise[:, begin : begin + block], request.hop)
+        yield request.silenced_(samples, begin)

@@ -9,9 +9,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from unitdisc.networks.outputs import Output
-from unitdisc.networks.wavenet import WaveNet
-from unitdisc.sampling.inputs import prepare, silence, silenced_
+from unitdisc.sampling.request import Request, silence
 from unitdisc.sampling.steps import Stepper
 
 BLOCK = 64  # steps per graph: long enough to hide the launch, short enough to record quickly
@@ -59,42 +57,22 @@ class Recorded:
 
 
 @torch.no_grad()
-def stream(
-    wavenet: WaveNet,
-    output: Output,
-    condition: Tensor | None = None,
-    lengths: Tensor | None = None,
-    uniforms: Tensor | None = None,
-    generator: torch.Generator | None = None,
-    temperature: float = 1.0,
-    hop: int = 1,
-    block: int = BLOCK,
-) -> Iterator[Tensor]:
-    """Yield steps in blocks [B, up to block]; the arguments are those of `unitdisc.sampling.inputs`."""
-    inputs = prepare(wavenet, output, condition, lengths, uniforms, generator, temperature, hop)
-    batch = len(inputs.lengths)
-    recorded = Recorded(Stepper(wavenet, output, batch, temperature), min(block, max(inputs.steps, 1)))
-    for begin in range(0, inputs.steps, recorded.block):
-        end = min(begin + recorded.block, inputs.steps)
-        given = recorded.stepper.given(None)
+def stream(request: Request, block: int = BLOCK) -> Iterator[Tensor]:
+    """Yield steps in blocks [B, up to block]."""
+    condition, hop = request.condition, request.hop
+    stepper = Stepper(request.wavenet, request.output, request.batch, request.temperature)
+    recorded = Recorded(stepper, min(block, max(request.steps, 1)))
+    for begin in range(0, request.steps, recorded.block):
+        end = min(begin + recorded.block, request.steps)
+        given = stepper.given(None)
         if condition is not None:
             rows = torch.arange(begin, end, device=condition.device) // hop - begin // hop
-            given = recorded.stepper.given(condition[:, begin // hop : (end - 1) // hop + 1])[:, rows].transpose(0, 1)
-        samples = recorded.advance(given.expand(end - begin, batch, -1), inputs.noise[:, begin:end].transpose(0, 1))
-        yield silenced_(samples, output, [max(0, length - begin) for length in inputs.lengths])
+            given = stepper.given(condition[:, begin // hop : (end - 1) // hop + 1])[:, rows].transpose(0, 1)
+        noise = request.noise[:, begin:end].transpose(0, 1)
+        yield request.silenced_(recorded.advance(given.expand(end - begin, request.batch, -1), noise), begin)
 
 
-def sample(
-    wavenet: WaveNet,
-    output: Output,
-    condition: Tensor | None = None,
-    lengths: Tensor | None = None,
-    uniforms: Tensor | None = None,
-    generator: torch.Generator | None = None,
-    temperature: float = 1.0,
-    hop: int = 1,
-) -> Tensor:
-    """Draw steps; the arguments are those of `unitdisc.sampling.inputs`."""
-    blocks = list(stream(wavenet, output, condition, lengths, uniforms, generator, temperature, hop))
-    batch = 0 if lengths is None else len(lengths)
-    return torch.cat(blocks, 1) if blocks else silence(output, batch, 0, wavenet.output.weight.device)
+def sample(request: Request) -> Tensor:
+    """Draw steps."""
+    blocks = list(stream(request))
+    return torch.cat(blocks, 1) if blocks else silence(request.output, request.batch, 0, request.noise.device)
