@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from unitdisc.cli import main, parser
-from unitdisc.data.perturb import CHANGES
+from unitdisc.data.change import CHANGES
 from unitdisc.dist import group
 from unitdisc.errors import ConfigError
 

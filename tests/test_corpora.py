@@ -8,8 +8,8 @@ import pytest
 from made_data import noise, put_audio
 
 from unitdisc.data.alignment import read_alignment
+from unitdisc.data.check import check_data_dir
 from unitdisc.data.corpora import TIMIT_CORE_TEST, TIMIT_DEV, emodb, librispeech, speechocean762, timit
-from unitdisc.data.validate import check_data_dir
 from unitdisc.errors import DataError
 
 

@@ -10,9 +10,9 @@ from test_alignment import put_grid
 
 from unitdisc.data.alignment import read_alignment
 from unitdisc.data.audio import save_audio
+from unitdisc.data.check import check_data_dir
 from unitdisc.data.folder import import_folder
 from unitdisc.data.kaldi import DataDir
-from unitdisc.data.validate import check_data_dir
 from unitdisc.errors import DataError
 
 

@@ -7,8 +7,8 @@ import torch
 
 from unitdisc.data.alignment import Interval, frame_labels, read_alignment
 from unitdisc.data.batches import Corpus, FrameReader, PhoneLabels
+from unitdisc.data.change import changed
 from unitdisc.data.kaldi import DataDir
-from unitdisc.data.perturb import perturb
 from unitdisc.errors import DataError
 from unitdisc.features.acoustic import build_features
 from unitdisc.features.cmvn import Cmvn, Normalisation, global_normalisation, load_normalised, normalised
@@ -103,7 +103,7 @@ def label_numbers(
 def open_frames(config: FeatureConfig, data: DataDir, change: str = "") -> FrameReader:
     """Return the frames of a data directory: from its archive if it has one, else computed as they are asked for.
 
-    With `change`, a name of data/perturb.py, they are computed from audio changed so.
+    With `change`, a name of data/change.py, they are computed from audio changed so.
     """
     if not change and read_manifest(data.path, "feats") is not None:
         return load_normalised(data.path, config)
@@ -131,7 +131,7 @@ class LiveFrames:
     def _raw(self, utt: str) -> np.ndarray:
         samples = self._data.source(utt).load(self._config.sample_rate)
         if self._change:
-            samples = perturb(samples, self._config.sample_rate, self._change, utt)
+            samples = changed(samples, self._config.sample_rate, self._change, utt)
         wave = torch.from_numpy(samples)
         with torch.no_grad():
             frames, lengths = self._features(wave[None], torch.tensor([len(wave)]))

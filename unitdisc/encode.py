@@ -24,10 +24,10 @@ from unitdisc import __version__, dist
 from unitdisc import config as configs
 from unitdisc.checkpoint import load_model
 from unitdisc.corpus import open_frames
+from unitdisc.data.change import check_change
 from unitdisc.data.exports import write_ctm, write_text
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.lock import locked
-from unitdisc.data.perturb import check_change
 from unitdisc.data.processes import in_order
 from unitdisc.data.store import write_features
 from unitdisc.data.units import UnitHeader, UnitLine, read_header, write_units
@@ -44,7 +44,7 @@ class EncodeOptions:
 
     vectors: bool = True  # codes.scp
     projection: bool = False  # projection.scp
-    change: str = ""  # encode changed audio: a name of data/perturb.py, such as noise-10
+    change: str = ""  # encode changed audio: a name of data/change.py, such as noise-10
     max_failed: float = 0.01  # share of utterances
 
 

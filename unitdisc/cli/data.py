@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from unitdisc.cli.arguments import count, positive, share
 
 if TYPE_CHECKING:
+    from unitdisc.data.check import Report
     from unitdisc.data.kaldi import DataDir
-    from unitdisc.data.validate import Report
 
 SHOWN = 20  # messages of one kind
 
@@ -124,8 +124,8 @@ def _add_pipes(verb: argparse.ArgumentParser) -> None:
 
 def run_check(options: argparse.Namespace) -> int:
     """Check data directories; exit with 1 if one of them has errors."""
+    from unitdisc.data.check import check_data_dir
     from unitdisc.data.fix import fix_data_dir
-    from unitdisc.data.validate import check_data_dir
 
     reports = []
     for path in options.data:

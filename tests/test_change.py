@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from unitdisc.data.perturb import CHANGES, perturb
+from unitdisc.data.change import CHANGES, changed
 from unitdisc.errors import DataError
 
 RATE = 16000
@@ -12,43 +12,43 @@ TONE = (0.1 * np.sin(2 * np.pi * 1000 * np.arange(RATE) / RATE)).astype(np.float
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_every_change_is_seeded_finite_and_per_utterance(change):
-    one = perturb(TONE, RATE, change, "a")
+    one = changed(TONE, RATE, change, "a")
     assert one.dtype == np.float32
     assert np.isfinite(one).all()
-    assert np.array_equal(one, perturb(TONE, RATE, change, "a"))
-    assert perturb(TONE[:0], RATE, change).shape == (0,)
-    assert np.isfinite(perturb(np.zeros(800, np.float32), RATE, change)).all()
+    assert np.array_equal(one, changed(TONE, RATE, change, "a"))
+    assert changed(TONE[:0], RATE, change).shape == (0,)
+    assert np.isfinite(changed(np.zeros(800, np.float32), RATE, change)).all()
     if change.startswith(("noise", "rev")):
-        assert not np.array_equal(one, perturb(TONE, RATE, change, "b"))
-        assert not np.array_equal(one, perturb(TONE, RATE, change, "a", seed=1))
+        assert not np.array_equal(one, changed(TONE, RATE, change, "b"))
+        assert not np.array_equal(one, changed(TONE, RATE, change, "a", seed=1))
 
 
 @pytest.mark.parametrize("decibels", [20, 10, 0])
 def test_noise_has_its_level(decibels):
-    noise = perturb(TONE, RATE, f"noise-{decibels}") - TONE
+    noise = changed(TONE, RATE, f"noise-{decibels}") - TONE
     assert 10 * np.log10(np.mean(TONE**2) / np.mean(noise**2)) == pytest.approx(decibels, abs=0.2)
 
 
 @pytest.mark.parametrize(("change", "hertz"), [("speed-90", 900), ("speed-110", 1100)])
 def test_speed_moves_length_and_pitch(change, hertz):
-    changed = perturb(TONE, RATE, change)
-    assert len(changed) == pytest.approx(RATE * 1000 / hertz, abs=1)
-    peak = np.argmax(np.abs(np.fft.rfft(changed))) * RATE / len(changed)
+    faster = changed(TONE, RATE, change)
+    assert len(faster) == pytest.approx(RATE * 1000 / hertz, abs=1)
+    peak = np.argmax(np.abs(np.fft.rfft(faster))) * RATE / len(faster)
     assert peak == pytest.approx(hertz, abs=2)
 
 
 def test_gain_and_band():
-    assert np.abs(perturb(TONE, RATE, "gain-up")).max() == pytest.approx(0.1 * 10**0.3, rel=1e-3)
-    assert np.abs(perturb(9 * TONE, RATE, "gain-up")).max() == 1.0
+    assert np.abs(changed(TONE, RATE, "gain-up")).max() == pytest.approx(0.1 * 10**0.3, rel=1e-3)
+    assert np.abs(changed(9 * TONE, RATE, "gain-up")).max() == 1.0
     high = (0.1 * np.sin(2 * np.pi * 6000 * np.arange(RATE) / RATE)).astype(np.float32)
-    assert np.abs(perturb(high, RATE, "band-limit")[2000:]).max() < 1e-3
-    assert np.abs(perturb(TONE, RATE, "band-limit")[2000:]).max() == pytest.approx(0.1, rel=0.05)
+    assert np.abs(changed(high, RATE, "band-limit")[2000:]).max() < 1e-3
+    assert np.abs(changed(TONE, RATE, "band-limit")[2000:]).max() == pytest.approx(0.1, rel=0.05)
 
 
 def test_a_room_has_a_tail_and_keeps_the_level():
     click = np.zeros(RATE, np.float32)
     click[0] = 0.5
-    wet = perturb(click, RATE, "reverberation")
+    wet = changed(click, RATE, "reverberation")
     early, late = (np.mean(wet[int(a * RATE) : int(b * RATE)] ** 2) for a, b in ((0.05, 0.1), (0.25, 0.3)))
     assert 10 * np.log10(early / late) == pytest.approx(24, abs=2)  # 60 dB in 0.5 s
     assert np.mean(wet**2) == pytest.approx(np.mean(click**2), rel=1e-3)
@@ -56,4 +56,4 @@ def test_a_room_has_a_tail_and_keeps_the_level():
 
 def test_an_unknown_change_names_the_known():
     with pytest.raises(DataError, match="known are noise-20"):
-        perturb(TONE, RATE, "rain")
+        changed(TONE, RATE, "rain")

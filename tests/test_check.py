@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from made_data import noise, put_audio, put_data, put_tables
 from made_up import make_data
 
+from unitdisc.data.check import check_data_dir
 from unitdisc.data.fix import fix_data_dir
 from unitdisc.data.kaldi import DataDir
-from unitdisc.data.validate import check_data_dir
 from unitdisc.errors import DataError
 
 

@@ -70,7 +70,7 @@ def check_change(change: str) -> None:
         raise DataError(f"unknown change of audio {change!r}; known are {', '.join(CHANGES)}")
 
 
-def perturb(samples: np.ndarray, rate: int, change: str, utt: str = "", seed: int = 0) -> np.ndarray:
+def changed(samples: np.ndarray, rate: int, change: str, utt: str = "", seed: int = 0) -> np.ndarray:
     """Return changed audio [S'] float32 of samples [S]; the same for an utterance whatever is changed beside it."""
     if not change:
         raise DataError("expected the name of a change of audio, got none")
