@@ -332,13 +332,18 @@ def test_a_dying_codebook_is_told_once_with_advice(data: Path, tmp_path: Path):
     assert told[0]["advice"] in (tmp_path / "exp" / "log.txt").read_text()
 
 
-def test_a_training_that_is_done_or_never_quantises_says_so(data: Path, tmp_path: Path):
+def test_a_training_that_is_done_says_so(data: Path, tmp_path: Path):
+    run(data, tmp_path / "exp")
+    run(data, tmp_path / "exp")
+    assert "finished already, after step 6" in (tmp_path / "exp" / "log.txt").read_text()
+
+
+def test_a_training_that_would_never_quantise_is_refused(data: Path, tmp_path: Path):
     model = tiny_model()
     late = replace(model.quantizer, schedule=replace(model.quantizer.schedule, warm_up=6))
-    run(data, tmp_path / "exp", quantizer=late)
-    assert "the codebook will not be used" in (tmp_path / "exp" / "log.txt").read_text()
-    run(data, tmp_path / "exp", quantizer=late)
-    assert "finished already, after step 6" in (tmp_path / "exp" / "log.txt").read_text()
+    with pytest.raises(ConfigError, match=r"train.steps is 6, and the warm-up takes 6; .*lower model\.quantizer"):
+        run(data, tmp_path / "exp", quantizer=late)
+    assert not (tmp_path / "exp").exists()
 
 
 def test_a_full_disk_leaves_earlier_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

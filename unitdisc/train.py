@@ -44,6 +44,7 @@ class Config:
 
 def train(config: Config, exp: str | Path, train_dir: str | Path, dev_dir: str | Path) -> None:
     """Train a model, or go on from the newest whole checkpoint of its folder."""
+    check_schedule(config)
     device = config.train.device
     device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     with dist.group(device):
@@ -75,7 +76,8 @@ def _train(config: Config, exp: Path, train_data: DataDir, dev_data: DataDir, de
     if corpus.left_out:
         log.say(f"{train_data.path}: {len(corpus.left_out)} utterances left out (too short, or without labels): "
                 f"{' '.join(corpus.left_out[:5])} ...")  # fmt: skip
-    tell_of_pitfalls(state, config.train, log)
+    if state.step >= config.train.steps:
+        log.say(f"{exp}: finished already, after step {state.step}; raise train.steps to go on")
     with _stoppable() as stop:
         run_steps(state, config, corpus, dev, exp, log, device, stop)
     log.close()
@@ -90,15 +92,13 @@ def compile_(model: UnitModel, device: torch.device) -> None:
         model.decoder.wavenet.compile()
 
 
-def tell_of_pitfalls(state: State, options: TrainConfig, log: RunLog) -> None:
-    """Say what would otherwise surprise: nothing left to train, or a codebook that will never be used."""
-    if state.step >= options.steps:
-        log.say(f"{log.folder}: finished already, after step {state.step}; raise train.steps to go on")
-    schedule = getattr(state.model.config.quantizer, "schedule", None)
-    if schedule is not None and schedule.warm_up >= options.steps:
-        log.say(
-            f"the codebook will not be used: quantizer.schedule.warm_up is {schedule.warm_up} of train.steps "
-            f"{options.steps}; lower it, or train longer"
+def check_schedule(config: Config) -> None:
+    """Refuse a training that ends before its codebook is used."""
+    schedule = getattr(config.model.quantizer, "schedule", None)
+    if schedule is not None and schedule.warm_up >= config.train.steps:
+        raise ConfigError(
+            f"the codebook would never be used: train.steps is {config.train.steps}, and the warm-up takes "
+            f"{schedule.warm_up}; train longer, or lower model.quantizer.schedule.warm_up (and every, until)"
         )
 
 

@@ -3,11 +3,12 @@
 # seed, as runs that can be interrupted and continued; then one table and its plot.
 
 run_ablation() { # the recipe's arguments
-  local folder=$exp rows row number runs=() changes=()
-  read -ra changes <<<"$set"
-  if [[ $folder == "exp/$(basename "${config%.yaml}")-$seed" ]]; then
-    folder=exp/ablation-$(basename "${config%.yaml}")
-    [[ $config != conf/ablation.yaml ]] || folder=exp/ablation
+  local folder=$exp rows row number runs=()
+  [[ -z ${option_given[stage]-}${option_given[stop_stage]-} ]] ||
+    usage_error "--ablation runs whole rows; leave out --stage and --stop-stage (what is done is skipped)"
+  if [[ $folder == "exp/$config_name-$seed" ]]; then
+    folder=exp/ablation-$config_name
+    [[ $config_name != ablation ]] || folder=exp/ablation
   fi
   rows=$ablation
   [[ $rows != true ]] || rows=$(cd "$common/conf/ablation" && echo *.yaml | sed 's/\.yaml//g')
@@ -19,8 +20,8 @@ run_ablation() { # the recipe's arguments
   for number in $seeds; do # all rows of a seed first, so that an early look compares like with like
     for row in $rows; do
       echo "$row, seed $number"
-      python3 "$common/rows.py" "$config" "$common/conf/ablation/$row.yaml" "$folder/conf/$row.yaml" "${changes[@]}"
-      "./$(basename "$0")" "$@" --ablation false --config "$folder/conf/$row.yaml" --exp "$folder/$row-$number" \
+      python3 "$common/rows.py" "$config" "$common/conf/ablation/$row.yaml" "$folder/conf/$row.yaml"
+      "./$(basename "$0")" "$@" --ablation off --config "$folder/conf/$row.yaml" --exp "$folder/$row-$number" \
         --set "" --seed "$number" --stage train --stop-stage score | sed 's/^/  /'
       write_result "$folder/$row-$number" "$row" "$number"
     done

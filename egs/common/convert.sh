@@ -31,8 +31,10 @@ uses_conversion() { # whatever conversions depend on, beside what the stage need
 
 make_conversions() { # in $exp/converted; in $exp/resynthesised where the model knows the voices of its training only
   local work=$exp/to-convert part mfcc=$data/mfcc scores=$exp/scores
-  rm -rf "$work" "$exp"/{converted,resynthesised} "$scores/conversion.json"
-  python3 "$common/pairs.py" "$exp" "$data" "$work" --targets "$targets" --sentences "$sentences" --pairs "$pairs"
+  rm -rf "$work.part"
+  python3 "$common/pairs.py" "$exp" "$data" "$work.part" --targets "$targets" --sentences "$sentences" --pairs "$pairs"
+  rm -rf "$work" "$exp"/{converted,resynthesised} "$scores/conversion.json" # only now that there is a plan
+  mv "$work.part" "$work"
   for part in converted resynthesised; do
     [[ ! -s $work/$part.voices ]] || beside convert_part "$part"
   done

@@ -16,18 +16,20 @@ option data data "folder of the prepared data"
 option seed 0 "of the training"
 option set "" "changes of the configuration: 'train.steps=500 model.width=64'"
 option cmd "$common/cmd.sh" "how to run jobs; on a cluster '$common/cmd.sh --backend slurm --sbatch \"...\"'"
-option ablation false "true: train and score all rows of $common/conf/ablation; or some: 'vanilla all'"
+option ablation off "true: train and score every row of conf/ablation in ../common; or some by name: 'vanilla all' (all: the row of all three parts)"
 option seeds "0 1 2" "of the ablation"
 
 start_recipe() { # the recipe's arguments
   parse_options "$@"
-  [[ -s $config ]] || usage_error "--config: no such file: $config"
-  exp=${exp:-exp/$(basename "${config%.yaml}")-$seed}
   export PYTHONPATH=$common${PYTHONPATH:+:$PYTHONPATH}
   version=$(python3 -c 'import unitdisc; print(unitdisc.__version__)') ||
     die "unitdisc cannot be imported by python3; after 'make demo' in the top folder: source .venv/bin/activate there"
-  section "$config" >/dev/null || exit 1
-  if [[ $ablation == false ]]; then run_stages; else run_ablation "$@"; fi
+  settle_config
+  if [[ $ablation == off ]]; then run_stages; else run_ablation "$@"; fi
+}
+
+read_config() { # CONFIG [CHANGE...]: whether it is one
+  python3 local/train.py "$1" "$exp" "$data" --check ${2:+--set "${@:2}"}
 }
 
 write_result() { # score.py has written it
@@ -35,17 +37,13 @@ write_result() { # score.py has written it
 }
 
 stage_train() {
-  local change=(--set "train.seed=$seed") word
+  local word
   for word in "${data_files[@]}"; do needs "$data_stage" "$data/$word"; done
-  uses "$version" "$seed" "$set" "$(section "$config" model train)" "$(cat local/networks.py "$common"/{training,pixels}.py)"
+  uses "$version" "$seed" "$(section "$config" model train)" "$(cat local/networks.py "$common"/{training,pixels}.py)"
   kept "$exp/config.yaml" && return
-  for word in $set; do change+=(--set "$word"); done
   # A training goes on by itself; one of other data or another config is set aside, not overwritten.
-  if [[ -n ${force[*]} && -d $exp ]]; then
-    mv "$exp" "$exp.before-$(date '+%F-%H%M%S')"
-    echo "  $exp held another training: set aside as $exp.before-..."
-  fi
-  job train python3 local/train.py "$config" "$exp" "$data" "${change[@]}"
+  set_aside
+  job train python3 local/train.py "$config" "$exp" "$data" --set "train.seed=$seed"
 }
 
 needs_training() {

@@ -1,6 +1,6 @@
-"""Lay a row of an ablation over a recipe's configuration.
+"""Lay changes, and a row of an ablation, over a recipe's configuration.
 
-python rows.py BASE ROW OUT [A.B=C ...]    writes OUT, a configuration without includes
+python rows.py BASE ROW OUT [A.B=C ...]    writes OUT, a configuration without includes; ROW may be -, for none
 
 Changes A.B=C are of the base, so that a row keeps the last word. A row that changes the quantiser's kind keeps what
 both kinds have: the number of codes, their dimension, ...
@@ -55,7 +55,8 @@ def main() -> None:
     """Compose and write."""
     base, row, out = (Path(argument) for argument in sys.argv[1:4])
     try:
-        tree = compose(reduce(changed, sys.argv[4:], read_tree(base)), read_tree(row))
+        delta = {} if str(row) == "-" else read_tree(row)
+        tree = compose(reduce(changed, sys.argv[4:], read_tree(base)), delta)
     except UnitdiscError as error:
         sys.exit(f"rows.py: {error}")
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -39,9 +39,18 @@ def lines_of(result: Mapping[str, float] | Iterable[str] | None) -> list[str]:
 
 
 def run_training(train: Callable[[Any, Path, Path], None], cls: type) -> None:
-    """Run `train(config, exp, data)`, its configuration being a file of a `cls` and changes of it."""
+    """Run `train(config, exp, data)`, its configuration being a file of a `cls` and changes of it; or --check that."""
 
-    def load_and_train(config: Path, exp: Path, data: Path, set: list[str]) -> None:
-        train(configs.load(config, cls, set), exp, data)
+    def load_and_train(config: Path, exp: Path, data: Path, set: list[str], check: bool) -> None:
+        loaded = configs.load(config, cls, set)
+        if not check:
+            train(loaded, exp, data)
 
-    run(load_and_train, "config", "exp", "data", set={"action": "append", "default": [], "metavar": "A.B=VALUE"})
+    run(
+        load_and_train,
+        "config",
+        "exp",
+        "data",
+        set={"nargs": "+", "action": "extend", "default": [], "metavar": "A.B=VALUE"},
+        check={"action": "store_true", "help": "read the configuration only"},
+    )

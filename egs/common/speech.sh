@@ -17,7 +17,7 @@ option set "" "changes of the configuration: 'train.steps=500 model.jitter=0'"
 option jobs 2 "processes for features and encoding, scores at once"
 option processes 1 "processes that train together (GPUs)"
 option cmd "$common/cmd.sh" "how to run jobs; on a cluster '$common/cmd.sh --backend slurm --sbatch \"...\"'"
-option ablation false "true: train and score all rows of $common/conf/ablation, laid over conf/ablation.yaml; or some: 'vanilla all'"
+option ablation off "true: train and score every row of conf/ablation in ../common, laid over conf/ablation.yaml; or some by name: 'vanilla all' (all: the row of all three parts)"
 option seeds "0 1 2" "of the ablation"
 
 . "$common/ablation.sh"
@@ -25,14 +25,16 @@ option seeds "0 1 2" "of the ablation"
 start_recipe() { # the recipe's arguments
   parse_options "$@"
   # The ablation has a configuration of its own where there is one, and none was asked for.
-  [[ $ablation == false || $config != conf/base.yaml || -n ${option_given[config]-} || ! -s conf/ablation.yaml ]] ||
+  [[ $ablation == off || $config != conf/base.yaml || -n ${option_given[config]-} || ! -s conf/ablation.yaml ]] ||
     config=conf/ablation.yaml
-  [[ -s $config ]] || usage_error "--config: no such file: $config"
-  exp=${exp:-exp/$(basename "${config%.yaml}")-$seed}
   command -v unitdisc >/dev/null || die "there is no unitdisc on the PATH; after 'make demo' in the top folder: source .venv/bin/activate there"
-  section "$config" >/dev/null || exit 1
   version=$(unitdisc --version) # defaults of a configuration may change with it
-  if [[ $ablation == false ]]; then run_stages; else run_ablation "$@"; fi
+  settle_config
+  if [[ $ablation == off ]]; then run_stages; else run_ablation "$@"; fi
+}
+
+read_config() { # CONFIG [CHANGE...]: whether it is one
+  unitdisc config "$1" ${2:+--set "${@:2}"} >/dev/null
 }
 
 stage_features() {
@@ -48,18 +50,14 @@ stage_features() {
 
 stage_train() {
   needs features "$data"/{train,dev}/feats.{scp,json}
-  uses "$version" "$seed" "$set" "$(section "$config" model train)"
+  uses "$version" "$seed" "$(section "$config" model train)"
   kept "$exp/config.yaml" && return
-  local launch=(unitdisc) change=(--set "train.seed=$seed") word
-  for word in $set; do change+=(--set "$word"); done
+  local launch=(unitdisc)
   ((processes == 1)) || launch=(torchrun --standalone --nproc-per-node "$processes" -m unitdisc)
   # A training goes on by itself; one of other data or another config is set aside, not overwritten.
-  if [[ -n ${force[*]} && -d $exp ]]; then
-    mv "$exp" "$exp.before-$(date '+%F-%H%M%S')"
-    echo "  $exp held another training: set aside as $exp.before-..."
-  fi
+  set_aside
   cleared
-  job train "${launch[@]}" train "$config" "$exp" --train "$data/train" --dev "$data/dev" "${change[@]}"
+  job train "${launch[@]}" train "$config" "$exp" --train "$data/train" --dev "$data/dev" --set "train.seed=$seed"
 }
 
 stage_encode() {

@@ -75,6 +75,33 @@ for keys in [key.split(".") for key in sys.argv[2:]] or [[]]:
 PYTHON
 }
 
+# All stages read one file: --config, and where --set changes it, a copy with the changes. What is wrong in it is found
+# by read_config, which is the recipe's, before anything is made.
+settle_config() {
+  local changes=() asked settled
+  [[ -s $config ]] || usage_error "--config: no such file: $config"
+  config_name=$(basename "${config%.yaml}")
+  exp=${exp:-exp/$config_name-$seed}
+  read -ra changes <<<"$set"
+  asked="$version $(section "$config" | sha256sum) $set" || exit 1
+  settled=.stages/config-${exp//\//_}.yaml
+  if [[ $asked != "$(cat "$settled.asked" 2>/dev/null)" ]]; then
+    read_config "$config" "${changes[@]}" || exit 1
+    mkdir -p .stages
+    python3 "$common/rows.py" "$config" - "$settled" "${changes[@]}" || exit 1
+    echo "$asked" >"$settled.asked"
+  fi
+  [[ -z $set ]] || config=$settled
+}
+
+set_aside() { # a training in $exp that was of other inputs
+  local aside
+  [[ -n ${force[*]} && -d $exp ]] || return 0
+  aside=$exp.before-$(date '+%F-%H%M%S')
+  mv "$exp" "$aside"
+  echo "  $exp held another training: set aside as $aside"
+}
+
 cleared() { # what was made of other inputs is out of the way: from here on, an interrupted stage goes on where it was
   echo "begun $stage_hash" >"$stage_record"
 }

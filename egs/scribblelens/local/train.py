@@ -1,6 +1,6 @@
 """Train the handwriting model, or go on with its training.
 
-python local/train.py CONFIG EXP DATA [--set train.seed=1 ...]
+python local/train.py CONFIG EXP DATA [--set train.seed=1 ...] [--check]
 """
 
 from pathlib import Path
