@@ -27,5 +27,5 @@ types: .venv/installed
 	$(BIN)/pip install --quiet --editable '.[dev]'
 	@touch $@
 
-clean:
-	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis egs/*/data egs/*/exp egs/*/corpus
+clean:  ## what the tools leave; trainings, data and corpora of the recipes stay
+	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -35,7 +35,7 @@ DEV = [
     "editdistance>=0.8",
     "tensorboard>=2.16",
     "matplotlib>=3.8",  # figures of tools/
-    "pillow>=10",
+    "pillow>=10.1",
 ]
 
 setup(

@@ -116,6 +116,6 @@ def test_the_way_from_recordings_to_another_voice_runs_as_written(tmp_path: Path
     own = top / "egs" / "own"
     (python,) = blocks("getting_started.md", "python")
     run(sys.executable, "-c", python, folder=own)
-    for name in ("said/ben/01.wav", "exp/base-0/longer.jsonl", "exp/base-0/units/new/units.jsonl", "compared.html"):
+    for name in ("exp/said/ben/01.wav", "exp/base-0/longer.jsonl", "exp/base-0/units/new/units.jsonl", "exp/k64.html"):
         assert (own / name).exists(), name
     assert yaml.safe_load((own / "exp/k64-0/config.yaml").read_text())["model"]["quantizer"]["codes"] == 64

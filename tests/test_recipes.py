@@ -533,7 +533,7 @@ def test_own_without_a_score_of_speakers_still_has_its_report(egs: Path):
     assert got.returncode == 0, got.stderr
     assert "without a score of speakers" in got.stdout
     exp = egs / "own" / "exp" / "base-0"
-    assert {path.name for path in (exp / "scores").iterdir()} == {"bitrate.json", "conversion.json"}
+    assert {path.name for path in (exp / "scores").iterdir()} == {"bitrate.json", "conversion.json", "usage.json"}
     assert (exp / "report.html").exists()
 
 

@@ -521,7 +521,7 @@ def test_a_recipe_runs_from_its_corpus_to_its_report(recipe: str, egs: Path):
     assert (exp / "report.html").stat().st_size > 10_000
     scores = {path.stem for path in exp.glob("scores/*.json")}
     if recipe == "zerospeech2019":
-        assert {"bitrate", "speaker"} <= scores
+        assert {"bitrate", "speaker", "usage"} <= scores
         test = exp / "submission/english/test"
         assert len(list(test.glob("S*.txt"))) == 10
         assert len(list(test.glob("V*.wav"))) == 20

@@ -68,6 +68,7 @@ def test_each_score_has_a_table_and_json(corpus, capsys):
         "clusters": [units, *alignment],
         "per": [units, *alignment, "--data", corpus / "utt2spk"],
         "boundaries": [units, *alignment, "--match", "greedy", "--tolerance", "0.04"],
+        "usage": [units],
         "bitrate": [units],
         "speaker": [units, "--data", corpus],
         "robustness": [units, corpus / "noise-10"],
@@ -173,6 +174,6 @@ def test_errors_are_one_line(corpus, capsys, tmp_path):
 
 def test_help_of_every_score_is_instant(capsys):
     start = time.process_time()
-    for name in ("abx", "per", "clusters", "boundaries", "bitrate", "speaker", "robustness", "all"):
+    for name in ("abx", "per", "clusters", "boundaries", "usage", "bitrate", "speaker", "robustness", "all"):
         assert "--json" in run(capsys, "score", name, "--help")
     assert time.process_time() - start < 2

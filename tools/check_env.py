@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PYTHONS = ((3, 10), (3, 14))  # from, up to but without
 IMPORTS = {
     "pyyaml": "yaml",
+    "pillow": "PIL",
     "scikit-learn": "sklearn",
     "espeakng-loader": "espeakng_loader",
     "kaldi-native-fbank": "kaldi_native_fbank",

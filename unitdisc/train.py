@@ -271,7 +271,7 @@ def warn_of_collapse(state: State, log: RunLog) -> None:
     advice = health.advice if health is not None else ""
     if health is not None and advice and not state.warned:
         log.metrics(state.step, "collapse", {"used": health.used, "perplexity": health.perplexity, "advice": advice})
-        log.say(f"step {state.step}: {advice}")
+        log.say(f"warning: step {state.step}: {advice}")
     state.warned = bool(advice)
 
 

@@ -27,6 +27,7 @@ run_ablation() { # the recipe's arguments
     done
   done
   runs=("$folder"/*/result.json) # those of earlier calls, too
+  [[ -e ${runs[0]} ]] || die "$folder: no run has a score; give phones (phones.ctm in $data/train and test), or other rows"
   python3 "$common/ablation.py" table "${runs[@]%/result.json}" --out "$folder/table.md" --plot "$folder/table.png"
   echo "  $PWD/$folder/table.md"
 }
@@ -38,6 +39,11 @@ write_result() { # EXP ROW SEED: what of its scores goes into the table
   done <<'ROWS'
 codes units.json active-codes
 perplexity units.json perplexity
+codes usage.json active-codes
+perplexity usage.json perplexity
+units-per-second bitrate.json units-per-second
+bitrate bitrate.json bitrate-zr2020
+speaker speaker.json speaker-accuracy-histogram
 ABX-across codes-abx-across.json abx-across-within-angular
 ABX-within codes-abx-within.json abx-within-within-angular
 PNMI units.json pnmi
@@ -48,6 +54,9 @@ PER-ASR-mfcc downstream-mfcc.json per-probe-ctc-lstm-nosil
 PER-head-dev head-dev.json per-ctc-head-nosil
 PER-head head.json per-ctc-head-nosil
 ROWS
-  [[ -n ${found[*]-} ]] || die "$scores: has no score for the table; are there phones.ctm in $data?"
+  if [[ -z ${found[*]-} ]]; then
+    echo "  not in the table: without phones there is nothing to score of it"
+    return
+  fi
   python3 "$common/ablation.py" result "$1" "$2" "$3" "${found[@]}"
 }

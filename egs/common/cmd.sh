@@ -106,6 +106,10 @@ jobs_without() { # PATTERN: the numbers of the jobs whose logs do not end so
 if [[ $backend == local ]]; then run_local "$@"; else run_slurm "$@"; fi
 failed=$(jobs_without '^# ended with code 0 ')
 [[ -n $failed ]] || exit 0
+if [[ -z $(jobs_without '^# ended with code \(0\|130\|143\) ') ]]; then # Ctrl-C, or told to end
+  printf 'cmd.sh: interrupted; the same command goes on (%s)\n' "$log" >&2
+  exit 130
+fi
 worst=$(numbered "$log" "$(head -n 1 <<<"$failed")")
 printf 'cmd.sh: %d of %d jobs failed; the end of %s:\n' "$(wc -l <<<"$failed")" $((last - first + 1)) "$worst" >&2
 if [[ -s $worst ]]; then tail -n 15 "$worst" >&2; else cat "$(dirname "$log")"/slurm/*.out >&2 2>/dev/null; fi

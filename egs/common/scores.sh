@@ -49,6 +49,7 @@ score_units() {
 score_unlabelled() { # what needs no labels
   local enough
   echo "  no phones.ctm in $train and $test: only what needs no labels is scored"
+  beside score usage usage "$units/test"
   beside score bitrate bitrate "$units/test"
   enough=$(awk 'NF > 5' "$test/spk2utt" | wc -l)
   if ((enough > 1)); then

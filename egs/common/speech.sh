@@ -57,7 +57,9 @@ stage_train() {
   # A training goes on by itself; one of other data or another config is set aside, not overwritten.
   set_aside
   cleared
+  echo "  tail -f $PWD/$exp/log/train.log"
   job train "${launch[@]}" train "$config" "$exp" --train "$data/train" --dev "$data/dev" --set "train.seed=$seed"
+  [[ ! -s $exp/log.txt ]] || sed -n 's/^[^ ]* \(warning: .*\)/  \1/p' "$exp/log.txt"
 }
 
 stage_encode() {

@@ -53,6 +53,10 @@ uses() { # TEXT...
   stage_inputs+="$*"$'\n'
 }
 
+listing() { # FOLDER [FIND'S ARGUMENT...]: what is in it, by name, size and time
+  find "$1" -type f "${@:2}" -exec stat -Lc '%n %s %Y' {} + | LC_ALL=C sort
+}
+
 digest() { # FILE: of the content, or of size and time if it is large
   if (($(wc -c <"$1") < 20000000)); then sha256sum <"$1"; else stat -Lc '%s %Y' "$1"; fi
 }

@@ -43,7 +43,7 @@ stage_data() {
   [[ -z $items ]] || options+=(--items "$items")
   [[ -z $test_speakers ]] || options+=(--test-speakers $test_speakers)
   [[ -z $dev_speakers ]] || options+=(--dev-speakers $dev_speakers)
-  uses "$tree ${options[*]}" "$(cat local/prepare.py)" "$(find "$tree" -name '*.trans.txt' -exec stat -Lc '%n %s %Y' {} + | sort)"
+  uses "$tree ${options[*]}" "$(cat local/prepare.py)" "$(listing "$tree" -name '*.trans.txt')"
   [[ -z $alignment ]] || uses "$(stat -Lc '%s %Y' "$alignment")"
   kept "$data"/{train,dev,test}/wav.scp && return
   python3 local/prepare.py "$tree" "$data" "${options[@]}"

@@ -21,7 +21,7 @@ stage_corpus() {
 
 stage_data() {
   stage_corpus
-  uses "$wavs" "$speaker" "$(cat local/split.py)" "$(find "$wavs" -type f -exec stat -Lc '%n %s %Y' {} + | sort)"
+  uses "$wavs" "$speaker" "$(cat local/split.py)" "$(listing "$wavs")"
   kept "$data"/{train,dev,test}/wav.scp && return
   unitdisc import "$wavs" "$data/all" ${speaker:+--speaker "$speaker"} --force
   unitdisc check "$data/all"

@@ -20,11 +20,13 @@ stage_corpus() {
   [[ -n $corpus ]] || usage_error "--corpus TIMIT is missing; TIMIT is LDC93S1 of the Linguistic Data Consortium" \
     "(https://catalog.ldc.upenn.edu/LDC93S1), which sells it: it cannot be fetched from here"
   [[ -d $corpus ]] || usage_error "--corpus: no such folder: $corpus"
+  [[ -n $(find "$corpus" -maxdepth 3 -type d -iname train -print -quit) ]] ||
+    usage_error "--corpus: no folder TRAIN in $corpus (nor two folders down); is this TIMIT?"
 }
 
 stage_data() {
   stage_corpus
-  uses "$corpus" "$test" "$phones" "$(cat local/prepare.py local/phones.txt)"
+  uses "$corpus" "$test" "$phones" "$(cat local/prepare.py local/phones.txt)" "$(listing "$corpus" -iname '*.phn')"
   kept "$data"/{train,dev,test}/wav.scp && return
   python3 local/prepare.py "$corpus" "$data" --test "$test" --phones "$phones"
   unitdisc check "$data"/{train,dev,test}

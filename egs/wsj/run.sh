@@ -25,7 +25,7 @@ stage_corpus() {
 
 stage_data() {
   stage_corpus
-  uses "$corpus" "$alignment" "$(cat local/prepare.py)"
+  uses "$corpus" "$alignment" "$(cat local/prepare.py)" "$(listing "$corpus" '(' -name wav.scp -o -name '*.dot' -o -name '*.ndx' ')')"
   [[ -z $alignment ]] || uses "$(stat -Lc '%s %Y' "$alignment")"
   kept "$data"/{train,dev,test}/wav.scp && return
   python3 local/prepare.py "$corpus" "$data" ${alignment:+--alignment "$alignment"}

@@ -25,7 +25,7 @@ stage_corpus() {
 
 stage_data() {
   stage_corpus
-  uses "$corpus" "$items" "$alignment" "$(cat local/prepare.py)"
+  uses "$corpus" "$items" "$alignment" "$(cat local/prepare.py)" "$(listing "$corpus" -name '*.wav')"
   kept "$data"/{train,dev,test}/wav.scp && return
   python3 local/prepare.py "$corpus" "$data" ${items:+--items "$items"} ${alignment:+--alignment "$alignment"}
   unitdisc check "$data"/{train,dev,test}

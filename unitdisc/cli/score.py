@@ -32,6 +32,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     _add_per(subverbs)
     _add_clusters(subverbs)
     _add_boundaries(subverbs)
+    _add_usage(subverbs)
     _add_bitrate(subverbs)
     _add_speaker(subverbs)
     _add_robustness(subverbs)
@@ -119,6 +120,12 @@ def _add_bitrate(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]"
     verb = _parser(subverbs, "bitrate", "bits and units per second")
     verb.add_argument("units", type=Path, help="UNITS")
     verb.set_defaults(run=run_bitrate)
+
+
+def _add_usage(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    verb = _parser(subverbs, "usage", "codes in use, their perplexity")
+    verb.add_argument("units", type=Path, help="UNITS")
+    verb.set_defaults(run=run_usage)
 
 
 def _add_speaker(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -223,6 +230,14 @@ def run_bitrate(options: argparse.Namespace) -> None:
     from unitdisc.evaluate.suite import unit_file
 
     _show(options, bitrate_scores(unit_file(options.units), options.seed, options.resamples))
+
+
+def run_usage(options: argparse.Namespace) -> None:
+    """Measure the use of the codebook."""
+    from unitdisc.evaluate.clusters import usage_scores
+    from unitdisc.evaluate.suite import unit_file
+
+    _show(options, usage_scores(unit_file(options.units), options.seed, options.resamples))
 
 
 def run_speaker(options: argparse.Namespace) -> None:
