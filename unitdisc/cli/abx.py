@@ -11,9 +11,14 @@ from unitdisc.cli.arguments import above_zero, positive, positive_or_none, share
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `items`."""
-    verb = verbs.add_parser("items", help="make an item file for ABX from a phone alignment", allow_abbrev=False)
-    verb.add_argument("data", type=Path, help="Kaldi data dir: whose utterances and speakers")
-    verb.add_argument("out", type=Path, help="item file to write")
+    verb = verbs.add_parser(
+        "items",
+        help="make an item file for ABX from a phone alignment",
+        description="Write the item file of ABX: a line for each phone, in its context, of an alignment.",
+        allow_abbrev=False,
+    )
+    verb.add_argument("data", metavar="DATA", type=Path, help="Kaldi data dir: whose utterances and speakers")
+    verb.add_argument("out", metavar="OUT", type=Path, help="item file to write")
     verb.add_argument("--alignment", type=Path, required=True, help="a CTM file, or a folder of TextGrid, .phn, ...")
     verb.add_argument(
         "--unit", choices=("triphone", "phone"), default="triphone", help="what an item spans (default: %(default)s)"
@@ -48,8 +53,13 @@ def run_items(options: argparse.Namespace) -> None:
 def add_abx(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `score abx`."""
     verb = subverbs.add_parser("abx", help="ABX error of features or units", allow_abbrev=False)
-    verb.add_argument("features", type=Path, help="folder of .npy, .pt or .txt; feats.scp, unit file, or their folder")
-    verb.add_argument("items", type=Path, help="item file")
+    verb.add_argument(
+        "features",
+        metavar="FEATURES",
+        type=Path,
+        help="folder of .npy, .pt or .txt; feats.scp, unit file, or their folder",,
+    )
+    verb.add_argument("items", metavar="ITEMS", type=Path, help="item file")
     verb.add_argument(
         "--frame-shift", type=above_zero, help="seconds from frame to frame, where the features do not say"
     )

@@ -17,7 +17,7 @@ def add_conversion(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser
         "data: unitdisc features CONFIG CONVERTED. What the given files do not allow is left out.",
         allow_abbrev=False,
     )
-    verb.add_argument("converted", nargs="+", type=Path, help="folders that `unitdisc convert` wrote")
+    verb.add_argument("converted", metavar="FOLDER", nargs="+", type=Path, help="folders that `unitdisc convert` wrote")
     verb.add_argument(
         "--real", nargs="+", type=Path, default=(), metavar="DATA",
         help="real speech of the targets and the sources, with features: whose voice it is",

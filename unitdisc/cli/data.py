@@ -22,7 +22,12 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     _add_import(verbs)
     _add_subset(verbs)
     _add_split(verbs)
-    combine = verbs.add_parser("combine", help="put data directories together", allow_abbrev=False)
+    combine = verbs.add_parser(
+        "combine",
+        help="put data directories together",
+        description="Write a data directory of all utterances of others, with their features and alignments.",
+        allow_abbrev=False,
+    )
     combine.add_argument("out", type=Path, metavar="OUT", help="data directory to write")
     combine.add_argument(
         "data", type=Path, nargs="+", metavar="DATA", help="Kaldi data directories without an utterance in common"
@@ -33,7 +38,12 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 
 
 def _add_check(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    check = verbs.add_parser("check", help="validate (and mend) Kaldi data directories", allow_abbrev=False)
+    check = verbs.add_parser(
+        "check",
+        help="validate (and mend) Kaldi data directories",
+        description="Say all that is wrong, by file and line; exit with 1 if something is. --fix mends what it can.",
+        allow_abbrev=False,
+    )
     check.add_argument("data", type=Path, nargs="+", metavar="DATA", help="Kaldi data directories")
     check.add_argument("--fix", action="store_true", help="sort, drop what cannot be used, keep a backup, say so")
     check.add_argument("--decode", action="store_true", help="decode all audio, not only its headers")
@@ -75,7 +85,12 @@ def _add_import(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
 
 
 def _add_subset(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    subset = verbs.add_parser("subset", help="make a data directory of some utterances of another", allow_abbrev=False)
+    subset = verbs.add_parser(
+        "subset",
+        help="make a data directory of some utterances of another",
+        description="Write a data directory of some utterances of another; audio and features stay where they are.",
+        allow_abbrev=False,
+    )
     subset.add_argument("data", type=Path, metavar="DATA", help="data directory to choose from")
     subset.add_argument("out", type=Path, metavar="OUT", help="data directory to write")
     choice = subset.add_mutually_exclusive_group(required=True)
@@ -92,7 +107,12 @@ def _add_subset(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
 
 
 def _add_split(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    split = verbs.add_parser("split", help="cut a data directory into parts OUT/1, OUT/2, ...", allow_abbrev=False)
+    split = verbs.add_parser(
+        "split",
+        help="cut a data directory into parts OUT/1, OUT/2, ...",
+        description="Cut a data directory into parts of about as many utterances, each speaker in one of them.",
+        allow_abbrev=False,
+    )
     split.add_argument("data", type=Path, metavar="DATA", help="data directory to cut")
     split.add_argument("out", type=Path, metavar="OUT", help="folder of the parts")
     split.add_argument("--parts", type=positive, required=True, metavar="N", help="how many")

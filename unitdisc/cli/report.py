@@ -17,7 +17,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "What is missing is said on the page.",
         allow_abbrev=False,
     )
-    verb.add_argument("exp", nargs="*", help="folders of training runs, shown side by side")
+    verb.add_argument("exp", metavar="EXP", nargs="*", help="folders of training runs, shown side by side")
     verb.add_argument("--out", required=True, type=Path, help="HTML file to write")
     verb.add_argument(
         "--units",

@@ -72,7 +72,7 @@ def _add_sides(verb: argparse.ArgumentParser) -> None:
 
 def _add_per(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     verb = _parser(subverbs, "per", "phone error rate: units mapped to phones, or read by a probe")
-    verb.add_argument("units", type=Path, help="UNITS; for probes also a feats.scp or a folder of arrays")
+    verb.add_argument("units", metavar="UNITS", type=Path, help="for probes also a feats.scp or a folder of arrays")
     _add_sides(verb)
     verb.add_argument(
         "--method",
@@ -92,7 +92,7 @@ def _add_per(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
 
 def _add_clusters(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     verb = _parser(subverbs, "clusters", "PNMI, purities, V-measure, AMI on frames; use of the codebook")
-    verb.add_argument("units", type=Path, help="UNITS")
+    verb.add_argument("units", metavar="UNITS", type=Path, help="UNITS")
     _add_alignment(verb)
     verb.add_argument(
         "--silence", choices=("keep", "drop"), default="keep", help="frames of silence (default: %(default)s)"
@@ -102,7 +102,7 @@ def _add_clusters(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]
 
 def _add_boundaries(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     verb = _parser(subverbs, "boundaries", "precision, recall, F1, over-segmentation, R-value of unit boundaries")
-    verb.add_argument("units", type=Path, help="UNITS")
+    verb.add_argument("units", metavar="UNITS", type=Path, help="UNITS")
     _add_sides(verb)
     verb.add_argument(
         "--tolerance", type=zero_or_more, default=0.02, metavar="SECONDS", help="of a match (default: %(default)s)"
@@ -118,19 +118,19 @@ def _add_boundaries(subverbs: "argparse._SubParsersAction[argparse.ArgumentParse
 
 def _add_bitrate(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     verb = _parser(subverbs, "bitrate", "bits and units per second")
-    verb.add_argument("units", type=Path, help="UNITS")
+    verb.add_argument("units", metavar="UNITS", type=Path, help="UNITS")
     verb.set_defaults(run=run_bitrate)
 
 
 def _add_usage(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     verb = _parser(subverbs, "usage", "codes in use, their perplexity")
-    verb.add_argument("units", type=Path, help="UNITS")
+    verb.add_argument("units", metavar="UNITS", type=Path, help="UNITS")
     verb.set_defaults(run=run_usage)
 
 
 def _add_speaker(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     verb = _parser(subverbs, "speaker", "how well the units tell the speaker")
-    verb.add_argument("units", type=Path, help="UNITS")
+    verb.add_argument("units", metavar="UNITS", type=Path, help="UNITS")
     verb.add_argument("--data", type=Path, required=True, help="data dir or utt2spk")
     verb.add_argument("--codebook", type=Path, help="codewords [K, D] (.npy); codebook.npy beside UNITS by default")
     verb.set_defaults(run=run_speaker)
@@ -138,14 +138,16 @@ def _add_speaker(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def _add_robustness(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     verb = _parser(subverbs, "robustness", "unit edit distance between units of clean and of changed audio")
-    verb.add_argument("units", type=Path, help="UNITS of the clean audio")
-    verb.add_argument("changed", type=Path, nargs="+", help="UNITS of changed audio (`unitdisc encode --change`)")
+    verb.add_argument("units", metavar="UNITS", type=Path, help="UNITS of the clean audio")
+    verb.add_argument(
+        "changed", metavar="CHANGED", type=Path, nargs="+", help="UNITS of changed audio (encode --change)"
+    )
     verb.set_defaults(run=run_robustness)
 
 
 def _add_all(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     verb = _parser(subverbs, "all", "all scores that the given files allow, as a table and as scores.json")
-    verb.add_argument("units", type=Path, help="UNITS")
+    verb.add_argument("units", metavar="UNITS", type=Path, help="UNITS")
     _add_sides(verb)
     verb.add_argument("--items", type=Path, help="item file: ABX of the units too")
     verb.add_argument("--changed", type=Path, nargs="+", default=(), metavar="UNITS", help="robustness too")

@@ -18,8 +18,8 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "without labels: by a wanted rate, or (the default) by the knee of the cost curve.",
         allow_abbrev=False,
     )
-    verb.add_argument("units", type=Path, help="unit file, or a folder that `unitdisc encode` wrote")
-    verb.add_argument("out", type=Path, help="unit file to write")
+    verb.add_argument("units", metavar="UNITS", type=Path, help="unit file, or a folder that `unitdisc encode` wrote")
+    verb.add_argument("out", metavar="OUT", type=Path, help="unit file to write")
     verb.add_argument("--codebook", type=Path, help="codewords [K, D] (.npy); (default: codebook.npy beside UNITS)")
     verb.add_argument(
         "--frames", type=Path, help="vectors [T, D]: a .scp or a folder; (default: projection.scp beside UNITS)"

@@ -15,9 +15,9 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "OUT is a data directory itself.",
         allow_abbrev=False,
     )
-    convert.add_argument("exp", help="folder of a training run, or a checkpoint file")
-    convert.add_argument("source", nargs="+", help="a data directory, or audio files")
-    convert.add_argument("out", help="folder to write to")
+    convert.add_argument("exp", metavar="EXP", help="folder of a training run, or a checkpoint file")
+    convert.add_argument("source", metavar="SOURCE", nargs="+", help="a data directory, or audio files")
+    convert.add_argument("out", metavar="OUT", help="folder to write to")
     convert.add_argument(
         "--to", action="append", required=True, metavar="TARGET",
         help="a speaker of the training data, 'same' (resynthesis), 'all', or audio of a voice; may be repeated",

@@ -15,8 +15,8 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "Several processes: torchrun --nproc-per-node N -m unitdisc train ...",
         allow_abbrev=False,
     )
-    train.add_argument("config", help="YAML file of a configuration")
-    train.add_argument("exp", help="folder of the run: checkpoints, metrics.jsonl, log.txt, config.yaml, env.json")
+    train.add_argument("config", metavar="CONFIG", help="YAML file of a configuration")
+    train.add_argument("exp", metavar="EXP", help="folder of the run: checkpoints, metrics.jsonl, log.txt, ...")
     train.add_argument("--train", required=True, metavar="DATA", help="data directory to train on")
     train.add_argument("--dev", required=True, metavar="DATA", help="data directory to validate with")
     add_set(train)
@@ -37,8 +37,8 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         description="Cluster the features of a data directory, and write a model that `unitdisc encode` takes.",
         allow_abbrev=False,
     )
-    kmeans.add_argument("config", help="YAML file; its section `model.features` is used")
-    kmeans.add_argument("exp", help="folder to write to")
+    kmeans.add_argument("config", metavar="CONFIG", help="YAML file; its section `model.features` is used")
+    kmeans.add_argument("exp", metavar="EXP", help="folder to write to")
     kmeans.add_argument("--train", required=True, metavar="DATA", help="data directory whose features are clustered")
     kmeans.add_argument("--codes", type=positive, required=True, metavar="K", help="how many units")
     kmeans.add_argument("--passes", type=count, default=10, metavar="N", help="over all frames (default: %(default)s)")
@@ -52,7 +52,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         description="Write EXP/average-N.pt.",
         allow_abbrev=False,
     )
-    average.add_argument("exp", help="folder of a training run")
+    average.add_argument("exp", metavar="EXP", help="folder of a training run")
     average.add_argument("--last", type=positive, required=True, metavar="N", help="how many checkpoints")
     average.add_argument("--force", action="store_true", help="replace an average that is there")
     average.set_defaults(run=run_average)

@@ -15,9 +15,9 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "for any number of jobs. An encoding that was interrupted goes on where it was.",
         allow_abbrev=False,
     )
-    encode.add_argument("exp", help="folder of a training run, or a checkpoint file")
-    encode.add_argument("data", help="data directory; its features are computed on the fly if it has none")
-    encode.add_argument("out", help="folder to write to")
+    encode.add_argument("exp", metavar="EXP", help="folder of a training run, or a checkpoint file")
+    encode.add_argument("data", metavar="DATA", help="data directory; features are computed on the fly if it has none")
+    encode.add_argument("out", metavar="OUT", help="folder to write to")
     encode.add_argument("--jobs", type=positive, default=1, metavar="N", help="processes (default: %(default)s)")
     add_device(encode)
     encode.add_argument("--no-vectors", action="store_true", help="leave out codes.scp, one vector per frame")
@@ -39,8 +39,8 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         description="Write units for other tools.",
         allow_abbrev=False,
     )
-    export.add_argument("units", help="unit file, or a folder that `unitdisc encode` wrote")
-    export.add_argument("out", help="folder to write to")
+    export.add_argument("units", metavar="UNITS", help="unit file, or a folder that `unitdisc encode` wrote")
+    export.add_argument("out", metavar="OUT", help="folder to write to")
     export.add_argument(
         "--format",
         action="append",
@@ -53,8 +53,13 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )
     export.add_argument("--force", action="store_true", help="replace files that are there")
     export.set_defaults(run=run_export)
-    inspect = verbs.add_parser("inspect", help="print the essentials of a unit file", allow_abbrev=False)
-    inspect.add_argument("units", help="unit file, or a folder that `unitdisc encode` wrote")
+    inspect = verbs.add_parser(
+        "inspect",
+        help="print the essentials of a unit file",
+        description="Print how many utterances, units and codes a unit file has, and how many units a second.",
+        allow_abbrev=False,
+    )
+    inspect.add_argument("units", metavar="UNITS", help="unit file, or a folder that `unitdisc encode` wrote")
     inspect.set_defaults(run=run_inspect)
 
 
