@@ -57,7 +57,7 @@ def add_abx(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "features",
         metavar="FEATURES",
         type=Path,
-        help="folder of .npy, .pt or .txt; feats.scp, unit file, or their folder",,
+        help="folder of .npy, .pt or .txt; feats.scp, unit file, or their folder",
     )
     verb.add_argument("items", metavar="ITEMS", type=Path, help="item file")
     verb.add_argument(
