@@ -5,6 +5,7 @@ import io
 import json
 import re
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from unitdisc.report.facts import gather, heat_map
 from unitdisc.report.html import write_report
 from unitdisc.report.plots import Axes, Line, figure, nice_ticks, png
 from unitdisc.report.sounds import Budget, encode
-from unitdisc.report.tables import differences, subject
+from unitdisc.report.tables import differences, score_rows, subject
 
 pytest.importorskip("jinja2")
 
@@ -101,6 +102,28 @@ def test_what_recipes_put_beside_an_experiment_is_a_baseline(exp: Path):
     for (file, codebook), name in names.items():
         hashes = ours if codebook == "c0de" else theirs if codebook else {}
         assert subject(opened, FoundScore(file, Score("per", 0.5, "d", hashes=hashes))) == name, file
+
+
+def test_what_is_looked_at_first_is_open_and_one_definition_may_score_several_folders(exp: Path):
+    opened = open_experiment(exp, "x", ReportOptions())
+    scores = [
+        Score("per", 0.5, "conversion-per-probe-ctc-lstm-nosil", options={"scored": "exp/converted"}),
+        Score("per", 0.4, "conversion-per-probe-ctc-lstm-nosil", options={"scored": "exp/resynthesised"}),
+        Score("per", 0.3, "source-per-probe-ctc-lstm-nosil", options={"scored": "work/converted-mfcc"}),
+        *(Score("x", 1.0, name) for name in ("ami", "bitrate-zr2020-dedup", "abx-across-within-identical", "pnmi")),
+    ]
+    rows = score_rows([replace(opened, scores=[FoundScore("units", score) for score in scores])])
+    assert [row.definition for row in rows if not row.folded] == [
+        "pnmi",
+        "conversion-per-probe-ctc-lstm-nosil of converted",
+        "conversion-per-probe-ctc-lstm-nosil of resynthesised",
+        "source-per-probe-ctc-lstm-nosil of converted",
+    ]
+    assert [row.definition for row in rows if row.folded] == [
+        "abx-across-within-identical",
+        "bitrate-zr2020-dedup",
+        "ami",
+    ]
 
 
 def test_cards_say_what_it_was_trained_on_and_with(page: Page):

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from unitdisc.errors import DataError
@@ -26,15 +27,24 @@ HIGHER = {
 HIGHER |= {"conversion-target"}
 LOWER = {"abx", "per", "speaker-accuracy", "unit-edit-distance", "conversion-source", "mcd"}
 BASELINES = ("input", "mfcc", "fbank", "kmeans", "baseline")  # first words of the files of their scores
-FIRST = (
+FIRST = (  # in the table that is open, in this order; the others are folded away
+    "abx-across-within-angular",
+    "abx-within-within-angular",
     "abx",
-    "per-",
+    "per-mapping-one-to-one",
+    "per-probe",
     "pnmi",
+    "active-codes",
+    "perplexity",
+    "bitrate-zr2020",
+    "units-per-second",
     "boundary-r-value",
     "speaker-accuracy",
+    "unit-edit-distance",
     "conversion",
-    "bitrate",
-)  # on top of the table, in this order
+    "resynthesis",
+    "source",
+)
 
 # What families of scores measure, for those who see them for the first time: name's beginning, words.
 GLOSSARY = (
@@ -69,10 +79,15 @@ class Cell(NamedTuple):
 class Row(NamedTuple):
     """A score: one definition."""
 
-    definition: str
+    definition: str  # and of what, where one definition scores several things
     better: str  # "higher", "lower" or ""
     cells: list[Cell | None]  # of each experiment
     baselines: list[tuple[str, str]]  # name and value
+
+    @property
+    def folded(self) -> bool:
+        """Tell whether it is not among the rows that one looks at first."""
+        return not self.definition.startswith(FIRST) or self.definition.endswith(("-dedup", "-identical"))
 
 
 def number(value: float) -> str:
@@ -85,9 +100,15 @@ def score_rows(exps: Sequence[Experiment]) -> list[Row]:
     rows: dict[str, list[dict[str, Score]]] = {}
     for n, exp in enumerate(exps):
         for found in exp.scores:
-            cells = rows.setdefault(found.score.definition, [{} for _ in exps])
+            cells = rows.setdefault(title(found.score), [{} for _ in exps])
             cells[n].setdefault(subject(exp, found), found.score)
     return sorted((_row(definition, cells) for definition, cells in rows.items()), key=_place)
+
+
+def title(score: Score) -> str:
+    """Return a score's definition, and the folder that it scores if it says so, as scores of conversions do."""
+    scored = score.options.get("scored")
+    return f"{score.definition} of {Path(str(scored)).name.removesuffix('-mfcc')}" if scored else score.definition
 
 
 def glossary(rows: Sequence[Row]) -> list[tuple[str, str]]:
