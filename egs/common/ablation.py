@@ -109,13 +109,16 @@ def cell(values: Sequence[float]) -> str:
 
 def table(results: Sequence[Result], names: Sequence[str]) -> str:
     """Return a Markdown table of rows by metrics: mean ± standard deviation over seeds."""
-    lines = [f"| row | seeds | {' | '.join(names)} | seconds |", "|---" * (len(names) + 3) + "|"]
+    timed = any("seconds" in result["about"] for result in results)
+    heads = ["row", "seeds", *names, *(["seconds"] if timed else [])]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for row in in_order(result["row"] for result in results):
         own = [result for result in results if result["row"] == row]
-        seconds = [float(r["about"]["seconds"]) for r in own if "seconds" in r["about"]]
-        cells = [cell(values_of(own, row, name)) for name in names]
-        mean = f"{statistics.fmean(seconds):.0f}" if seconds else ""
-        lines.append(f"| {TITLES.get(row, row)} | {len(own)} | {' | '.join(cells)} | {mean} |")
+        cells = [TITLES.get(row, row), str(len(own)), *(cell(values_of(own, row, name)) for name in names)]
+        if timed:
+            seconds = [float(r["about"]["seconds"]) for r in own if "seconds" in r["about"]]
+            cells.append(f"{statistics.fmean(seconds):.0f}" if seconds else "")
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
