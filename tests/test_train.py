@@ -20,7 +20,7 @@ from unitdisc.errors import CheckpointError, ConfigError, UnitdiscError
 from unitdisc.quantizers.schedule import ScheduleConfig
 from unitdisc.runlog import RunLog, read_metrics
 from unitdisc.state import Halving, Plateau, State, TrainConfig
-from unitdisc.train import Config, train
+from unitdisc.train import Config, is_spike, train
 
 TRAIN = TrainConfig(
     steps=6,
@@ -282,6 +282,17 @@ def test_a_step_that_explodes_is_left_out(data: Path, tmp_path: Path, monkeypatc
     skipped = [r for r in read_metrics(tmp_path / "exp") if r["kind"] == "skipped"]
     assert [r["step"] for r in skipped] == [1, 3]
     assert skipped[0]["utts"]
+
+
+def test_a_gradient_that_stays_high_is_no_spike():
+    level = [1.0, 2.0, 1.5] * 20
+    assert not is_spike(29.0, level, 20)
+    assert is_spike(31.0, level, 20)
+    assert is_spike(31.0, [*level, 31.0, 40.0, 35.0, 33.0], 20)
+    assert not is_spike(31.0, [*level, 31.0, 40.0, 35.0, 33.0, 36.0], 20)  # five in a row
+    assert is_spike(31.0, [*level, 31.0, 40.0, 1.0, 35.0, 33.0, 36.0], 20)
+    assert not is_spike(1e9, level[:49], 20)
+    assert not is_spike(1e9, level, 0)
 
 
 def test_a_training_that_only_explodes_stops_with_step_utterances_and_advice(

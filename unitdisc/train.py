@@ -33,6 +33,8 @@ from unitdisc.runlog import Meter, RunLog
 from unitdisc.state import State, TrainConfig
 from unitdisc.validate import validate
 
+LASTING = 5  # steps in a row whose gradients stand out: a new level, and no spike
+
 
 @dataclass(frozen=True)
 class Config:
@@ -206,7 +208,10 @@ def train_step(state: State, batch: Any, meter: Meter, log: RunLog, device: torc
         weight += float(loss.weight)
         meter.add(float(loss.weight), {"loss": loss.total.detach(), **loss.parts}, loss.quantized.stats)
     norm = sync_gradients_(model, weight, options.clip)
-    if not math.isfinite(norm) or _explodes(norm, state.norms, options.skip_above):
+    spike = not math.isfinite(norm) or is_spike(norm, state.norms, options.skip_above)
+    if math.isfinite(norm):
+        state.norms = [*state.norms[-99:], norm]
+    if spike:
         log.metrics(state.step, "skipped", {"norm": norm if math.isfinite(norm) else None, "utts": batch.utts[:8]})
         meter.skipped += 1
         if meter.skipped > 10:
@@ -216,7 +221,6 @@ def train_step(state: State, batch: Any, meter: Meter, log: RunLog, device: torc
                 "or look for silent or broken recordings with `unitdisc check`"
             )
         return
-    state.norms = [*state.norms[-99:], norm]
     meter.add_one("gradient_norm", norm)
     state.optimizer.step()
     if state.average:
@@ -234,8 +238,12 @@ def _parts(batch: Any, count: int) -> Iterator[Any]:
             yield batch.rows(own[0], own[-1] + 1)
 
 
-def _explodes(norm: float, norms: Sequence[float], limit: float) -> bool:
-    return bool(limit) and len(norms) >= 50 and norm > limit * statistics.median(norms)
+def is_spike(norm: float, norms: Sequence[float], limit: float) -> bool:
+    """Tell whether a gradient stands out of the last ones; where they have stayed high, it does not."""
+    if not limit or len(norms) < 50:
+        return False
+    bound = limit * statistics.median(norms)
+    return norm > bound and min(norms[-LASTING:]) <= bound
 
 
 def sync_gradients_(model: UnitModel, weight: float, clip: float) -> float:
