@@ -546,7 +546,7 @@ def test_the_ablation_is_one_command(egs: Path):
     wanted = [*options, "--baseline", "false", "--ablation", "none all", "--seeds", "3"]
     got = run_recipe(egs / "librispeech", *wanted)
     assert got.returncode == 0, got.stderr + got.stdout
-    folder = egs / "librispeech/exp/ablation-base"
+    folder = egs / "librispeech/exp/ablation"
     header, _, none, everything = (folder / "table.md").read_text().splitlines()[:4]
     assert "ABX-across" in header
     assert none.startswith("| no bottleneck | 1 |")
