@@ -873,9 +873,11 @@ def test_a_recipe_without_its_corpus_says_where_to_get_it(recipe: str, egs: Path
 
 
 TINY = {
-    "cifar10": "model.width=4 model.residual=1 train.steps=26 train.batch=2 test_images=5",
-    "scribblelens": "model.channels=[4,4,4,4,4,4,8] model.lstm=8 model.hidden=6 model.layers=1 train.steps=26 "
-    "train.batch=2 probe.epochs=1",
+    recipe: f"{model} train.steps=26 train.batch=2 model.quantizer.schedule.warm_up=25"
+    for recipe, model in {
+        "cifar10": "model.width=4 model.residual=1 test_images=5",
+        "scribblelens": "model.channels=[4,4,4,4,4,4,8] model.lstm=8 model.hidden=6 model.layers=1 probe.epochs=1",
+    }.items()
 }
 
 
