@@ -172,7 +172,9 @@ def test_a_model_that_cannot_encode_says_why(data: Path, tmp_path: Path):
     with pytest.raises(ConfigError, match="has no codebook"):
         encode(tmp_path / "a", data / "test", tmp_path / "out")
     early = VQConfig(codes=8, dim=8, schedule=ScheduleConfig(warm_up=9, every=2, until=20, reservoir=64))
-    train(Config(tiny_model(quantizer=early), replace(TRAIN, steps=2)), tmp_path / "b", data / "train", data / "train")
+    options = replace(TRAIN, steps=10, save_every=8)
+    train(Config(tiny_model(quantizer=early), options), tmp_path / "b", data / "train", data / "train")
+    (tmp_path / "b" / "checkpoints" / "00000010.pt").unlink()  # as if it had been killed after step 8
     with pytest.raises(CheckpointError, match="still in the warm-up"):
         encode(tmp_path / "b", data / "test", tmp_path / "out")
     with pytest.raises(CheckpointError, match="no checkpoint in it; train first"):
