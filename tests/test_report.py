@@ -110,10 +110,14 @@ def test_what_is_looked_at_first_is_open_and_one_definition_may_score_several_fo
         Score("per", 0.5, "conversion-per-probe-ctc-lstm-nosil", options={"scored": "exp/converted"}),
         Score("per", 0.4, "conversion-per-probe-ctc-lstm-nosil", options={"scored": "exp/resynthesised"}),
         Score("per", 0.3, "source-per-probe-ctc-lstm-nosil", options={"scored": "work/converted-mfcc"}),
-        *(Score("x", 1.0, name) for name in ("ami", "bitrate-zr2020-dedup", "abx-across-within-identical", "pnmi")),
+        *(
+            Score("x", 1.0, name)
+            for name in ("ami", "bitrate-zr2020-dedup", "abx-across-within-identical", "per-ctc-head-nosil", "pnmi")
+        ),
     ]
     rows = score_rows([replace(opened, scores=[FoundScore("units", score) for score in scores])])
     assert [row.definition for row in rows if not row.folded] == [
+        "per-ctc-head-nosil",
         "pnmi",
         "conversion-per-probe-ctc-lstm-nosil of converted",
         "conversion-per-probe-ctc-lstm-nosil of resynthesised",

@@ -92,7 +92,7 @@ settle_config() {
   if [[ $asked != "$(cat "$settled.asked" 2>/dev/null)" ]]; then
     read_config "$config" "${changes[@]}" || exit 1
     mkdir -p .stages
-    python3 "$common/rows.py" "$config" - "$settled" "${changes[@]}" || exit 1
+    [[ -z $set ]] || python3 "$common/rows.py" "$config" - "$settled" "${changes[@]}" || exit 1
     echo "$asked" >"$settled.asked"
   fi
   [[ -z $set ]] || config=$settled

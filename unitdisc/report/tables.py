@@ -33,6 +33,7 @@ FIRST = (  # in the table that is open, in this order; the others are folded awa
     "abx",
     "per-mapping-one-to-one",
     "per-probe",
+    "per-ctc-head",
     "pnmi",
     "active-codes",
     "perplexity",
