@@ -1,5 +1,6 @@
 """The recipes' machinery: options, jobs, stages; and every stage of mini and own, the later ones by a stub."""
 
+import itertools
 import os
 import shutil
 import signal
@@ -179,9 +180,15 @@ def test_a_program_that_is_not_there_fails(backend: list[str], tmp_path: Path):
 
 
 def test_no_more_jobs_at_once_than_allowed(tmp_path: Path):
-    script = "mkdir JOB.on; ls -d *.on | wc -l >JOB.count; sleep 0.2; rmdir JOB.on"
+    script = "echo +1 >>events; sleep 0.3; echo -1 >>events"
     assert cmd(tmp_path, "--max-jobs", "2", "JOB=1:5", "log/a.JOB.log", "bash", "-c", script).returncode == 0
-    assert max(int(path.read_text()) for path in tmp_path.glob("*.count")) == 2
+    assert at_once(tmp_path / "events") == [5, 2]
+
+
+def at_once(events: Path) -> list[int]:
+    """From a line +1 of each job that began and -1 of each that ended: how many there were, and how many at once."""
+    steps = [int(line) for line in events.read_text().split()]
+    return [steps.count(1), max(itertools.accumulate(steps))]
 
 
 def test_slurm_is_told_the_array_and_the_options(tmp_path: Path):
