@@ -7,7 +7,7 @@ utterances at once; each weight that is read serves all these rows. The compiled
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -28,6 +28,25 @@ from unitdisc.sampling.packed import (
 )
 
 VECTORS = PANEL // LANES  # a constant to numba, which an expression is not
+
+# A part of `run`, written into it when it is compiled, so that `batch` stays a constant and a call costs nothing.
+_part = njit(inline="always")
+
+
+class Work(NamedTuple):
+    """Where a call computes: the memory and the conditions, flat, and the vectors of one step of B utterances."""
+
+    rings: np.ndarray
+    inputs: np.ndarray
+    early: np.ndarray  # sums over past taps
+    given: np.ndarray
+    stream: np.ndarray  # [B, stream]: residual and skips
+    gated: np.ndarray  # [B, half + 16]; what is past the end stays 1, the input of the biases
+    skips: np.ndarray  # [B, skip + 16], likewise
+    hidden: np.ndarray  # [B, hidden + PANEL]
+    rectified: np.ndarray  # [B, hidden + 16], with ones at the end
+    params: np.ndarray  # [B, params]
+    drawing: np.ndarray
 
 
 @njit(cache=True, fastmath={"nnan", "nsz", "reassoc"})
@@ -91,6 +110,115 @@ def _draw(
                 drawn[i] += temperature * scale * noise[i]
 
 
+@_part
+def _begin(batch, packed, memory, given):  # type: ignore[no-untyped-def]
+    """Return where a call computes."""
+    return Work(
+        memory.rings.ravel(), memory.inputs.ravel(), memory.pre.ravel(), given.ravel(),
+        np.zeros(batch * packed.stream, np.float32), np.ones(batch * (packed.half + 16), np.float32),
+        np.ones(batch * (packed.skip + 16), np.float32), np.zeros(batch * (packed.hidden + PANEL), np.float32),
+        np.ones(batch * (packed.hidden + 16), np.float32), np.zeros(batch * packed.params, np.float32),
+        np.zeros(4 * packed.params + 128, np.float32),
+    )  # fmt: skip
+
+
+@_part
+def _sum_early(batch, ahead, packed, work, now):  # type: ignore[no-untyped-def]
+    """Sum, for the next `ahead` steps at once, over the taps that look back at least as far."""
+    residual, pre, count = packed.residual, packed.pre, len(packed.layers)
+    work.early[: count * ahead * batch * pre] = 0.0
+    for layer in range(count):
+        info = packed.layers[layer]
+        for tap in range(packed.kernel):
+            at, back = info[TAPS + 2 * tap], info[TAPS + 2 * tap + 1]
+            if back < ahead or back % ahead != 0:
+                continue
+            row = (info[RING_AT] + (now - back) % info[RING_ROWS]) * batch * residual
+            for o in range(0, pre, PANEL):
+                product(
+                    packed.weights, at + o * residual, work.rings, row, residual, residual,
+                    work.early, layer * ahead * batch * pre + o, pre, VECTORS, AHEAD,
+                )  # fmt: skip
+
+
+@_part
+def _read(batch, packed, memory, work, now):  # type: ignore[no-untyped-def]
+    """Write the convolution of the steps drawn last into the stream."""
+    width, residual, inner, taps = packed.input_width, packed.residual, packed.input_inputs, packed.kernel
+    row = now % packed.input_rows
+    for u in range(batch):
+        for i in range(width):
+            work.inputs[(row * batch + u) * width + i] = memory.last[0, u, i]
+        copy(packed.start, 0, work.stream, u * packed.stream, packed.stream)
+    for tap in range(taps):
+        row = (now - (taps - 1 - tap)) % packed.input_rows * batch * width
+        if packed.embed:
+            for u in range(batch):
+                drawn_class = int(work.inputs[row + u])
+                if drawn_class >= 0:
+                    at = packed.input_at[tap] + drawn_class * residual
+                    add(packed.weights, at, work.stream, u * packed.stream, residual)
+        else:
+            for o in range(0, (residual + PANEL - 1) // PANEL * PANEL, PANEL):
+                product(
+                    packed.weights, packed.input_at[tap] + o * inner, work.inputs, row, inner, inner,
+                    work.stream, o, packed.stream, VECTORS, batch,
+                )  # fmt: skip
+
+
+@_part
+def _pass(batch, ahead, packed, work, now, condition):  # type: ignore[no-untyped-def]
+    """Take the stream through the layers, whose gates are given the floats from `condition` on."""
+    residual, half, pre, count = packed.residual, packed.half, packed.pre, len(packed.layers)
+    for layer in range(count):
+        info = packed.layers[layer]
+        here = (info[RING_AT] + now % info[RING_ROWS]) * batch * residual
+        for u in range(batch):
+            copy(work.stream, u * packed.stream, work.rings, here + u * residual, residual)
+        sums = (layer * ahead + now % ahead) * batch * pre
+        for tap in range(packed.kernel):
+            at, back = info[TAPS + 2 * tap], info[TAPS + 2 * tap + 1]
+            if back >= ahead and back % ahead == 0:
+                continue
+            row = (info[RING_AT] + (now - back) % info[RING_ROWS]) * batch * residual
+            for o in range(0, pre, PANEL):
+                product(
+                    packed.weights, at + o * residual, work.rings, row, residual, residual,
+                    work.early, sums + o, pre, VECTORS, batch,
+                )  # fmt: skip
+        for u in range(batch):
+            at = condition + (u * count + layer) * pre
+            for i in range(0, half, 16):
+                gate(work.early, sums + u * pre + i, work.given, at + i, half, work.gated, u * (half + 16) + i)
+        for o in range(0, info[MIX_WIDTH], PANEL):
+            product(
+                packed.weights, info[MIX_AT] + o * (half + 1), work.gated, 0, half + 16, half + 1,
+                work.stream, info[MIX_TO] + o, packed.stream, VECTORS, batch,
+            )  # fmt: skip
+
+
+@_part
+def _finish(batch, packed, work):  # type: ignore[no-untyped-def]
+    """Write the parameters of the step's distribution, from the skips in the stream."""
+    skip, hidden, params, hidden_row = packed.skip, packed.hidden, packed.params, packed.hidden + PANEL
+    work.hidden[:] = 0.0
+    work.params[:] = 0.0
+    for u in range(batch):
+        rectify(work.stream, u * packed.stream + packed.residual, work.skips, u * (skip + 16), skip)
+    for o in range(0, hidden, PANEL):
+        product(
+            packed.weights, packed.hidden_at + o * (skip + 1), work.skips, 0, skip + 16, skip + 1,
+            work.hidden, o, hidden_row, VECTORS, batch,
+        )  # fmt: skip
+    for u in range(batch):
+        rectify(work.hidden, u * hidden_row, work.rectified, u * (hidden + 16), hidden)
+    for o in range(0, params, PANEL):
+        product(
+            packed.weights, packed.output_at + o * (hidden + 1), work.rectified, 0, hidden + 16, hidden + 1,
+            work.params, o, params, VECTORS, batch,
+        )  # fmt: skip
+
+
 @cache
 def runner(batch: int) -> Callable[..., Any]:
     """Return the compiled kernel for this many utterances, 1, 2, 4 or 8.
@@ -102,105 +230,19 @@ def runner(batch: int) -> Callable[..., Any]:
 
     @njit(cache=True, nogil=True)
     def run(packed, memory, time, given, hop, noise, temperature, drawn):  # type: ignore[no-untyped-def]
-        weights, layers, taps = packed.weights, packed.layers, packed.kernel
-        residual, half, pre, skip, stream = packed.residual, packed.half, packed.pre, packed.skip, packed.stream
-        count, inner = len(layers), packed.input_inputs
-        rings, inputs, partial = memory.rings.ravel(), memory.inputs.ravel(), memory.pre.ravel()
-        flat_given = given.ravel()
-        x = np.zeros(batch * stream, np.float32)
-        z = np.ones(batch * (half + 16), np.float32)  # what is past the end stays 1, the input of the biases
-        a = np.ones(batch * (skip + 16), np.float32)
-        hidden_row = packed.hidden + PANEL
-        b = np.zeros(batch * hidden_row, np.float32)
-        c = np.ones(batch * (packed.hidden + 16), np.float32)
-        params = np.zeros(batch * packed.params, np.float32)
-        work = np.zeros(4 * packed.params + 128, np.float32)
+        work = _begin(batch, packed, memory, given)
+        row = batch * len(packed.layers) * packed.pre
         for step in range(len(drawn)):
             now = time + step
             if now % ahead == 0:
-                partial[: count * ahead * batch * pre] = 0.0
-                for layer in range(count):
-                    info = layers[layer]
-                    for tap in range(taps):
-                        at, back = info[TAPS + 2 * tap], info[TAPS + 2 * tap + 1]
-                        if back < ahead or back % ahead != 0:
-                            continue
-                        row = info[RING_AT] + (now - back) % info[RING_ROWS]
-                        for o in range(0, pre, PANEL):
-                            product(
-                                weights, at + o * residual, rings, row * batch * residual, residual, residual,
-                                partial, layer * ahead * batch * pre + o, pre, VECTORS, AHEAD,
-                            )  # fmt: skip
-            slot = now % ahead
-
-            row = now % packed.input_rows
-            for u in range(batch):
-                for i in range(packed.input_width):
-                    inputs[(row * batch + u) * packed.input_width + i] = memory.last[0, u, i]
-                copy(packed.start, 0, x, u * stream, stream)
-            for tap in range(taps):
-                row = (now - (taps - 1 - tap)) % packed.input_rows * batch * packed.input_width
-                if packed.embed:
-                    for u in range(batch):
-                        drawn_class = int(inputs[row + u])
-                        if drawn_class >= 0:
-                            at = packed.input_at[tap] + drawn_class * residual
-                            add(weights, at, x, u * stream, residual)
-                else:
-                    width = (residual + PANEL - 1) // PANEL * PANEL
-                    for o in range(0, width, PANEL):
-                        product(
-                            weights, packed.input_at[tap] + o * inner, inputs, row, inner, inner,
-                            x, o, stream, VECTORS, batch,
-                        )  # fmt: skip
-
-            condition = ((now // hop) - (time // hop)) * batch * count * pre
-            for layer in range(count):
-                info = layers[layer]
-                here = (info[RING_AT] + now % info[RING_ROWS]) * batch * residual
-                for u in range(batch):
-                    copy(x, u * stream, rings, here + u * residual, residual)
-                sums = (layer * ahead + slot) * batch * pre
-                for tap in range(taps):
-                    at, back = info[TAPS + 2 * tap], info[TAPS + 2 * tap + 1]
-                    if back >= ahead and back % ahead == 0:
-                        continue
-                    row = (info[RING_AT] + (now - back) % info[RING_ROWS]) * batch * residual
-                    for o in range(0, pre, PANEL):
-                        product(
-                            weights, at + o * residual, rings, row, residual, residual,
-                            partial, sums + o, pre, VECTORS, batch,
-                        )  # fmt: skip
-                for u in range(batch):
-                    at = condition + (u * count + layer) * pre
-                    for i in range(0, half, 16):
-                        gate(partial, sums + u * pre + i, flat_given, at + i, half, z, u * (half + 16) + i)
-                for o in range(0, info[MIX_WIDTH], PANEL):
-                    product(
-                        weights, info[MIX_AT] + o * (half + 1), z, 0, half + 16, half + 1,
-                        x, info[MIX_TO] + o, stream, VECTORS, batch,
-                    )  # fmt: skip
-
-            b[:] = 0.0
-            params[:] = 0.0
-            for u in range(batch):
-                rectify(x, u * stream + residual, a, u * (skip + 16), skip)
-            for o in range(0, packed.hidden, PANEL):
-                product(
-                    weights, packed.hidden_at + o * (skip + 1), a, 0, skip + 16, skip + 1,
-                    b, o, hidden_row, VECTORS, batch,
-                )  # fmt: skip
-            for u in range(batch):
-                rectify(b, u * hidden_row, c, u * (packed.hidden + 16), packed.hidden)
-            for o in range(0, packed.params, PANEL):
-                product(
-                    weights, packed.output_at + o * (packed.hidden + 1), c, 0, packed.hidden + 16, packed.hidden + 1,
-                    params, o, packed.params, VECTORS, batch,
-                )  # fmt: skip
+                _sum_early(batch, ahead, packed, work, now)
+            _read(batch, packed, memory, work, now)
+            _pass(batch, ahead, packed, work, now, (now // hop - time // hop) * row)
+            _finish(batch, packed, work)
             for u in range(batch):
                 _draw(
-                    packed.kind, packed.classes, packed.levels, packed.log_scale_min, params, u * packed.params,
-                    noise[step, u], temperature, drawn[step, u], work,
+                    packed.kind, packed.classes, packed.levels, packed.log_scale_min, work.params, u * packed.params,
+                    noise[step, u], temperature, drawn[step, u], work.drawing,
                 )  # fmt: skip
                 memory.last[0, u] = drawn[step, u]
 
