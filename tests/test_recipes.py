@@ -416,6 +416,15 @@ def test_mini_runs_to_a_report_and_only_once(mini: Path):
     assert calls(mini.parent) == ["train"]
 
 
+def test_encoding_and_conversion_are_told_the_device(mini: Path):
+    assert run_recipe(mini, *SHORT, "--device", "cuda:1", "--stop-stage", "convert").returncode == 0
+    lines = (mini.parent.parent / "calls").read_text().splitlines()
+    told = [line.split()[0] for line in lines if "--device cuda:1" in line]
+    made = calls(mini.parent)
+    assert (told.count("encode"), made.count("encode")) == (2, 4)  # k-means beside, on the CPU
+    assert told.count("convert") == made.count("convert") > 0
+
+
 def test_a_list_of_pairs_is_converted_and_a_changed_one_anew(mini: Path):
     run_recipe(mini, *SHORT, "--stop-stage", "score")
     calls(mini.parent)

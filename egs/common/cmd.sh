@@ -58,15 +58,14 @@ run_local() {
     return
   fi
   set -m # a process group for each job, so that Ctrl-C can be handed on to all of it
-  local pids=() pid number signal
+  local pid number signal
   for signal in INT TERM; do
     # shellcheck disable=SC2064 # the signal's name is meant as it is now
-    trap 'for pid in "${pids[@]}"; do kill -'$signal' -- "-$pid" 2>/dev/null; done; wait 2>/dev/null; exit 130' $signal
+    trap 'for pid in $(jobs -rp); do kill -'$signal' -- "-$pid" 2>/dev/null; done; wait 2>/dev/null; exit 130' $signal
   done
   for ((number = first; number <= last; number++)); do
     while ((max_jobs > 0)) && (($(jobs -rp | wc -l) >= max_jobs)); do wait -n 2>/dev/null; done
     run_one "$number" "$@" &
-    pids+=($!)
   done
   set +m # or bash would tell of each job's end
   wait

@@ -24,7 +24,7 @@ can_speak() {
 
 uses_conversion() { # whatever conversions depend on, beside what the stage needs
   [[ -z $pairs || -s $pairs ]] || usage_error "--pairs: no such file, or an empty one: $pairs"
-  uses "$version" "$targets" "$sentences" "${pairs:+$(digest "$pairs")}" "$(declare -f make_conversions convert_part score_conversions)" \
+  uses "$version" "$targets" "$sentences" "$device" "${pairs:+$(digest "$pairs")}" "$(declare -f make_conversions convert_part score_conversions)" \
     "$(<"$common/pairs.py")"
   [[ ! -s $data/test/phones.ctm ]] || needs data "$data/test/phones.ctm"
 }
@@ -48,7 +48,7 @@ convert_part() { # PART: what its list says, one manifest for all
   while read -r folder voices; do
     to=()
     for voice in $voices; do to+=(--to "$voice"); done
-    job "convert-${folder//\//-}" unitdisc convert "$exp" "$work/$folder" "$exp/$part" "${to[@]}" --force
+    job "convert-${folder//\//-}" unitdisc convert "$exp" "$work/$folder" "$exp/$part" "${to[@]}" --device "$device" --force
     for name in manifest.jsonl wav.scp utt2spk; do cat "$exp/$part/$name" >>"$work/$part.$name"; done
   done <"$work/$part.voices"
   for name in manifest.jsonl wav.scp utt2spk; do LC_ALL=C sort "$work/$part.$name" >"$exp/$part/$name"; done

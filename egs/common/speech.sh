@@ -16,6 +16,7 @@ option seed 0 "of the training"
 option set "" "changes of the configuration: 'train.steps=500 model.jitter=0'"
 option jobs 2 "processes for features and encoding, scores at once"
 option processes 1 "processes that train together (GPUs)"
+option device cpu "of encoding and conversion: cpu, cuda or cuda:N; training takes a GPU where there is one"
 option cmd "$common/cmd.sh" "how to run jobs; on a cluster '$common/cmd.sh --backend slurm --sbatch \"...\"'"
 option ablation off "true: train and score every row of conf/ablation in ../common, laid over conf/ablation.yaml; or some by name: 'vanilla all' (all: the row of all three parts)"
 option seeds "0 1 2" "of the ablation"
@@ -66,14 +67,15 @@ stage_encode() {
   local split
   needs train "$exp/config.yaml"
   needs features "$data"/{train,test}/feats.scp
-  uses "$(cd "$exp" && find . -name '*.pt' -exec stat -c '%n %s %Y' {} + | sort)"
+  uses "$(cd "$exp" && find . -name '*.pt' -exec stat -c '%n %s %Y' {} + | sort)" "$device"
   kept "$exp"/units/{train,test}/codes.scp && return
   for split in train test; do
     if [[ $(section "$exp/config.yaml" model.quantizer.kind) == '"none"' ]]; then # no units, but vectors to score
       job "encode-$split" python3 "$common/vectors.py" "$exp" "$data/$split" "$exp/units/$split"
       continue
     fi
-    job "encode-$split" unitdisc encode "$exp" "$data/$split" "$exp/units/$split" --jobs "$jobs" "${force[@]}"
+    job "encode-$split" unitdisc encode "$exp" "$data/$split" "$exp/units/$split" \
+      --jobs "$jobs" --device "$device" "${force[@]}"
   done
 }
 
