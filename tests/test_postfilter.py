@@ -8,6 +8,7 @@ from made_up import make_data, tiny_model
 from torch import Tensor
 
 from unitdisc.corpus import fit_normalisation_, open_corpus
+from unitdisc.errors import CheckpointError
 from unitdisc.model import UnitModel
 from unitdisc.networks.conditioning import ConditioningConfig
 from unitdisc.postfilter import (
@@ -70,11 +71,32 @@ def test_what_is_lively_already_stays():
         assert torch.allclose(postfilter(x, voice), x, atol=1e-4)
 
 
+def test_an_utterance_gets_the_moments_of_its_voice_whatever_its_own_are():
+    pairs = [Pair(v, frames(v) * 0.5, frames(v + 9, mean=v)) for v in (0, 1)]
+    postfilter = fit_postfilter(pairs, 2, MELS)
+    for factor, mean in ((0.4, 0.0), (0.5, 2.0), (0.9, -1.0)):
+        made = postfilter(frames(5) * factor + mean, 1)
+        for one, other in zip(deviations(made), deviations(pairs[1].real), strict=True):
+            assert (one / other).sub(1).abs().max() < 0.2  # where its own differ by a factor of two
+        assert (made.mean(0) - pairs[1].real.mean(0)).abs().max() < 0.3
+    short = postfilter(torch.full((3, MELS), 0.2), 1)  # too short to have moments of its own
+    assert (short - (pairs[1].real.mean(0) + 0.4)).abs().max() < 0.4
+
+
 def test_a_constant_is_not_blown_up():
-    postfilter = fit_postfilter([Pair(0, torch.zeros(600, MELS), frames(2, count=600))], 1, MELS)
-    assert (float(postfilter.slow.max()), float(postfilter.fast.max())) == (MOST_SLOW, MOST_FAST)
+    real = frames(2, count=600)
+    postfilter = fit_postfilter([Pair(0, torch.zeros(600, MELS), real)], 1, MELS)
     assert torch.isfinite(postfilter(torch.zeros(3, MELS), 0)).all()
     assert postfilter(torch.zeros(0, MELS), 0).shape == (0, MELS)
+    for before, after, most in zip(
+        deviations(1e-3 * real), deviations(postfilter(1e-3 * real)), (MOST_SLOW, MOST_FAST), strict=True
+    ):
+        assert (after / before).max() < 1.1 * most
+
+
+def test_a_filter_of_another_version_is_refused():
+    with pytest.raises(CheckpointError, match="with centre, shift; convert with --no-postfilter, or train anew"):
+        Postfilter.of_tree({"centre": torch.zeros(1), "shift": torch.zeros(1)})
 
 
 def test_without_any_pairs_nothing_changes():

@@ -1,10 +1,10 @@
 """Decoded log-mel made as lively as speech.
 
 A decoder that predicts means predicts too little movement, and what is too flat is heard as somebody else. After
-training, the deviations of decoded frames are compared with those of the training data, voice by voice, over the cosine
-transform of log-mel, its slow part (a running mean) and its fast part (the rest) apart; what is decoded later is
-stretched by their ratio. This is the global variance of statistical speech synthesis, with a little of its modulation
-spectrum.
+training, moments of decoded frames and of the training data are taken, voice by voice, over the cosine transform of
+log-mel: the mean, and the variances of its slow part (a running mean) and of its fast part (the rest). What is decoded
+later is moved and stretched from its own moments to those of the real voice. This is the global variance of statistical
+speech synthesis, with a little of its modulation spectrum.
 """
 
 import math
@@ -21,8 +21,9 @@ from unitdisc.errors import CheckpointError
 from unitdisc.model import UnitModel
 
 WINDOW = 9  # frames of the running mean
-MOST_SLOW, MOST_FAST = 3.0, 2.0  # times that a deviation may be stretched; half of what is fast is noise, not movement
-PRIOR = 500.0  # frames of all voices that are counted in with those of each
+MOST_SLOW, MOST_FAST = 3.0, 4.0  # times that a deviation may be stretched, or shrunk
+PRIOR = 500.0  # frames of a voice's real speech that make its moments half as good as known
+UTTERANCE = 100.0  # frames that make an utterance's own moments count as much as those of all that was decoded
 PER_VOICE, IN_ALL = 20, 1000  # utterances that are decoded to fit the filter, at most
 
 
@@ -36,29 +37,36 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True)
 class Postfilter:
-    """A row for each voice of the model, and a last one for voices that it does not know; all [V + 1, M]."""
+    """Moments of decoded and of real speech, a row for each voice of the model and a last one, the mean of all."""
 
-    centre: Tensor  # mean of what is decoded
-    shift: Tensor  # to the mean of what is real
-    slow: Tensor  # factors of the slow part's deviation
-    fast: Tensor
+    made: Tensor  # [3, V + 1, M]: mean, variance of the slow part, variance of the fast part
+    real: Tensor  # [3, V + 1, M]
+    trust: Tensor  # [V + 1]: how much to make of a row, 0 to 1; of the last one, which is nobody's voice, nothing
 
     def __call__(self, log_mel: Tensor, voice: int | None = None) -> Tensor:
-        """Return decoded log-mel [T, M] in a voice, None for an unknown one, with the deviations of real speech."""
+        """Return decoded log-mel [T, M] in a voice, None for an unknown one, with the moments of real speech.
+
+        A voice that is not known keeps the utterance's mean, and gets from the others how much livelier speech is.
+        """
         if not len(log_mel):
             return log_mel
         row = -1 if voice is None else voice
-        centre, shift, by_slow, by_fast = (part[row].to(log_mel) for part in self.tree().values())
+        made, real = self.made.to(log_mel), self.real.to(log_mel)
+        trust = float(self.trust[row])
         transform = cosines(log_mel.shape[1]).to(log_mel)
         cepstra = log_mel @ transform.T
-        if voice is None:  # the voice's mean is not known, but the utterance's is near it
-            centre = cepstra.mean(0)
         slow = running_mean(cepstra)
-        return (centre + shift + (slow - centre) * by_slow + (cepstra - slow) * by_fast) @ transform
+        own = _moments(cepstra, slow)
+        lively = torch.cat([own[:1], own[1:] * _ratio(real[1:, -1], made[1:, -1])])
+        aim = lively + trust * (real[:, row] - lively)
+        now = own + trust * UTTERANCE / (len(log_mel) + UTTERANCE) * (made[:, row] - own)
+        by_slow = _ratio(aim[1], now[1]).sqrt().clamp(1 / MOST_SLOW, MOST_SLOW)
+        by_fast = _ratio(aim[2], now[2]).sqrt().clamp(1 / MOST_FAST, MOST_FAST)
+        return (aim[0] + (slow - now[0]) * by_slow + (cepstra - slow) * by_fast) @ transform
 
     def tree(self) -> dict[str, Tensor]:
         """Return what a checkpoint holds."""
-        return {"centre": self.centre, "shift": self.shift, "slow": self.slow, "fast": self.fast}
+        return {"made": self.made, "real": self.real, "trust": self.trust}
 
     @classmethod
     def of_tree(cls, tree: Mapping[str, Tensor]) -> "Postfilter":
@@ -66,32 +74,41 @@ class Postfilter:
         try:
             return cls(**tree)
         except TypeError:
-            raise CheckpointError(f"the checkpoint's postfilter has other parts: {', '.join(tree)}") from None
+            raise CheckpointError(
+                f"the checkpoint's postfilter is of another version, with {', '.join(tree)}; "
+                "convert with --no-postfilter, or train anew"
+            ) from None
 
 
 def fit_postfilter(pairs: Iterable[Pair], voices: int, mels: int) -> Postfilter:
-    """Compare decoded with real utterances of so many voices."""
-    frames = torch.zeros(voices + 1, 1, dtype=torch.float64)
-    sums = torch.zeros(3, 2, voices + 1, mels, dtype=torch.float64)  # of values, slow and fast squares; made, real
+    """Take the moments of decoded and real utterances of so many voices."""
+    frames = torch.zeros(voices, dtype=torch.float64)
+    sums = torch.zeros(2, 3, voices, mels, dtype=torch.float64)  # made, real; of values, slow and fast squares
     transform = cosines(mels)
     for pair in pairs:
-        cepstra = torch.stack([pair.made, pair.real]).double() @ transform.T
-        slow = torch.stack([running_mean(side) for side in cepstra])
-        for voice in (pair.voice, voices):  # the last row is of all voices
-            frames[voice] += len(pair.made)
-            for place, part in enumerate((cepstra, slow.square(), (cepstra - slow).square())):
-                sums[place, :, voice] += part.sum(1)
-    mean, slow_power, fast_power = sums / frames.clamp(min=1)
-    trust = frames / (frames + PRIOR)
-    trust[-1] = 0.0  # no shift for who is unknown
+        frames[pair.voice] += len(pair.made)
+        for side, log_mel in enumerate((pair.made, pair.real)):
+            cepstra = log_mel.double() @ transform.T
+            slow = running_mean(cepstra)
+            parts = (cepstra.sum(0), slow.square().sum(0), (cepstra - slow).square().sum(0))
+            sums[side, :, pair.voice] += torch.stack(parts)
+    moments = sums / frames.clamp(min=1)[:, None]
+    moments[:, 1] = (moments[:, 1] - moments[:, 0].square()).clamp(min=0)
+    # The mean of all voices; of the variances that is what varies within a voice, not between them.
+    together = (moments * frames[:, None]).sum(2, keepdim=True) / frames.sum().clamp(min=1)
+    made, real = torch.cat([moments, together], 2).float()
+    trust = torch.cat([frames / (frames + PRIOR), frames.new_zeros(1)])
+    return Postfilter(made, real, trust.float())
 
-    def factors(variance: Tensor, most: float) -> Tensor:
-        made, real = trust * variance + (1 - trust) * variance[:, -1:]
-        return ((real.clamp(min=0) + 1e-8) / (made.clamp(min=0) + 1e-8)).sqrt().clamp(1 / most, most)
 
-    shift = trust * (mean[1] - mean[0])
-    parts = (mean[0], shift, factors(slow_power - mean.square(), MOST_SLOW), factors(fast_power, MOST_FAST))
-    return Postfilter(*(part.float() for part in parts))
+def _moments(cepstra: Tensor, slow: Tensor) -> Tensor:
+    """Return mean, variance of the slow part and variance of the fast part [3, M] of frames [T, M]."""
+    mean = cepstra.mean(0)
+    return torch.stack([mean, (slow - mean).square().mean(0), (cepstra - slow).square().mean(0)])
+
+
+def _ratio(wanted: Tensor, present: Tensor) -> Tensor:
+    return (wanted + 1e-8) / (present + 1e-8)
 
 
 def decoded_pairs(model: UnitModel, data: DataDir, frames: FrameReader, targets: FrameReader) -> Iterable[Pair]:
