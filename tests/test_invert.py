@@ -83,5 +83,17 @@ def test_what_is_at_the_floor_is_silent():
     assert float(power[4500:].mean() / power[:4000].mean()) < 1e-10
 
 
+def test_quiet_sound_is_as_loud_as_it_was():
+    from unitdisc.features.acoustic import slaney_banks
+
+    config = LogMelConfig(mels=40)
+    noise = torch.randn(16000, generator=torch.Generator().manual_seed(0))
+    frames = log_mel(0.03 * (speech_like() + 0.002 * noise), config)
+    bands = (linear_spectrum(frames, config) @ slaney_banks(config)).clamp(min=config.floor).log()
+    quiet = (frames > np.log(5 * config.floor)) & (frames < np.log(20 * config.floor))
+    assert int(quiet.sum()) > 100
+    assert abs(float((bands - frames)[quiet].mean())) < 0.1
+
+
 def test_no_frames_make_no_sound():
     assert griffin_lim(torch.zeros(0, 80), LogMelConfig()).shape == (0,)

@@ -35,7 +35,7 @@ def frames(seed: int, scale: float = 1.0, mean: float = 0.0, count: int = 4000) 
 
 def deviations(x: Tensor) -> tuple[Tensor, Tensor]:
     cepstra = x @ cosines(MELS).float().T
-    slow = running_mean(cepstra)
+    slow = running_mean(cepstra, torch.ones(len(cepstra)))
     return slow.std(0), (cepstra - slow).std(0)
 
 
@@ -48,8 +48,14 @@ def test_cosines_are_those_of_scipy():
 def test_a_running_mean_is_of_the_frames_that_there_are():
     x, half = torch.arange(12.0).square()[:, None], WINDOW // 2
     wanted = [np.mean([v**2 for v in range(t - half, t + half + 1) if 0 <= v < 12]) for t in range(12)]
-    assert running_mean(x)[:, 0].tolist() == pytest.approx(wanted)
-    assert torch.equal(running_mean(x[:1]), x[:1])
+    assert running_mean(x, torch.ones(12))[:, 0].tolist() == pytest.approx(wanted)
+    assert torch.equal(running_mean(x[:1], torch.zeros(1)), x[:1])
+    weights = torch.tensor([1.0, 0.5, 1.0] * 4)
+    wanted = [
+        np.average(x[max(t - half, 0) : t + half + 1, 0], weights=weights[max(t - half, 0) : t + half + 1])
+        for t in range(12)
+    ]
+    assert running_mean(x, weights)[:, 0].tolist() == pytest.approx(wanted)
 
 
 def test_flat_frames_become_as_lively_as_real_ones():
@@ -58,7 +64,7 @@ def test_flat_frames_become_as_lively_as_real_ones():
     for pair in pairs:
         made = postfilter(pair.made, pair.voice)
         for one, other in zip(deviations(made), deviations(pair.real), strict=True):
-            assert (one / other).sub(1).abs().max() < 0.15  # PRIOR counts frames of both voices in
+            assert (one / other).sub(1).abs().max() < 0.15
         assert (made.mean(0) - pair.real.mean(0)).abs().max() < 0.6
     flat, lively = (deviations(x)[0].mean() for x in (pairs[0].made, postfilter(pairs[0].made)))
     assert 1.2 * flat < lively < 2 * flat  # an unknown voice: what all voices need together
@@ -81,6 +87,37 @@ def test_an_utterance_gets_the_moments_of_its_voice_whatever_its_own_are():
         assert (made.mean(0) - pairs[1].real.mean(0)).abs().max() < 0.3
     short = postfilter(torch.full((3, MELS), 0.2), 1)  # too short to have moments of its own
     assert (short - (pairs[1].real.mean(0) + 0.4)).abs().max() < 0.4
+
+
+def test_what_differs_between_utterances_is_no_movement():
+    x = frames(0, scale=0.2, count=600)
+    pairs = [Pair(0, x + 0.3 * n, x + 0.3 * n) for n in range(8)]
+    postfilter = fit_postfilter(pairs, 1, MELS)
+    for pair in pairs:
+        for one, other in zip(deviations(postfilter(pair.made, 0)), deviations(pair.made), strict=True):
+            assert (one / other).sub(1).abs().max() < 0.01
+
+
+def test_pauses_change_nothing_and_do_not_change():
+    postfilter = fit_postfilter([Pair(0, frames(0, 0.2), frames(9, 0.4, mean=1.0))], 1, MELS)
+    speech, pause = frames(5, 0.2, count=600), torch.full((600, MELS), -11.5)
+    made = postfilter(torch.cat([pause, speech]), 0)
+    assert torch.allclose(made[:600], pause, atol=1e-4)
+    assert (made[600:] - postfilter(speech, 0)).abs().max() < 0.1
+
+
+def test_a_voice_that_was_hardly_heard_is_hardly_moved():
+    known, x = frames(0, 0.2), frames(1, 0.2, count=60)
+    postfilter = fit_postfilter([Pair(0, known, known), Pair(1, x, x + 3.0)], 2, MELS)
+    assert float((postfilter(known, 1) - known).mean()) == pytest.approx(3.0 * 60 / 560, abs=0.1)
+
+
+def test_what_moves_too_much_is_calmed_but_not_without_end():
+    real = frames(3, 0.05)
+    postfilter = fit_postfilter([Pair(0, 2 * real, real)], 1, MELS)
+    for factor, wanted in ((2, 1.0), (12, 12 / MOST_SLOW)):
+        slow, before = deviations(postfilter(frames(4, 0.05 * factor), 0))[0], deviations(frames(4, 0.05))[0]
+        assert (slow / before / wanted).sub(1).abs().max() < 0.2
 
 
 def test_a_constant_is_not_blown_up():

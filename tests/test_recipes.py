@@ -180,9 +180,13 @@ def test_a_program_that_is_not_there_fails(backend: list[str], tmp_path: Path):
 
 
 def test_no_more_jobs_at_once_than_allowed(tmp_path: Path):
-    script = "echo +1 >>events; sleep 0.3; echo -1 >>events"
+    script = f"echo +1 >>events; {AWAIT_SECOND} echo -1 >>events"
     assert cmd(tmp_path, "--max-jobs", "2", "JOB=1:5", "log/a.JOB.log", "bash", "-c", script).returncode == 0
     assert at_once(tmp_path / "events") == [5, 2]
+
+
+# Until two have begun, for 20 s at most: a busy machine may take its time with the second.
+AWAIT_SECOND = "for try in {1..200}; do (($(grep -c +1 events) < 2)) || break; sleep 0.1; done; sleep 0.3;"
 
 
 def at_once(events: Path) -> list[int]:
@@ -423,6 +427,10 @@ def test_encoding_and_conversion_are_told_the_device(mini: Path):
     made = calls(mini.parent)
     assert (told.count("encode"), made.count("encode")) == (2, 4)  # k-means beside, on the CPU
     assert told.count("convert") == made.count("convert") > 0
+    assert all("--jobs 1 " in line for line in lines if line.startswith("encode") and "cuda" in line)
+    refused = run_recipe(mini, *SHORT, "--device", "gpu")
+    assert (refused.returncode, calls(mini.parent)) == (2, [])
+    assert "--device: expected cpu, cuda or cuda:N, got 'gpu'" in refused.stderr
 
 
 def test_a_list_of_pairs_is_converted_and_a_changed_one_anew(mini: Path):

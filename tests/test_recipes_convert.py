@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from test_recipes import EGS, STUB, at_once, program, shell
+from test_recipes import AWAIT_SECOND, EGS, STUB, at_once, program, shell
 from test_recipes_speech import module, script
 
 from unitdisc.data.kaldi import DataDir, write_data_dir
@@ -160,7 +160,7 @@ def beside(folder: Path, do: str, **environment: str) -> subprocess.CompletedPro
 
 
 def test_jobs_side_by_side_are_two_at_a_time(tmp_path: Path):
-    one = "one() { echo +1 >>events; sleep 0.3; echo -1 >>events; }; "
+    one = f"one() {{ echo +1 >>events; {AWAIT_SECOND} echo -1 >>events; }}; "
     got = beside(tmp_path, one + "for n in 1 2 3 4 5; do beside one; done; joined; echo all")
     assert (got.returncode, got.stdout, got.stderr) == (0, "all\n", "")
     assert at_once(tmp_path / "events") == [5, 2]

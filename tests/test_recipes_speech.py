@@ -438,7 +438,7 @@ def test_without_a_codebook_the_vectors_are_written(data: Path, tmp_path: Path):
     path = EGS / "timit/conf/base.yaml"
     changes = [change for change in small(path) if "quantizer" not in change]
     exp = train_on(data, configs.load(path, Config, [*changes, "model.quantizer={kind: none}"]), tmp_path / "exp")
-    got = script(EGS / "common/vectors.py", exp, data / "dev", tmp_path / "vectors")
+    got = script(EGS / "common/vectors.py", exp, data / "dev", tmp_path / "vectors", "cpu")
     assert got.returncode == 0, got.stderr
     from unitdisc.evaluate.frames import open_frames
 

@@ -43,7 +43,7 @@ class ConvertOptions:
     iterations: int = 60  # of Griffin-Lim, for frame decoders
     batch: int = 8  # utterances sampled together
     format: Literal["wav", "flac"] = "wav"
-    postfilter: bool = True  # give decoded log-mel the deviations of real speech
+    postfilter: bool = True  # give decoded log-mel the mean and the movement of real speech
 
 
 class Target(NamedTuple):

@@ -1,10 +1,10 @@
 """Decoded log-mel made as lively as speech.
 
 A decoder that predicts means predicts too little movement, and what is too flat is heard as somebody else. After
-training, moments of decoded frames and of the training data are taken, voice by voice, over the cosine transform of
+training, moments of decoded utterances and of real ones are taken, voice by voice, over the cosine transform of
 log-mel: the mean, and the variances of its slow part (a running mean) and of its fast part (the rest). What is decoded
-later is moved and stretched from its own moments to those of the real voice. This is the global variance of statistical
-speech synthesis, with a little of its modulation spectrum.
+later is moved and stretched from its own moments to those of the real voice, but for its pauses. This is the global
+variance of statistical speech synthesis, with a little of its modulation spectrum.
 """
 
 import math
@@ -22,8 +22,10 @@ from unitdisc.model import UnitModel
 
 WINDOW = 9  # frames of the running mean
 MOST_SLOW, MOST_FAST = 3.0, 4.0  # times that a deviation may be stretched, or shrunk
-PRIOR = 500.0  # frames of a voice's real speech that make its moments half as good as known
-UTTERANCE = 100.0  # frames that make an utterance's own moments count as much as those of all that was decoded
+PRIOR = 500.0  # frames of a voice at which its moments count half
+UTTERANCE = 100.0  # frames at which an utterance's own moments count as much as those of all that was decoded
+LOUD, FADE = 30.0, 10.0  # dB below the loudest frame that all count; dB further down where none does
+DECIBEL = math.log(10) / 20  # of magnitudes, in nats
 PER_VOICE, IN_ALL = 20, 1000  # utterances that are decoded to fit the filter, at most
 
 
@@ -55,14 +57,16 @@ class Postfilter:
         trust = float(self.trust[row])
         transform = cosines(log_mel.shape[1]).to(log_mel)
         cepstra = log_mel @ transform.T
-        slow = running_mean(cepstra)
-        own = _moments(cepstra, slow)
+        weights = _weights(log_mel)
+        slow = running_mean(cepstra, weights)
+        own = _moments(cepstra, slow, weights)
         lively = torch.cat([own[:1], own[1:] * _ratio(real[1:, -1], made[1:, -1])])
         aim = lively + trust * (real[:, row] - lively)
-        now = own + trust * UTTERANCE / (len(log_mel) + UTTERANCE) * (made[:, row] - own)
+        now = own + trust * UTTERANCE / (weights.sum() + UTTERANCE) * (made[:, row] - own)
         by_slow = _ratio(aim[1], now[1]).sqrt().clamp(1 / MOST_SLOW, MOST_SLOW)
         by_fast = _ratio(aim[2], now[2]).sqrt().clamp(1 / MOST_FAST, MOST_FAST)
-        return (aim[0] + (slow - now[0]) * by_slow + (cepstra - slow) * by_fast) @ transform
+        moved = (aim[0] + (slow - now[0]) * by_slow + (cepstra - slow) * by_fast) @ transform
+        return log_mel + weights[:, None] * (moved - log_mel)
 
     def tree(self) -> dict[str, Tensor]:
         """Return what a checkpoint holds."""
@@ -83,28 +87,33 @@ class Postfilter:
 def fit_postfilter(pairs: Iterable[Pair], voices: int, mels: int) -> Postfilter:
     """Take the moments of decoded and real utterances of so many voices."""
     frames = torch.zeros(voices, dtype=torch.float64)
-    sums = torch.zeros(2, 3, voices, mels, dtype=torch.float64)  # made, real; of values, slow and fast squares
+    moments = torch.zeros(2, 3, voices, mels, dtype=torch.float64)  # made, real
     transform = cosines(mels)
     for pair in pairs:
-        frames[pair.voice] += len(pair.made)
-        for side, log_mel in enumerate((pair.made, pair.real)):
-            cepstra = log_mel.double() @ transform.T
-            slow = running_mean(cepstra)
-            parts = (cepstra.sum(0), slow.square().sum(0), (cepstra - slow).square().sum(0))
-            sums[side, :, pair.voice] += torch.stack(parts)
-    moments = sums / frames.clamp(min=1)[:, None]
-    moments[:, 1] = (moments[:, 1] - moments[:, 0].square()).clamp(min=0)
-    # The mean of all voices; of the variances that is what varies within a voice, not between them.
+        count = len(pair.made)
+        frames[pair.voice] += count
+        for side, log_mel in enumerate((pair.made.double(), pair.real.double())):
+            cepstra, weights = log_mel @ transform.T, _weights(log_mel)
+            new = _moments(cepstra, running_mean(cepstra, weights), weights)
+            moments[side, :, pair.voice] += (new - moments[side, :, pair.voice]) * count / frames[pair.voice]
     together = (moments * frames[:, None]).sum(2, keepdim=True) / frames.sum().clamp(min=1)
     made, real = torch.cat([moments, together], 2).float()
     trust = torch.cat([frames / (frames + PRIOR), frames.new_zeros(1)])
     return Postfilter(made, real, trust.float())
 
 
-def _moments(cepstra: Tensor, slow: Tensor) -> Tensor:
-    """Return mean, variance of the slow part and variance of the fast part [3, M] of frames [T, M]."""
-    mean = cepstra.mean(0)
-    return torch.stack([mean, (slow - mean).square().mean(0), (cepstra - slow).square().mean(0)])
+def _weights(log_mel: Tensor) -> Tensor:
+    """Return how much of a frame is speech [T], 0 to 1, by its level: a pause is not to become livelier."""
+    level = log_mel.logsumexp(1) / DECIBEL
+    return ((level - level.max() + LOUD + FADE) / FADE).clamp(0.0, 1.0)
+
+
+def _moments(cepstra: Tensor, slow: Tensor, weights: Tensor) -> Tensor:
+    """Return mean, variance of the slow part and variance of the fast part [3, M] of an utterance [T, M]."""
+    share = (weights / weights.sum())[:, None]
+    mean = (share * cepstra).sum(0)
+    squares = ((slow - mean).square(), (cepstra - slow).square())
+    return torch.stack([mean, *((share * square).sum(0) for square in squares)])
 
 
 def _ratio(wanted: Tensor, present: Tensor) -> Tensor:
@@ -140,9 +149,10 @@ def cosines(size: int) -> Tensor:
     return rows
 
 
-def running_mean(x: Tensor) -> Tensor:
-    """Return means over windows of frames [T, D]; at the ends, of those that there are."""
+def running_mean(x: Tensor, weights: Tensor) -> Tensor:
+    """Return weighted means over windows of frames [T, D]; at the ends, of those that there are."""
     half = WINDOW // 2
-    padded = torch.nn.functional.pad(x, (0, 0, half, half))
-    counts = torch.nn.functional.pad(x.new_ones(len(x), 1), (0, 0, half, half))
-    return padded.unfold(0, WINDOW, 1).sum(-1) / counts.unfold(0, WINDOW, 1).sum(-1)
+    weights = weights.clamp(min=1e-3)[:, None]  # in the midst of a pause, all frames count alike
+    padded = (torch.nn.functional.pad(part, (0, 0, half, half)) for part in (weights * x, weights))
+    sums, counts = (part.unfold(0, WINDOW, 1).sum(-1) for part in padded)
+    return sums / counts

@@ -61,7 +61,7 @@ run_local() {
   local pid number signal
   for signal in INT TERM; do
     # shellcheck disable=SC2064 # the signal's name is meant as it is now
-    trap 'for pid in $(jobs -rp); do kill -'$signal' -- "-$pid" 2>/dev/null; done; wait 2>/dev/null; exit 130' $signal
+    trap 'for pid in $(jobs -p); do kill -'$signal' -- "-$pid" 2>/dev/null; done; wait 2>/dev/null; exit 130' $signal
   done
   for ((number = first; number <= last; number++)); do
     while ((max_jobs > 0)) && (($(jobs -rp | wc -l) >= max_jobs)); do wait -n 2>/dev/null; done

@@ -28,6 +28,7 @@ start_recipe() { # the recipe's arguments
   # The ablation has a configuration of its own where there is one, and none was asked for.
   [[ $ablation == off || $config != conf/base.yaml || -n ${option_given[config]-} || ! -s conf/ablation.yaml ]] ||
     config=conf/ablation.yaml
+  [[ $device =~ ^(cpu|cuda(:[0-9]+)?)$ ]] || usage_error "--device: expected cpu, cuda or cuda:N, got '$device'"
   command -v unitdisc >/dev/null || die "there is no unitdisc on the PATH; after 'make demo' in the top folder: source .venv/bin/activate there"
   version=$(unitdisc --version) # defaults of a configuration may change with it
   settle_config
@@ -64,16 +65,17 @@ stage_train() {
 }
 
 stage_encode() {
-  local split
+  local split jobs=$jobs
   needs train "$exp/config.yaml"
   needs features "$data"/{train,test}/feats.scp
   uses "$(cd "$exp" && find . -name '*.pt' -exec stat -c '%n %s %Y' {} + | sort)" "$device"
   kept "$exp"/units/{train,test}/codes.scp && return
   for split in train test; do
     if [[ $(section "$exp/config.yaml" model.quantizer.kind) == '"none"' ]]; then # no units, but vectors to score
-      job "encode-$split" python3 "$common/vectors.py" "$exp" "$data/$split" "$exp/units/$split"
+      job "encode-$split" python3 "$common/vectors.py" "$exp" "$data/$split" "$exp/units/$split" "$device"
       continue
     fi
+    [[ $device == cpu ]] || jobs=1 # they would share the GPU
     job "encode-$split" unitdisc encode "$exp" "$data/$split" "$exp/units/$split" \
       --jobs "$jobs" --device "$device" "${force[@]}"
   done

@@ -33,7 +33,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "--iterations", type=positive, default=60, help="of Griffin-Lim, for frame decoders (default: %(default)s)"
     )
     convert.add_argument(
-        "--no-postfilter", action="store_true", help="leave decoded log-mel as flat as the decoder makes it"
+        "--no-postfilter", action="store_true", help="leave log-mel as the decoder makes it: flatter than speech"
     )
     convert.add_argument("--batch", type=positive, default=8, help="utterances made together (default: %(default)s)")
     add_device(convert)

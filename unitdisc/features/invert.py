@@ -8,7 +8,7 @@ from unitdisc.features.acoustic import slaney_banks
 from unitdisc.features.configs import LogMelConfig
 
 MOMENTUM = 0.99  # of the fast Griffin-Lim algorithm
-EMPTY = 2.0  # times the floor of the targets; a decoder comes so near to it, seldom quite to it
+EMPTY, FULL = 2.0, 4.0  # times the floor: as near to it as a decoder comes, and what is surely more than the floor
 
 
 def griffin_lim(log_mel: Tensor, config: LogMelConfig, iterations: int = 60, seed: int = 0) -> Tensor:
@@ -39,11 +39,12 @@ def griffin_lim(log_mel: Tensor, config: LogMelConfig, iterations: int = 60, see
 def linear_spectrum(log_mel: Tensor, config: LogMelConfig, iterations: int = 30) -> Tensor:
     """Return magnitudes [T, n_fft / 2 + 1], none below 0, whose mel bands come near those of log-mel frames [T, M].
 
-    Multiplicative updates of the least-squares error, which keep magnitudes above 0, from the transposed filters. A
-    band at the floor is empty: whatever was below was raised to it, as all that an MP3 leaves out is.
+    Multiplicative updates of the least-squares error, which keep magnitudes from changing sign, from the transposed
+    filters. A band at the floor is empty: whatever was below was raised to it, as all that an MP3 leaves out is.
     """
     banks = slaney_banks(config).to(log_mel)  # [n_fft / 2 + 1, M]
-    mel = (log_mel.exp() - EMPTY * config.floor).clamp(min=0.0)
+    mel = log_mel.exp()
+    mel = mel * ((mel / config.floor - EMPTY) / (FULL - EMPTY)).clamp(0.0, 1.0)
     spectrum = mel @ (banks / banks.sum(0).clamp(min=1e-8)).T + 1e-8
     wanted = mel @ banks.T
     product = banks @ banks.T
