@@ -25,6 +25,8 @@ from unitdisc.sampling.packed import (
     SCALED,
     SOFTMAX,
     TAPS,
+    Memory,
+    Packed,
 )
 
 VECTORS = PANEL // LANES  # a constant to numba, which an expression is not
@@ -111,7 +113,7 @@ def _draw(
 
 
 @_part
-def _begin(batch, packed, memory, given):  # type: ignore[no-untyped-def]
+def _begin(batch: int, packed: Packed, memory: Memory, given: np.ndarray) -> Work:
     """Return where a call computes."""
     return Work(
         memory.rings.ravel(), memory.inputs.ravel(), memory.pre.ravel(), given.ravel(),
@@ -123,7 +125,7 @@ def _begin(batch, packed, memory, given):  # type: ignore[no-untyped-def]
 
 
 @_part
-def _sum_early(batch, ahead, packed, work, now):  # type: ignore[no-untyped-def]
+def _sum_early(batch: int, ahead: int, packed: Packed, work: Work, now: int) -> None:
     """Sum, for the next `ahead` steps at once, over the taps that look back at least as far."""
     residual, pre, count = packed.residual, packed.pre, len(packed.layers)
     work.early[: count * ahead * batch * pre] = 0.0
@@ -142,7 +144,7 @@ def _sum_early(batch, ahead, packed, work, now):  # type: ignore[no-untyped-def]
 
 
 @_part
-def _read(batch, packed, memory, work, now):  # type: ignore[no-untyped-def]
+def _read(batch: int, packed: Packed, memory: Memory, work: Work, now: int) -> None:
     """Write the convolution of the steps drawn last into the stream."""
     width, residual, inner, taps = packed.input_width, packed.residual, packed.input_inputs, packed.kernel
     row = now % packed.input_rows
@@ -167,7 +169,7 @@ def _read(batch, packed, memory, work, now):  # type: ignore[no-untyped-def]
 
 
 @_part
-def _pass(batch, ahead, packed, work, now, condition):  # type: ignore[no-untyped-def]
+def _pass(batch: int, ahead: int, packed: Packed, work: Work, now: int, condition: int) -> None:
     """Take the stream through the layers, whose gates are given the floats from `condition` on."""
     residual, half, pre, count = packed.residual, packed.half, packed.pre, len(packed.layers)
     for layer in range(count):
@@ -198,7 +200,7 @@ def _pass(batch, ahead, packed, work, now, condition):  # type: ignore[no-untype
 
 
 @_part
-def _finish(batch, packed, work):  # type: ignore[no-untyped-def]
+def _finish(batch: int, packed: Packed, work: Work) -> None:
     """Write the parameters of the step's distribution, from the skips in the stream."""
     skip, hidden, params, hidden_row = packed.skip, packed.hidden, packed.params, packed.hidden + PANEL
     work.hidden[:] = 0.0
