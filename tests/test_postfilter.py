@@ -137,7 +137,8 @@ def test_a_filter_of_another_version_is_refused():
 
 
 def test_without_any_pairs_nothing_changes():
-    postfilter = Postfilter.of_tree(fit_postfilter([], 3, MELS).tree())
+    nothing = [Pair(1, torch.zeros(0, MELS), torch.zeros(0, MELS))]
+    postfilter = Postfilter.of_tree(fit_postfilter(nothing, 3, MELS).tree())
     x = frames(4, count=40)
     assert torch.allclose(postfilter(x), x, atol=1e-5)
     assert torch.allclose(postfilter(x, 2), x, atol=1e-5)

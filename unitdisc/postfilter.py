@@ -91,6 +91,8 @@ def fit_postfilter(pairs: Iterable[Pair], voices: int, mels: int) -> Postfilter:
     transform = cosines(mels)
     for pair in pairs:
         count = len(pair.made)
+        if not count:
+            continue
         frames[pair.voice] += count
         for side, log_mel in enumerate((pair.made.double(), pair.real.double())):
             cepstra, weights = log_mel @ transform.T, _weights(log_mel)
