@@ -25,6 +25,7 @@ option seeds "0 1 2" "of the ablation"
 
 start_recipe() { # the recipe's arguments
   parse_options "$@"
+  export PYTHONPATH=$common${PYTHONPATH:+:$PYTHONPATH} # where local/*.py find scripts.py
   # The ablation has a configuration of its own where there is one, and none was asked for.
   [[ $ablation == off || $config != conf/base.yaml || -n ${option_given[config]-} || ! -s conf/ablation.yaml ]] ||
     config=conf/ablation.yaml
