@@ -55,7 +55,9 @@ def module(path: Path) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     made = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(made)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(EGS / "common")  # where run.sh lets scripts find scripts.py
+        spec.loader.exec_module(made)
     return made
 
 

@@ -3,18 +3,18 @@
 python hear.py EXP DATA OUT.json    DATA with phones.ctm; writes a file of scores, and OUT.txt with what was heard
 """
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import torch
+from scripts import run
 
 from unitdisc.checkpoint import load_model
 from unitdisc.corpus import ALIGNMENT, open_frames
 from unitdisc.data.alignment import read_alignment
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.whole import whole_file
-from unitdisc.errors import DataError, UnitdiscError
+from unitdisc.errors import DataError
 from unitdisc.evaluate.aligned import SILENCES
 from unitdisc.evaluate.edits import edits
 from unitdisc.evaluate.per import per_score
@@ -49,23 +49,23 @@ def per(pairs: dict[str, tuple[list[str], list[str]]], silence: str, about: Coun
     return per_score(rows, name, options={"silence": silence, "decoding": "best path"}, counts=about)
 
 
+def score(exp: Path, data: Path, out: Path) -> list[str]:
+    """Hear, score and write; return a line to print for each score."""
+    model, data_dir = load_model(exp), DataDir.read(data)
+    pairs = hear(model, data_dir)
+    about = Counts({"utterances": len(pairs)}, {"utterances without phones": len(data_dir.utts) - len(pairs)})
+    # Silence is kept too where the model was taught to hear it, as is the custom for TIMIT.
+    taught = bool(SILENCES & set(model.phones))
+    scores = [per(pairs, silence, about) for silence in ("drop", "keep")[: 1 + taught]]
+    write_scores(out, scores)
+    with whole_file(out.with_suffix(".txt")) as file:
+        file.writelines(f"{utt} {' '.join(heard)}\n" for utt, (_, heard) in pairs.items())
+    return [f"{s.definition}: {100 * s.value:.1f} % of {s.parts['phones']} phones" for s in scores]
+
+
 def main() -> None:
-    """Hear, score, write and print."""
-    exp, data, out = (Path(argument) for argument in sys.argv[1:])
-    try:
-        model, data_dir = load_model(exp), DataDir.read(data)
-        pairs = hear(model, data_dir)
-        about = Counts({"utterances": len(pairs)}, {"utterances without phones": len(data_dir.utts) - len(pairs)})
-        # Silence is kept too where the model was taught to hear it, as is the custom for TIMIT.
-        taught = bool(SILENCES & set(model.phones))
-        scores = [per(pairs, silence, about) for silence in ("drop", "keep")[: 1 + taught]]
-        write_scores(out, scores)
-        with whole_file(out.with_suffix(".txt")) as file:
-            file.writelines(f"{utt} {' '.join(heard)}\n" for utt, (_, heard) in pairs.items())
-    except UnitdiscError as error:
-        sys.exit(f"hear.py: {error}")
-    for score in scores:
-        print(f"{score.definition}: {100 * score.value:.1f} % of {score.parts['phones']} phones")
+    """Parse, score, print."""
+    run(score, "exp", "data", "out")
 
 
 if __name__ == "__main__":

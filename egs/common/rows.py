@@ -7,16 +7,16 @@ both kinds have: the number of codes, their dimension, ...
 """
 
 import dataclasses
-import sys
 import typing
 from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import yaml
+from scripts import run
 
 from unitdisc.config import merge, read_tree
-from unitdisc.errors import ConfigError, UnitdiscError
+from unitdisc.errors import ConfigError
 from unitdisc.quantizers.build import QuantizerConfig
 
 
@@ -51,16 +51,17 @@ def fields_of(kind: str) -> set[str]:
     return set()  # an unknown kind: reading the configuration says so
 
 
-def main() -> None:
+def lay(base: Path, row: Path, out: Path, changes: list[str]) -> None:
     """Compose and write."""
-    base, row, out = (Path(argument) for argument in sys.argv[1:4])
-    try:
-        delta = {} if str(row) == "-" else read_tree(row)
-        tree = compose(reduce(changed, sys.argv[4:], read_tree(base)), delta)
-    except UnitdiscError as error:
-        sys.exit(f"rows.py: {error}")
+    delta = {} if str(row) == "-" else read_tree(row)
+    tree = compose(reduce(changed, changes, read_tree(base)), delta)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True), "utf-8")
+
+
+def main() -> None:
+    """Parse and lay."""
+    run(lay, "base", "row", "out", "changes", changes={"type": str, "nargs": "*", "default": [], "metavar": "A.B=C"})
 
 
 if __name__ == "__main__":

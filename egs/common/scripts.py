@@ -13,16 +13,18 @@ from unitdisc.errors import UnitdiscError
 def run(work: Callable[..., Any], *paths: str, **options: dict[str, Any]) -> None:
     """Do `work` with what the command line gives, and print the lines, or the named numbers, that it returns.
 
-    `paths` are names of arguments; one that ends in "..." takes several paths. `options` have for each --name what
-    argparse's add_argument takes. The script's docstring is its help.
+    `paths` are names of arguments; one that ends in "..." takes several paths. `options` have for each --name (its _ is
+    a - there), or for an argument that is no path, what argparse's add_argument takes. The script's docstring is its
+    help.
     """
     formatter = argparse.RawDescriptionHelpFormatter
     about = sys.modules["__main__"].__doc__
     parser = argparse.ArgumentParser(description=about, formatter_class=formatter, allow_abbrev=False)
-    for name in paths:
-        parser.add_argument(name.removesuffix("..."), type=Path, nargs="+" if name.endswith("...") else None)
+    for path in paths:
+        name, several = path.removesuffix("..."), path.endswith("...")
+        parser.add_argument(name, **{"type": Path, "nargs": "+" if several else None} | options.pop(name, {}))
     for name, how in options.items():
-        parser.add_argument(f"--{name}", **how)
+        parser.add_argument(f"--{name.replace('_', '-')}", **how)
     given = vars(parser.parse_args())
     try:
         for line in lines_of(work(**given)):
