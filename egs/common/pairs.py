@@ -11,17 +11,18 @@ resynthesised   utterances of training speakers, to each target and to "same", t
 A line of PART.voices is a data directory in WORK (of those that have the same targets) and its targets. WORK/others is
 written if there is a conversion to another's voice, WORK/labelled if the phones of all parts are known.
 A list that is given (--pairs) has lines "<utterance> <target>", or is JSON [[utterance, target, ...], ...] as in the
-ZeroSpeech challenges; a folder before the utterance and .wav behind it do not matter.
+ZeroSpeech challenges; a folder before the utterance and .wav behind it do not matter. Or it names the files to make, as
+those challenges' required_filelist.txt does: <target>_<what follows the _ in the utterance's name>.wav; names in .txt
+are left out.
 """
 
-import argparse
 import json
 import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from scripts import run
 
 from unitdisc.config import read_tree
 from unitdisc.data.alignment import read_alignment
@@ -34,19 +35,45 @@ TARGETS = 4
 Pairs = list[tuple[str, str]]  # (utterance, target)
 
 
-def read_pairs(path: Path) -> Pairs:
-    """Return (utterance, target) of each line of a list."""
+def read_pairs(path: Path, test: DataDir) -> Pairs:
+    """Return (utterance, target) of each line of a list; the files that it may name are made of those of `test`."""
+    if not path.is_file():
+        raise DataError(f"{path}: no such list of conversions")
     text = path.read_text("utf-8")
     try:
         rows = json.loads(text) if text.lstrip().startswith("[") else [line.split() for line in text.splitlines()]
-        pairs = [(bare(row[0]), str(row[1])) for row in rows if row]
+        rows = [row for row in rows if row]
+        files = [row[0] for row in rows if len(row) == 1 and row[0].endswith((".wav", ".txt"))]
+        named = len(files) == len(rows)
+        pairs = pairs_of_files(path, files, test) if named else [(bare(row[0]), str(row[1])) for row in rows]
     except (ValueError, IndexError, TypeError, AttributeError):
-        raise DataError(f"{path}: expected lines '<utterance> <target>', or JSON [[utterance, target], ...]") from None
+        raise DataError(
+            f"{path}: expected lines '<utterance> <target>' or '<target>_<rest of the utterance's name>.wav',"
+            " or JSON [[utterance, target], ...]"
+        ) from None
     if not pairs:
         raise DataError(f"{path}: the list of conversions is empty")
     if len(set(pairs)) < len(pairs):
         twice = next(pair for n, pair in enumerate(pairs) if pair in pairs[:n])
         raise DataError(f"{path}: '{' '.join(twice)}' is there twice; each pair is converted once")
+    return pairs
+
+
+def pairs_of_files(path: Path, files: Sequence[str], test: DataDir) -> Pairs:
+    """Return the utterance and target of each <target>_<rest>.wav: the one utterance whose name ends in _<rest>."""
+    by_rest: dict[str, list[str]] = {}
+    for utt in test.utts:
+        by_rest.setdefault(utt.partition("_")[2], []).append(utt)
+    pairs = []
+    for name in (bare(file) for file in files if file.endswith(".wav")):
+        target, _, rest = name.partition("_")
+        found = by_rest.get(rest, [])
+        if len(found) != 1:
+            got = " and ".join(found) or "none"
+            raise DataError(
+                f"{path}: {name}.wav: expected one utterance of {test.path} named <speaker>_{rest}, got {got}"
+            )
+        pairs.append((found[0], target))
     return pairs
 
 
@@ -83,8 +110,8 @@ def draw(data: DataDir, count: int, speakers: Sequence[str] | None = None, seed:
     return [utt for *_, utt in sorted(turns)[:count]]
 
 
-def planned(data: Path, conditioning: str, targets: list[str], sentences: int) -> dict[str, tuple[list[str], Pairs]]:
-    """Return the utterances and pairs of each part."""
+def planned(data: Path, conditioning: str, targets: list[str], sentences: int) -> dict[str, Pairs]:
+    """Return the pairs of each part."""
     test, train, dev = (DataDir.read(data / name) for name in ("test", "train", "dev"))
     voices = [] if conditioning == "none" else targets or choose_targets(train)
     known = None if conditioning != "table" or set(test.spk2utt) <= set(train.spk2utt) else set(train.spk2utt)
@@ -142,19 +169,27 @@ def voices_of(part: DataDir, pairs: Pairs) -> list[str]:
     return lines
 
 
-def plan(options: argparse.Namespace) -> list[str]:
+def plan(exp: Path, data: Path, work: Path, targets: str, sentences: int, pairs: str) -> list[str]:
     """Write parts and their voices; return lines to print."""
-    work: Path = options.work
-    model = read_tree(options.exp / "config.yaml")["model"]
-    if options.pairs:
-        parts = {"converted": read_pairs(Path(options.pairs))}
+    model = read_tree(exp / "config.yaml")["model"]
+    if pairs:
+        parts = {"converted": read_pairs(Path(pairs), DataDir.read(data / "test"))}
     else:
         conditioning = model.get("conditioning", {}).get("speaker", "table")
-        parts = planned(options.data, conditioning, options.targets.split(), options.sentences)
+        parts = planned(data, conditioning, targets.split(), sentences)
     work.mkdir(parents=True, exist_ok=True)
+    try:
+        return write_plan(data, parts, work)
+    except UnitdiscError:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+
+
+def write_plan(data: Path, parts: dict[str, Pairs], work: Path) -> list[str]:
+    """Write the data directory and the voices of each part; return lines to print."""
     said, others, labelled = [], False, True
     for name, pairs in parts.items():
-        part = place(options.data, pairs, work / name)
+        part = place(data, pairs, work / name)
         (work / f"{name}.voices").write_text("".join(f"{line}\n" for line in voices_of(part, pairs)), "utf-8")
         voices = list(dict.fromkeys(target for _, target in pairs))
         others |= any(target not in (SAME, part.utt2spk[utt]) for utt, target in pairs)
@@ -168,18 +203,8 @@ def plan(options: argparse.Namespace) -> list[str]:
 
 def main() -> None:
     """Parse, plan, print."""
-    parser = argparse.ArgumentParser(description="Plan conversions.", allow_abbrev=False)
-    for name in ("exp", "data", "work"):
-        parser.add_argument(name, type=Path)
-    parser.add_argument("--targets", default="")
-    parser.add_argument("--sentences", type=int, default=40)
-    parser.add_argument("--pairs", default="")
-    options = parser.parse_args()
-    try:
-        print("\n".join(plan(options)))
-    except UnitdiscError as error:
-        shutil.rmtree(options.work, ignore_errors=True)
-        sys.exit(f"pairs.py: {error}")
+    texts = {name: {"default": ""} for name in ("targets", "pairs")}
+    run(plan, "exp", "data", "work", sentences={"type": int, "default": 40}, **texts)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ CORPUS has train/unit/*.wav, train/voice/*.wav and test/*.wav; a file's speaker 
 fiftieth training utterance is kept out to watch the training with.
 """
 
-import argparse
 import shutil
 import sys
 from pathlib import Path
@@ -15,8 +14,11 @@ from unitdisc.data.alignment import read_alignment
 from unitdisc.data.corpora import write_alignment
 from unitdisc.data.kaldi import DataDir, write_data_dir
 from unitdisc.data.subsets import subset
-from unitdisc.errors import DataError, UnitdiscError
+from unitdisc.errors import DataError
 from unitdisc.evaluate.items import read_items
+
+sys.path.append(str(Path(__file__).resolve().parents[2] / "common"))  # for who starts it without run.sh
+from scripts import run
 
 NTH = 50  # of the training utterances goes to dev
 
@@ -37,39 +39,30 @@ def directory(corpus: Path, folders: tuple[str, ...], out: Path) -> DataDir:
     return write_data_dir(out, list(recordings.items()), {utt: utt.split("_")[0] for utt in recordings})
 
 
-def prepare(corpus: Path, out: Path, items: Path | None, alignment: Path | None) -> list[str]:
+def prepare(corpus: Path, data: Path, items: Path | None, alignment: Path | None) -> list[str]:
     """Write the parts; return a line to print for each."""
-    training = directory(corpus, ("train/unit", "train/voice"), out / "all")
-    test = directory(corpus, ("test",), out / "test")
+    training = directory(corpus, ("train/unit", "train/voice"), data / "all")
+    test = directory(corpus, ("test",), data / "test")
     if alignment is not None:
         phones = read_alignment(alignment)
-        for data in (training, test):
-            write_alignment(data, phones)
+        for part in (training, test):
+            write_alignment(part, phones)
     dev = training.utts[NTH - 1 :: NTH] or training.utts[-1:]
     parts = [
-        subset(training, out / "train", sorted(set(training.utts) - set(dev))),
-        subset(training, out / "dev", dev),
+        subset(training, data / "train", sorted(set(training.utts) - set(dev))),
+        subset(training, data / "dev", dev),
         test,
     ]
-    (out / "test" / "triphone.item").unlink(missing_ok=True)
+    (data / "test" / "triphone.item").unlink(missing_ok=True)
     if items is not None:
         read_items(items)
-        shutil.copyfile(items, out / "test" / "triphone.item")
+        shutil.copyfile(items, data / "test" / "triphone.item")
     return [f"{part.path}: {len(part.utts)} utterances, {len(part.spk2utt)} speakers" for part in parts]
 
 
 def main() -> None:
     """Parse, prepare, print."""
-    parser = argparse.ArgumentParser(description="ZeroSpeech 2019 as data directories.", allow_abbrev=False)
-    parser.add_argument("corpus", type=Path)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--items", type=Path)
-    parser.add_argument("--alignment", type=Path)
-    options = parser.parse_args()
-    try:
-        print("\n".join(prepare(options.corpus, options.data, options.items, options.alignment)))
-    except UnitdiscError as error:
-        sys.exit(f"prepare.py: {error}")
+    run(prepare, "corpus", "data", items={"type": Path}, alignment={"type": Path})
 
 
 if __name__ == "__main__":

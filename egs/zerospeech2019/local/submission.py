@@ -1,13 +1,12 @@
-"""The folder that ZeroSpeech 2019 and 2020 take: unit vectors as text, one line per frame, and converted speech.
+"""The folder that ZeroSpeech 2019 takes: unit vectors as text, one line per frame, and converted speech.
 
-python local/submission.py pairs DATA            prints the list of conversions: every test file in every voice V...
-python local/submission.py write EXP CONVERTED OUT [--language english]
+python local/submission.py EXP CONVERTED OUT [--language english] [--layout 2019|2020]
 
-OUT gets metadata.yaml, <language>/test/<file>.txt and <language>/test/<voice>_<rest of the file's name>.wav. Fill in
-metadata.yaml and zip the folder.
+OUT gets metadata.yaml, <language>/test/<file>.txt and <language>/test/<voice>_<rest of the file's name>.wav. The
+challenge of 2020 wants the languages in a folder 2019/, and what metadata.yaml says of the system in one of its own
+there. Fill in metadata.yaml and zip the folder.
 """
 
-import argparse
 import json
 import shutil
 import sys
@@ -15,15 +14,19 @@ from pathlib import Path
 
 import numpy as np
 
-from unitdisc.data.kaldi import DataDir
 from unitdisc.data.store import FeatureReader
 from unitdisc.data.whole import whole_file
-from unitdisc.errors import DataError, UnitdiscError
+from unitdisc.errors import DataError
 
-METADATA = """author: ""
+sys.path.append(str(Path(__file__).resolve().parents[2] / "common"))  # for who starts it without run.sh
+from scripts import run
+
+# An open source submission without its code is refused.
+ABOUT = """author: ""
 affiliation: ""
-abx distance: "dtw_cosine"
-open source: true
+open source: false  # true needs your code, in a folder code/ beside the folder english/
+"""
+SYSTEM = """abx distance: "dtw_cosine"
 system description: "unitdisc: VQ-VAE with robust codebook training"
 auxiliary1 description: ""
 auxiliary2 description: ""
@@ -32,16 +35,10 @@ using external data: false
 """
 
 
-def every_pair(data: Path) -> list[str]:
-    """Return a line for every test file in every voice: the speakers V..., or all if nobody is named so."""
-    test, train = DataDir.read(data / "test"), DataDir.read(data / "train")
-    voices = [speaker for speaker in train.spk2utt if speaker.startswith("V")] or list(train.spk2utt)
-    return [f"{utt} {voice}" for voice in voices for utt in test.utts]
-
-
-def write(exp: Path, converted: Path, out: Path, language: str) -> list[str]:
+def write(exp: Path, converted: Path, out: Path, language: str, layout: str) -> list[str]:
     """Write the submission; return lines to print."""
-    test = out / language / "test"
+    system = out / "2019" if layout == "2020" else out
+    test = system / language / "test"
     test.mkdir(parents=True, exist_ok=True)
     vectors = FeatureReader(exp / "units" / "test" / "codes.scp")
     for utt in vectors:
@@ -50,35 +47,25 @@ def write(exp: Path, converted: Path, out: Path, language: str) -> list[str]:
     waves: dict[str, str] = {}
     for line in (converted / "manifest.jsonl").read_text("utf-8").splitlines():
         row = json.loads(line)
+        if row["target"] == "same":  # a resynthesis, in nobody's voice of the challenge
+            continue
         name = f"{row['target']}_{row['source'].split('_', 1)[1]}.wav"
         if name in waves:
             raise DataError(f"{converted}: {row['source']} and {waves[name]} would both be {name}")
         waves[name] = row["source"]
         shutil.copyfile(converted / row["path"], test / name)
-    if not (out / "metadata.yaml").exists():
-        with whole_file(out / "metadata.yaml") as file:
-            file.write(METADATA)
+    metadata = {out: ABOUT, system: SYSTEM} if system != out else {out: ABOUT + SYSTEM}
+    for folder, text in metadata.items():
+        if not (folder / "metadata.yaml").exists():
+            with whole_file(folder / "metadata.yaml") as file:
+                file.write(text)
     return [f"{test}: {len(vectors)} files of unit vectors, {len(waves)} of speech; fill in {out / 'metadata.yaml'}"]
 
 
 def main() -> None:
-    """Parse, do one thing, print."""
-    parser = argparse.ArgumentParser(description="A submission to ZeroSpeech 2019.", allow_abbrev=False)
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    verb = verbs.add_parser("pairs")
-    verb.add_argument("data", type=Path)
-    verb = verbs.add_parser("write")
-    for name in ("exp", "converted", "out"):
-        verb.add_argument(name, type=Path)
-    verb.add_argument("--language", default="english")
-    options = parser.parse_args()
-    try:
-        if options.verb == "pairs":
-            print("\n".join(every_pair(options.data)))
-        else:
-            print("\n".join(write(options.exp, options.converted, options.out, options.language)))
-    except UnitdiscError as error:
-        sys.exit(f"submission.py: {error}")
+    """Parse, write, print."""
+    layout = {"choices": ("2019", "2020"), "default": "2019"}
+    run(write, "exp", "converted", "out", language={"default": "english"}, layout=layout)
 
 
 if __name__ == "__main__":
