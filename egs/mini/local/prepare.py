@@ -3,7 +3,6 @@
 python local/prepare.py CORPUS DATA    writes DATA/train, DATA/dev and DATA/test
 """
 
-import argparse
 import os
 import re
 import sys
@@ -11,7 +10,10 @@ from pathlib import Path
 
 from unitdisc.data.alignment import read_alignment, write_ctm
 from unitdisc.data.kaldi import write_data_dir
-from unitdisc.errors import DataError, UnitdiscError
+from unitdisc.errors import DataError
+
+sys.path.append(str(Path(__file__).resolve().parents[2] / "common"))  # for who starts it without run.sh
+from scripts import run
 
 
 def read_table(path: Path) -> list[list[str]]:
@@ -51,14 +53,7 @@ def prepare(corpus: Path, data: Path) -> list[str]:
 
 def main() -> None:
     """Parse, prepare, print."""
-    parser = argparse.ArgumentParser(description="The embedded corpus as Kaldi data directories.", allow_abbrev=False)
-    parser.add_argument("corpus", type=Path)
-    parser.add_argument("data", type=Path)
-    options = parser.parse_args()
-    try:
-        print("\n".join(prepare(options.corpus, options.data)))
-    except UnitdiscError as error:
-        sys.exit(f"prepare.py: {error}")
+    run(prepare, "corpus", "data")
 
 
 if __name__ == "__main__":

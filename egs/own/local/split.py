@@ -5,7 +5,6 @@ python local/split.py DATA OUT [--seed S]    writes OUT/train, OUT/dev and OUT/t
 By utterances, everybody who has enough of them is in all three parts.
 """
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -13,7 +12,10 @@ import numpy as np
 
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.subsets import subset, utts_of
-from unitdisc.errors import DataError, UnitdiscError
+from unitdisc.errors import DataError
+
+sys.path.append(str(Path(__file__).resolve().parents[2] / "common"))  # for who starts it without run.sh
+from scripts import run
 
 SHARE = 0.1  # of dev, and of test
 LEAST = 8  # speakers; of fewer, everybody is in all parts
@@ -43,37 +45,28 @@ def cut_by_utterance(data: DataDir, rng: np.random.Generator) -> dict[str, list[
     return parts
 
 
-def split(data: DataDir, out: Path, seed: int) -> list[str]:
+def split(data: Path, out: Path, seed: int) -> list[str]:
     """Write the three directories; return a line to print for each."""
-    if len(data.utts) < PARTS:
-        raise DataError(
-            f"{data.path}: expected at least 3 recordings to train, validate and test, got {len(data.utts)}"
-        )
-    rng, speakers = np.random.default_rng(seed), list(data.spk2utt)
+    whole = DataDir.read(data)
+    if len(whole.utts) < PARTS:
+        raise DataError(f"{data}: expected at least 3 recordings to train, validate and test, got {len(whole.utts)}")
+    rng, speakers = np.random.default_rng(seed), list(whole.spk2utt)
     by_speaker = len(speakers) >= LEAST
     if by_speaker:
-        parts = {name: utts_of(data, chosen) for name, chosen in cut(speakers, rng, TESTED).items()}
+        parts = {name: utts_of(whole, chosen) for name, chosen in cut(speakers, rng, TESTED).items()}
     else:
-        parts = cut_by_utterance(data, rng)
+        parts = cut_by_utterance(whole, rng)
     what = "other speakers" if by_speaker else f"the same speakers ({len(speakers)} in all, fewer than {LEAST})"
     report = []
     for name, utts in parts.items():
-        made = subset(data, out / name, utts)
+        made = subset(whole, out / name, utts)
         report.append(f"{made.path}: {len(made.utts)} utterances, {len(made.spk2utt)} speakers; {what} in each part")
     return report
 
 
 def main() -> None:
     """Parse, split, print."""
-    parser = argparse.ArgumentParser(description="Cut a data directory into train, dev and test.", allow_abbrev=False)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    try:
-        print("\n".join(split(DataDir.read(options.data), options.out, options.seed)))
-    except UnitdiscError as error:
-        sys.exit(f"split.py: {error}")
+    run(split, "data", "out", seed={"type": int, "default": 0})
 
 
 if __name__ == "__main__":
