@@ -1,0 +1,117 @@
+"""Jobs of a recipe, one or many, here or on Slurm: their logs, failures and interruptions."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from recipe_files import AWAIT_SECOND, EGS, SBATCH, at_once, program
+
+
+def cmd(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run cmd.sh in a folder."""
+    command = [EGS / "common" / "cmd.sh", *arguments]
+    return subprocess.run(command, cwd=folder, text=True, capture_output=True, env=os.environ | environment)
+
+
+@pytest.fixture(params=["local", "slurm"])
+def backend(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    program(tmp_path / "bin" / "sbatch", SBATCH)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
+    return ["--backend", request.param]
+
+
+def test_each_job_gets_its_number_and_its_log(backend: list[str], tmp_path: Path):
+    got = cmd(tmp_path, *backend, "JOB=1:3", "log/a.JOB.log", "echo", "job JOB of", "it's", "$HOME *")
+    assert (got.returncode, got.stdout, got.stderr) == (0, "", "")
+    for number in (1, 2, 3):
+        lines = (tmp_path / "log" / f"a.{number}.log").read_text().splitlines()
+        assert lines[2] == f"job {number} of it's $HOME *"
+        assert lines[0].startswith("# 'echo'")
+        assert lines[-1].startswith("# ended with code 0 after ")
+
+
+def test_a_single_job_needs_no_number(backend: list[str], tmp_path: Path):
+    assert cmd(tmp_path, *backend, "log/b.log", "echo", "JOB").returncode == 0
+    assert "\nJOB\n" in (tmp_path / "log" / "b.log").read_text()
+
+
+def test_the_end_of_the_failing_log_is_shown(backend: list[str], tmp_path: Path):
+    script = "for i in $(seq 40); do echo line $i of JOB; done; exit $((JOB == 2 ? 3 : 0))"
+    got = cmd(tmp_path, *backend, "JOB=1:3", "log/a.JOB.log", "bash", "-c", script)
+    assert got.returncode == 1
+    assert "1 of 3 jobs failed; the end of log/a.2.log" in got.stderr
+    assert "line 40 of 2\n# ended with code 3" in got.stderr
+    assert "line 1 of 2\n" not in got.stderr
+
+
+def test_a_program_that_is_not_there_fails(backend: list[str], tmp_path: Path):
+    got = cmd(tmp_path, *backend, "log/a.log", "no-such-program")
+    assert got.returncode == 1
+    assert "no-such-program: command not found" in got.stderr
+
+
+def test_no_more_jobs_at_once_than_allowed(tmp_path: Path):
+    script = f"echo +1 >>events; {AWAIT_SECOND} echo -1 >>events"
+    assert cmd(tmp_path, "--max-jobs", "2", "JOB=1:5", "log/a.JOB.log", "bash", "-c", script).returncode == 0
+    assert at_once(tmp_path / "events") == [5, 2]
+
+
+def test_slurm_is_told_the_array_and_the_options(tmp_path: Path):
+    program(tmp_path / "bin" / "sbatch", SBATCH)
+    path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+    options = ["--backend", "slurm", "--max-jobs", "4", "--sbatch", "--gres=gpu:1 --mem=16G"]
+    got = cmd(tmp_path, *options, "JOB=2:9", "log/a.JOB.log", "true", PATH=path, CALLS=str(tmp_path / "calls"))
+    assert got.returncode == 0, got.stderr
+    call = (tmp_path / "calls").read_text().split()
+    assert {"--wait", "--array=2-9%4", "--gres=gpu:1", "--mem=16G"} <= set(call)
+
+
+def test_a_slurm_job_that_never_began_is_a_failure(tmp_path: Path):
+    program(tmp_path / "bin" / "sbatch", "#!/usr/bin/env bash\necho 'no such partition' >&2\nexit 1\n")
+    (tmp_path / "log").mkdir()
+    (tmp_path / "log" / "a.log").write_text("# ended with code 0 after 9 s\n")  # of an earlier day
+    path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+    got = cmd(tmp_path, "--backend", "slurm", "log/a.log", "true", PATH=path)
+    assert got.returncode == 1
+    assert "no such partition" in got.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--backend", "sge", "a.log", "true"], "expected local or slurm, got 'sge'"),
+        (["--what", "1", "a.log", "true"], "unknown option '--what'"),
+        (["--max-jobs", "x", "a.log", "true"], "expected a number, got 'x'"),
+        (["JOB=3:1", "a.JOB.log", "true"], "expected FIRST:LAST"),
+        (["JOB=1:3", "a.log", "true"], "must contain JOB"),
+        (["a.log"], "COMMAND"),
+        ([], "COMMAND"),
+    ],
+)
+def test_wrong_jobs_are_refused(arguments: list[str], message: str, tmp_path: Path):
+    got = cmd(tmp_path, *arguments)
+    assert got.returncode == 2
+    assert message in got.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("jobs", [["a.log"], ["JOB=1:2", "a.JOB.log"]])
+def test_an_interruption_reaches_the_jobs(number: signal.Signals, jobs: list[str], tmp_path: Path):
+    script = "import time, pathlib; pathlib.Path('on').touch(); time.sleep(30); pathlib.Path('survived').touch()"
+    command = [EGS / "common" / "cmd.sh", *jobs, sys.executable, "-c", script]
+    running = subprocess.Popen(command, cwd=tmp_path, start_new_session=True, stderr=subprocess.PIPE)
+    start = time.monotonic()
+    while not (tmp_path / "on").exists():
+        assert time.monotonic() - start < 20
+        time.sleep(0.05)
+    time.sleep(0.2)
+    os.killpg(running.pid, number)
+    running.communicate(timeout=10)
+    assert running.returncode != 0
+    assert not (tmp_path / "survived").exists()
