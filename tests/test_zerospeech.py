@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from test_recipes import EGS, STUB, copy_of_recipes, program, run_recipe
+from recipe_files import EGS, STUB, copy_of_recipes, program, run_recipe
 from test_recipes_convert import plan, put
 from test_recipes_speech import prepared, put_zerospeech, script
 
