@@ -5,8 +5,10 @@ import pytest
 from score_files import write_alignment, write_unit_file
 
 from unitdisc.data.alignment import Interval
+from unitdisc.data.phones import SILENCES, plain
 from unitdisc.errors import DataError
 from unitdisc.evaluate.aligned import AlignedUnits, Labeller
+from unitdisc.evaluate.items import make_items
 
 NAMES = ["SIL", "a", "b"]
 
@@ -23,6 +25,21 @@ def test_gaps_and_silences_are_one_silence():
     assert got.frames.tolist() == [sil, sil, 1, 1, sil, sil, sil, 0, 0, 0, sil, sil]
     assert got.phones.tolist() == [sil, 1, sil, 0, sil]
     assert got.edges == pytest.approx([0, 0.04, 0.08, 0.14, 0.2, 0.24])
+
+
+def test_silence_is_the_same_for_abx_and_for_the_scores_of_units():
+    for label in ("SIL", "sil", "sp", "spn", "+NSN+", "h#", "<eps>", "<p:>", "-"):  # Kaldi, MFA, TIMIT, BAS
+        labeller, got = labels([(0.0, 0.04, "a"), (0.04, 0.08, label), (0.08, 0.12, "b")], 6)
+        assert labeller.phones == ["a", "b"]
+        assert got.phones.tolist() == [0, labeller.silence, 1]
+        with pytest.raises(DataError, match="no phone stands between two others"):
+            make_items(labeller.alignment, {"x": "speaker"})
+    assert {plain(label) for label in SILENCES} == {"SIL"}
+
+
+def test_plain_phones_have_neither_stress_nor_position():
+    names = ("AH0", "IY1", "ER2_E", "AH0_B", "S_I", "SIL_S", "SPN_S", "K", "a2", "ə", "t_w")
+    assert [plain(n) for n in names] == ["AH", "IY", "ER", "AH", "S", "SIL", "SIL", "K", "a2", "ə", "t_w"]
 
 
 def test_gaps_below_a_frame_are_none():

@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 
 from unitdisc.cli import main as main_verb
 from unitdisc.data.alignment import read_alignment
+from unitdisc.data.phones import SILENCES
 from unitdisc.data.whole import whole_file
-from unitdisc.evaluate import aligned, items
 
 MFCC = Path(__file__).resolve().parent.parent / "egs" / "common" / "conf" / "mfcc.yaml"
 CHANGES = ("noise-10", "reverberation", "speed-110")
@@ -225,7 +225,7 @@ def main() -> None:
     parser.add_argument("--codes", type=int, nargs="+", default=[50, 200, 2000], help="of k-means (50 200 2000)")
     parser.add_argument("--silences", default="", metavar="A,B", help="labels that mean silence besides the usual ones")
     options = parser.parse_args()
-    silences = ",".join(sorted(aligned.SILENCES | items.SILENCES | set(options.silences.split(","))))
+    silences = ",".join(sorted(SILENCES | set(options.silences.split(","))))
     rows: list[Row] = []
     for name, train, test, exp in options.corpus:
         corpus = Corpus(name, Path(train), Path(test), None if exp == "-" else Path(exp), silences)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from unitdisc.evaluate import aligned, items
+from unitdisc.data.phones import SILENCES
 from unitdisc.evaluate.aligned import Labeller
 from unitdisc.evaluate.boundaries import MEASURES, TOLERANCE, maximum_matching, measures
 from unitdisc.evaluate.frames import open_frames
@@ -137,7 +137,7 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, metavar="PNG", help="picture to write")
     parser.add_argument("--json", action="store_true", help="print all points")
     options = parser.parse_args()
-    silences = aligned.SILENCES | items.SILENCES | set(options.silences.split(","))
+    silences = SILENCES | set(options.silences.split(","))
     rows = []
     for name, units, alignment in options.corpus:
         rows += curve(name, Path(units), Path(alignment), options.rate, frozenset(silences))

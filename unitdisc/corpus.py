@@ -9,6 +9,7 @@ from unitdisc.data.alignment import Interval, frame_labels, read_alignment
 from unitdisc.data.batches import Corpus, FrameReader, PhoneLabels
 from unitdisc.data.change import changed
 from unitdisc.data.kaldi import DataDir
+from unitdisc.data.phones import SILENCE, SILENCES
 from unitdisc.errors import DataError
 from unitdisc.features.acoustic import build_features
 from unitdisc.features.cmvn import Cmvn, Normalisation, global_normalisation, load_normalised, normalised
@@ -18,7 +19,8 @@ from unitdisc.model import ModelConfig, UnitModel
 from unitdisc.networks.decoder import FrameDecoderConfig, WaveformDecoderConfig
 
 ALIGNMENT = "phones.ctm"  # where a data directory keeps its phone alignment
-SILENCE = "SIL"
+# Not learnt by a supervised model: silence, but for TIMIT's own, which its published PERs count as a phone.
+UNLEARNT = SILENCES - {"sil", "h#", "pau", "epi"}
 
 
 def open_corpus(config: ModelConfig, data: DataDir, model: UnitModel) -> Corpus:
@@ -56,7 +58,7 @@ def phone_set(config: ModelConfig, data: DataDir) -> list[str]:
     if not path.is_file():
         raise DataError(f"{path}: no such file; a ctc or framewise loss needs the phones of its training data there")
     alignment = read_alignment(path)
-    return sorted({interval.label for utt in alignment for interval in alignment[utt]} - {SILENCE})
+    return sorted({interval.label for utt in alignment for interval in alignment[utt]} - UNLEARNT)
 
 
 class PhoneTable(Mapping[str, PhoneLabels]):

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from unitdisc.data.labels import READERS, Label
+from unitdisc.data.phones import SILENCE
 from unitdisc.data.tables import read_lines
 from unitdisc.data.whole import whole_file
 from unitdisc.errors import DataError
@@ -190,7 +191,7 @@ def cut_at(intervals: Iterable[Interval], seconds: float) -> list[Interval]:
 
 
 def frame_labels(
-    intervals: Sequence[Interval], frames: int, period: float, offset: float = 0.0, silence: str = "SIL"
+    intervals: Sequence[Interval], frames: int, period: float, offset: float = 0.0, silence: str = SILENCE
 ) -> list[str]:
     """Label frames by their centre, which is at offset + (i + 1/2) * period; start <= centre < end.
 

@@ -8,13 +8,11 @@ from typing import NamedTuple
 import numpy as np
 
 from unitdisc.data.alignment import Interval, cut_at, frame_labels, read_alignment
+from unitdisc.data.phones import SILENCE, SILENCES
 from unitdisc.data.units import UnitLine, read_header, read_units
 from unitdisc.errors import DataError
 from unitdisc.evaluate.scores import Counts, file_hash
 
-SILENCE = "SIL"
-# Labels that mean silence in the alignments of the field: Kaldi, MFA, TIMIT, Buckeye, Festival, eSpeak.
-SILENCES = frozenset({"", "SIL", "sil", "SP", "sp", "<eps>", "<sil>", "<SIL>", "h#", "pau", "epi", "#", "_", "-"})
 TOLERANCE = 0.1  # seconds by which an alignment may be longer than its units
 MAX_LONGER = 0.01  # share of the utterances that may be longer than that
 

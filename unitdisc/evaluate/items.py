@@ -12,30 +12,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from unitdisc.data.phones import SILENCES
 from unitdisc.errors import DataError
 
 COLUMNS = ("#file", "onset", "offset", "#phone", "prev-phone", "next-phone", "speaker")
-SILENCES = frozenset(
-    {
-        "SIL",
-        "+NSN+",
-        "+SPN+",
-        "sil",
-        "sp",
-        "spn",
-        "SPN",
-        "NSN",
-        "pau",
-        "h#",
-        "epi",
-        "<sil>",
-        "_",
-        "#",
-        "<p:>",
-        "(...)",
-        "",
-    }
-)
 Unit = Literal["triphone", "phone"]
 
 
