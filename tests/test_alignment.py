@@ -171,6 +171,17 @@ def test_timit_labels_are_read(tmp_path: Path):
         read_alignment(tmp_path)["FAKS0_SA1"]
 
 
+def test_timits_words_that_share_a_phone_meet_where_the_second_begins(tmp_path: Path):
+    (tmp_path / "SA1.WRD").write_text("3050 5723 she\n5723 10337 had\n9190 11517 your\n11517 16334 dark\n")
+    words = read_alignment(tmp_path, "words")["SA1"]
+    assert [(round(start * 16000), round(end * 16000), word) for start, end, word in words] == [
+        (3050, 5723, "she"), (5723, 9190, "had"), (9190, 11517, "your"), (11517, 16334, "dark")
+    ]  # fmt: skip
+    (tmp_path / "SA1.PHN").write_text("0 1600 h#\n1200 2400 sh\n")  # phones do not overlap in TIMIT
+    with pytest.raises(DataError, match="expected intervals without overlap"):
+        read_alignment(tmp_path)["SA1"]
+
+
 XLABEL = "signal x\ntype 0\nseparator ;\nnfields 1\n#\n    0.10   -1 _d\t-sth\n    0.20   -1 a\t\t3\n"
 XLABEL += "    0.30   -1 \t+sth\n    0.35  125 \xe4 +nas\n    0.40   -1 -lar\n    0.50   -1 .\t-eng]\n"
 

@@ -1,15 +1,25 @@
 """Corpora are taken as their makers publish them: small trees of the same shape."""
 
 import os
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from made_data import noise, put_audio
 
-from unitdisc.data.alignment import read_alignment
+from unitdisc.data.alignment import Alignment, read_alignment
 from unitdisc.data.check import check_data_dir
-from unitdisc.data.corpora import TIMIT_CORE_TEST, TIMIT_DEV, emodb, librispeech, speechocean762, timit
+from unitdisc.data.corpora import (
+    TIMIT_CORE_TEST,
+    TIMIT_DEV,
+    emodb,
+    librispeech,
+    speechocean762,
+    timit,
+    write_alignment,
+)
+from unitdisc.data.labels import Label
 from unitdisc.errors import DataError
 
 
@@ -39,6 +49,33 @@ def test_librispeech(tmp_path: Path):
     assert one.spk2gender == {"174": "m"}
 
 
+def test_subsets_of_a_downloaded_librispeech(tmp_path: Path):
+    put_librispeech(tmp_path / "LibriSpeech")  # SPEAKERS.TXT is one folder below the root
+    data = librispeech(tmp_path, tmp_path / "data", subsets=["dev-clean"])
+    assert (len(data.utts), data.spk2gender) == (4, {"1272": "f", "174": "m"})
+    with pytest.raises(DataError, match="expected a folder dev-other of LibriSpeech in it, or one below it, got none"):
+        librispeech(tmp_path, tmp_path / "data", subsets=["dev-other"])
+
+
+def test_an_alignment_is_read_once_cut_and_renamed(tmp_path: Path):
+    put_librispeech(tmp_path / "LibriSpeech")
+    data = librispeech(tmp_path / "LibriSpeech", tmp_path / "data")
+    labels = {"174-50561-0000": [Label("x", 0.0, 0.1, "AH0"), Label("x", 0.1, 9.0, "B")], "174-50561-0001": []}
+    reads = []
+
+    def read(utt: str) -> list[Label]:
+        reads.append(utt)
+        return labels[utt]
+
+    given = Alignment({utt: partial(read, utt) for utt in labels})
+    assert write_alignment(data, given, name=str.lower) == 1
+    assert reads == ["174-50561-0000", "174-50561-0001"]
+    written = {"174-50561-0000": [(0.0, 0.1, "ah0"), (0.1, 0.1875, "b")]}
+    assert dict(read_alignment(data.path / "phones.ctm")) == written
+    assert write_alignment(data, Alignment({})) == 0
+    assert not (data.path / "phones.ctm").exists()
+
+
 def test_a_half_downloaded_librispeech_is_refused(tmp_path: Path):
     put_librispeech(tmp_path)
     (tmp_path / "dev-clean/174/50561/174-50561-0001.flac").unlink()
@@ -58,7 +95,7 @@ def test_timit(tmp_path: Path, case):
             stem = folder / case(sentence)
             stem.with_suffix(case(".txt")).write_text("0 4000 She had your dark suit.\n")
             stem.with_suffix(case(".phn")).write_text("0 1600 h#\n1600 2400 sh\n2400 4000 iy\n")
-            stem.with_suffix(case(".wrd")).write_text("1600 4000 she\n")
+            stem.with_suffix(case(".wrd")).write_text("1600 3200 she\n2400 4000 had\n")  # they share a phone
     test = timit(tmp_path / "timit", tmp_path / "test", part="test", speakers=TIMIT_CORE_TEST)
     utt = f"{case('mdab0')}_{case('si1027')}"
     assert test.utts == [utt]
@@ -68,7 +105,7 @@ def test_timit(tmp_path: Path, case):
     assert dict(read_alignment(test.path / "phones.ctm")) == {
         utt: [(0, 0.1, "h#"), (0.1, 0.15, "sh"), (0.15, 0.25, "iy")]
     }
-    assert dict(read_alignment(test.path / "words.ctm")) == {utt: [(0.1, 0.25, "she")]}
+    assert dict(read_alignment(test.path / "words.ctm")) == {utt: [(0.1, 0.15, "she"), (0.15, 0.25, "had")]}
     report = check_data_dir(test.path, decode=True, rate=16000, alignment=test.path / "phones.ctm")
     assert report.findings == []
     assert len(timit(tmp_path / "timit", tmp_path / "all", dialect_sentences=True).utts) == 4

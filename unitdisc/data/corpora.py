@@ -5,10 +5,10 @@ phones.ctm and words.ctm where the corpus has alignments, and returns it.
 """
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
-from unitdisc.data.alignment import Alignment, cut_at, read_alignment, write_ctm
+from unitdisc.data.alignment import Alignment, Interval, cut_at, read_alignment, write_ctm
 from unitdisc.data.kaldi import DataDir, write_data_dir
 from unitdisc.data.tables import read_lines
 from unitdisc.errors import DataError
@@ -30,11 +30,19 @@ TIMIT_DEV = frozenset(_DEV.split())
 EMODB_MALES = frozenset(("03", "10", "11", "12", "15"))
 
 
-def librispeech(root: str | Path, out: str | Path, speakers: Collection[str] | None = None) -> DataDir:
-    """Read a LibriSpeech tree or one of its subsets: <reader>/<chapter>/<reader>-<chapter>-<nnnn>.flac."""
+def librispeech(
+    root: str | Path,
+    out: str | Path,
+    speakers: Collection[str] | None = None,
+    subsets: Collection[str] | None = None,
+) -> DataDir:
+    """Read a LibriSpeech tree or one of its subsets: <reader>/<chapter>/<reader>-<chapter>-<nnnn>.flac.
+
+    `subsets` are names of folders, as "dev-clean", to read instead of all; they may lie in a folder LibriSpeech.
+    """
     root = _folder(root)
     recordings, utt2spk, text = [], {}, {}
-    for transcript in sorted(root.rglob("*.trans.txt")):
+    for transcript in _transcripts(root, subsets):
         speaker = transcript.name.split("-")[0]
         if speakers is not None and speaker not in speakers:
             continue
@@ -54,8 +62,22 @@ def librispeech(root: str | Path, out: str | Path, speakers: Collection[str] | N
     return write_data_dir(out, recordings, utt2spk, text, known or None)
 
 
+def _transcripts(root: Path, subsets: Collection[str] | None) -> list[Path]:
+    if subsets is None:
+        return sorted(root.rglob("*.trans.txt"))
+    found = []
+    for name in subsets:
+        folder = next((path for path in (root / name, *sorted(root.glob(f"*/{name}"))) if path.is_dir()), None)
+        if folder is None:
+            raise DataError(f"{root}: expected a folder {name} of LibriSpeech in it, or one below it, got none")
+        found += sorted(folder.rglob("*.trans.txt"))
+    return found
+
+
 def _librispeech_genders(root: Path) -> dict[str, str]:
-    table = next((p / "SPEAKERS.TXT" for p in (root, *root.parents[:2]) if (p / "SPEAKERS.TXT").exists()), None)
+    name = "SPEAKERS.TXT"  # beside the subsets, in the folder LibriSpeech of a download
+    places = (*(folder / name for folder in (root, *root.parents[:2])), *sorted(root.glob(f"*/{name}")))
+    table = next((path for path in places if path.exists()), None)
     if table is None:
         return {}
     rows = [line.split("|") for _, line in read_lines(table) if not line.startswith(";")]
@@ -137,17 +159,26 @@ def speechocean762(root: str | Path, out: str | Path, part: str = "train") -> Da
     return data
 
 
-def write_alignment(data: DataDir, alignment: Alignment, tier: str = "phones") -> int:
+def write_alignment(data: DataDir, alignment: Alignment, tier: str = "phones", name: Callable[[str], str] = str) -> int:
     """Write what an alignment has of a data directory's utterances to its <tier>.ctm, cut at the end of the audio.
 
-    Return the number of utterances with an alignment.
+    Labels are written as `name` of them. Return the number of utterances with an alignment.
     """
-    (data.path / f"{tier}.ctm").unlink(missing_ok=True)
-    aligned = [utt for utt in data.utts if alignment.get(utt)]
-    if aligned:
-        sources = ((utt, data.source(utt)) for utt in aligned)
-        write_ctm(data.path / f"{tier}.ctm", ((u, cut_at(alignment[u], source.seconds())) for u, source in sources))
-    return len(aligned)
+    path, aligned = data.path / f"{tier}.ctm", 0
+    path.unlink(missing_ok=True)
+
+    def rows() -> Iterator[tuple[str, list[Interval]]]:  # read one by one, and once: TextGrids take their time
+        nonlocal aligned
+        for utt in data.utts:
+            if intervals := alignment.get(utt):
+                aligned += 1
+                cut = cut_at(intervals, data.source(utt).seconds())
+                yield utt, [i._replace(label=name(i.label)) for i in cut]
+
+    write_ctm(path, rows())
+    if not aligned:
+        path.unlink()
+    return aligned
 
 
 def _folder(root: str | Path) -> Path:

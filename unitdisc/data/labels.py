@@ -3,6 +3,7 @@
 Each reader returns (start, end, label) in seconds with the place of each in the file; checks are the caller's.
 """
 
+import math
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -56,6 +57,13 @@ def read_timit(path: Path, rate: int = TIMIT_RATE) -> list[Label]:
             raise DataError(f"{path}:{number}: expected '<first sample> <end sample> <label>', got {line[:80]!r}")
         labels.append(Label(f"{path}:{number}", int(words[0]) / rate, int(words[1]) / rate, words[2]))
     return labels
+
+
+def read_timit_words(path: Path) -> list[Label]:
+    """Read .wrd; words that share a phone overlap there, and the first of them ends where the next begins."""
+    labels = sorted(read_timit(path), key=lambda label: label.start)
+    ends = [*(label.start for label in labels[1:]), math.inf]
+    return [label._replace(end=min(label.end, end)) for label, end in zip(labels, ends, strict=True)]
 
 
 def read_xlabel(path: Path, times: str) -> list[Label]:
@@ -116,7 +124,7 @@ def _latin1_lines(path: Path) -> list[str]:
 READERS: dict[str, tuple[str | None, Callable[[Path, str], list[Label]]]] = {
     ".textgrid": (None, read_textgrid),
     ".phn": ("phones", lambda path, tier: read_timit(path)),
-    ".wrd": ("words", lambda path, tier: read_timit(path)),
+    ".wrd": ("words", lambda path, tier: read_timit_words(path)),
     ".lablaut": ("phones", lambda path, tier: read_xlabel(path, "start")),
     ".lab": (None, lambda path, tier: read_xlabel(path, "end")),
     ".xlabel": (None, lambda path, tier: read_xlabel(path, "end")),
