@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 from recipe_files import EGS
-from test_recipes_speech import module
+from test_recipes_speech import module, script
+
+from unitdisc.data.kaldi import DataDir, write_data_dir
 
 
 def call(script: str, *arguments: object, folder: Path | None = None) -> tuple[int, str, str]:
@@ -63,3 +65,71 @@ def test_a_download_that_takes_time_shows_size_and_per_cent(
     with download.progress("x", 1000, 250):
         pass
     assert "x:  25%" in capsys.readouterr().err  # of one that goes on
+
+
+# The parts that own/local/split.py makes.
+
+
+def split(folder: Path, *recordings: int) -> tuple[dict[str, DataDir], str]:
+    """Split a data directory of speakers with so many recordings; return the parts, and what is said of each."""
+    utt2spk = {f"s{s:02d}-{n:02d}": f"s{s:02d}" for s, count in enumerate(recordings) for n in range(count)}
+    write_data_dir(folder / "all", [(utt, f"{utt}.wav") for utt in utt2spk], utt2spk)
+    got = script(EGS / "own/local/split.py", folder / "all", folder)
+    assert got.returncode == 0, got.stderr
+    parts = {name: DataDir.read(folder / name) for name in ("train", "dev", "test")}
+    assert sorted(utt for part in parts.values() for utt in part.utts) == sorted(utt2spk)
+    (said,) = {line.rsplit("; ", 1)[1] for line in got.stdout.splitlines()}
+    return parts, said
+
+
+def counts(parts: dict[str, DataDir]) -> list[tuple[int, int]]:
+    """Return the number of utterances, and of speakers, of train, dev and test."""
+    return [(len(part.utts), len(part.spk2utt)) for part in parts.values()]
+
+
+@pytest.mark.parametrize(
+    ("recordings", "wanted"),
+    [
+        ([3] * 8, [(15, 5), (3, 1), (6, 2)]),  # at least two are tested
+        ([1] * 8, [(5, 5), (1, 1), (2, 2)]),
+        ([3] * 9, [(18, 6), (3, 1), (6, 2)]),
+        ([2] * 40, [(64, 32), (8, 4), (8, 4)]),
+    ],
+)
+def test_of_eight_speakers_or_more_each_part_has_its_own(
+    recordings: list[int], wanted: list[tuple[int, int]], tmp_path: Path
+):
+    parts, said = split(tmp_path, *recordings)
+    assert counts(parts) == wanted
+    assert len(set.union(*(set(part.spk2utt) for part in parts.values()))) == len(recordings)
+    assert said == "each part has speakers of its own"
+
+
+@pytest.mark.parametrize(
+    ("recordings", "wanted"),
+    [
+        ([3], [(1, 1), (1, 1), (1, 1)]),
+        ([20], [(16, 1), (2, 1), (2, 1)]),
+        ([6, 3], [(5, 2), (2, 2), (2, 2)]),
+        ([3] * 7, [(7, 7), (7, 7), (7, 7)]),
+        ([6, 2, 1], [(7, 3), (1, 1), (1, 1)]),  # who has fewer than three is trained on
+    ],
+)
+def test_of_fewer_everybody_with_three_recordings_is_in_all_parts(
+    recordings: list[int], wanted: list[tuple[int, int]], tmp_path: Path
+):
+    parts, said = split(tmp_path, *recordings)
+    assert counts(parts) == wanted
+    assert said == "everybody with 3 recordings or more is in all parts, as there are fewer than 8 speakers"
+
+
+def test_where_nobody_has_three_recordings_they_are_dealt_at_random(tmp_path: Path):
+    parts, said = split(tmp_path, *[1] * 7)
+    assert [len(part.utts) for part in parts.values()] == [5, 1, 1]
+    assert said == "dealt at random, as nobody has 3 recordings"
+
+
+@pytest.mark.parametrize("recordings", [[1], [1, 1], [2]])
+def test_two_recordings_are_too_few_to_split(recordings: list[int], tmp_path: Path):
+    with pytest.raises(AssertionError, match=rf"all: expected at least 3 recordings .*, got {sum(recordings)}"):
+        split(tmp_path, *recordings)

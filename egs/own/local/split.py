@@ -32,10 +32,8 @@ def cut(names: list[str], rng: np.random.Generator, tested: int = 1) -> dict[str
 
 
 def cut_by_utterance(data: DataDir, rng: np.random.Generator) -> dict[str, list[str]]:
-    """Cut each speaker's utterances; who has too few to be in all parts is trained on, unless that is everybody."""
+    """Cut each speaker's utterances; who has too few to be in all parts is trained on."""
     enough = [utts for utts in data.spk2utt.values() if len(utts) >= PARTS]
-    if not enough:
-        return cut(data.utts, rng)
     parts: dict[str, list[str]] = {"dev": [], "test": [], "train": []}
     for utts in enough:
         for name, chosen in cut(utts, rng).items():
@@ -51,17 +49,17 @@ def split(data: Path, out: Path, seed: int) -> list[str]:
     if len(whole.utts) < PARTS:
         raise DataError(f"{data}: expected at least 3 recordings to train, validate and test, got {len(whole.utts)}")
     rng, speakers = np.random.default_rng(seed), list(whole.spk2utt)
-    by_speaker = len(speakers) >= LEAST
-    if by_speaker:
+    if len(speakers) >= LEAST:
         parts = {name: utts_of(whole, chosen) for name, chosen in cut(speakers, rng, TESTED).items()}
-    else:
+        how = "each part has speakers of its own"
+    elif any(len(utts) >= PARTS for utts in whole.spk2utt.values()):
         parts = cut_by_utterance(whole, rng)
-    what = "other speakers" if by_speaker else f"the same speakers ({len(speakers)} in all, fewer than {LEAST})"
-    report = []
-    for name, utts in parts.items():
-        made = subset(whole, out / name, utts)
-        report.append(f"{made.path}: {len(made.utts)} utterances, {len(made.spk2utt)} speakers; {what} in each part")
-    return report
+        how = f"everybody with {PARTS} recordings or more is in all parts, as there are fewer than {LEAST} speakers"
+    else:
+        parts = cut(whole.utts, rng)
+        how = f"dealt at random, as nobody has {PARTS} recordings"
+    made = [subset(whole, out / name, utts) for name, utts in parts.items()]
+    return [f"{part.path}: {len(part.utts)} utterances, {len(part.spk2utt)} speakers; {how}" for part in made]
 
 
 def main() -> None:
