@@ -1,32 +1,39 @@
 """Turn a LibriSpeech tree into data directories whose speakers are apart: DATA/train, DATA/dev and DATA/test.
 
-python local/prepare.py CORPUS DATA [--test-speakers A B ...] [--dev-speakers ...] [--alignment CTM|DIR] [--items FILE]
+python local/prepare.py CORPUS DATA [--subsets NAME ...] [--test-speakers A B ...] [--dev-speakers ...]
+                                    [--alignment CTM|DIR] [--items FILE]
 
-Without --test-speakers, the subsets train-* are trained on and those of the other subsets are scored. Without
---dev-speakers, every twentieth training utterance is kept out to watch the training with.
+Without --subsets, all that lies in CORPUS is read. Without --test-speakers, the subsets train-* are trained on and the
+other subsets scored. Without --dev-speakers, every twentieth training utterance is kept out to watch the training with.
+Phones lose what aligners add, positions (_B, _I, _E, _S) and stress, and their silences are all SIL.
 """
 
-import argparse
+import os
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 from unitdisc.data.alignment import read_alignment
 from unitdisc.data.corpora import librispeech, write_alignment
 from unitdisc.data.kaldi import DataDir
+from unitdisc.data.phones import SILENCES, plain
 from unitdisc.data.subsets import subset, utts_of
-from unitdisc.errors import DataError, UnitdiscError
+from unitdisc.errors import DataError
 from unitdisc.evaluate.items import read_items, write_items
+
+sys.path.append(str(Path(__file__).resolve().parents[2] / "common"))  # for who starts it without run.sh
+from scripts import run
 
 NTH = 20  # of the training utterances goes to dev
 
 
-def test_part(corpus: Path, data: DataDir, wanted: list[str]) -> list[str]:
+def test_part(corpus: Path, data: DataDir, wanted: Collection[str]) -> Collection[str]:
     """Return the speakers to score on."""
     if wanted:
         return wanted
-    training = {
-        speaker.name for part in corpus.rglob("train-*") if part.is_dir() for speaker in part.iterdir()
-    } & data.spk2utt.keys()
+    places = ((speaker, data.source(utt).path) for utt, speaker in data.utt2spk.items())
+    root = os.path.abspath(corpus)
+    training = {who for who, path in places if any(p.startswith("train-") for p in path.relative_to(root).parts)}
     others = sorted(data.spk2utt.keys() - training)
     if not training or not others:
         raise DataError(
@@ -34,6 +41,20 @@ def test_part(corpus: Path, data: DataDir, wanted: list[str]) -> list[str]:
             "--test-speakers 'A B ...'"
         )
     return others
+
+
+def align(data: DataDir, path: Path) -> str:
+    """Write phones.ctm; return a line to print."""
+    aligned = write_alignment(data, read_alignment(path), name=plain)
+    if not aligned:
+        raise DataError(f"{path}: has none of the {len(data.utts)} utterances of the corpus; are the names the same?")
+    alignment = read_alignment(data.path / "phones.ctm")
+    phones = {interval.label for utt in alignment for interval in alignment[utt]} - SILENCES
+    # LibriSpeech has no phone times of its own: whatever is given was made by an aligner.
+    return (
+        f"{path}: silver phones (made by an aligner) of {aligned} of {len(data.utts)} utterances, "
+        f"{len(phones)} different ones"
+    )
 
 
 def split(corpus: Path, data: DataDir, out: Path, tested: list[str], watched: list[str]) -> list[str]:
@@ -49,45 +70,49 @@ def split(corpus: Path, data: DataDir, out: Path, tested: list[str], watched: li
     return [f"{part.path}: {len(part.utts)} utterances, {len(part.spk2utt)} speakers" for part in made]
 
 
-def prepare(corpus: Path, out: Path, options: argparse.Namespace) -> list[str]:
+def keep_items(test: Path, path: Path) -> str:
+    """Keep what an official item file has of the test speakers; return a line to print."""
+    items = read_items(path)
+    of_test = set(DataDir.read(test).utts)
+    kept = items[[n for n, file in enumerate(items.files.tolist()) if file in of_test]]
+    if not len(kept):
+        raise DataError(f"{path}: has no item of {test}; is it of another subset?")
+    write_items(test / "triphone.item", kept)
+    return f"{path}: {len(kept)} of {len(items)} items are of {test}"
+
+
+def prepare(
+    corpus: Path,
+    data: Path,
+    subsets: list[str] | None,
+    test_speakers: list[str],
+    dev_speakers: list[str],
+    alignment: Path | None,
+    items: Path | None,
+) -> list[str]:
     """Write all; return lines to print."""
-    data = librispeech(corpus, out / "all")
-    report = []
-    if options.alignment is not None:
-        aligned = write_alignment(data, read_alignment(options.alignment))
-        # LibriSpeech has no phone times of its own: whatever is given was made by an aligner.
-        report.append(
-            f"{options.alignment}: silver phones (made by an aligner) of {aligned} of {len(data.utts)} utterances"
-        )
-        if not aligned:
-            raise DataError(f"{options.alignment}: has none of the utterances of {corpus}; are the names the same?")
-    report += split(corpus, data, out, options.test_speakers, options.dev_speakers)
-    (out / "test" / "triphone.item").unlink(missing_ok=True)
-    if options.items is not None:
-        items = read_items(options.items)
-        of_test = set(DataDir.read(out / "test").utts)
-        kept = items[[n for n, file in enumerate(items.files.tolist()) if file in of_test]]
-        if not len(kept):
-            raise DataError(f"{options.items}: has no item of {out / 'test'}; is it of another subset?")
-        write_items(out / "test" / "triphone.item", kept)
-        report.append(f"{options.items}: {len(kept)} of {len(items)} items are of {out / 'test'}")
+    whole = librispeech(corpus, data / "all", subsets=subsets)
+    report = [] if alignment is None else [align(whole, alignment)]
+    report += split(corpus, whole, data, test_speakers, dev_speakers)
+    (data / "test" / "triphone.item").unlink(missing_ok=True)
+    if items is not None:
+        report.append(keep_items(data / "test", items))
     return report
 
 
 def main() -> None:
     """Parse, prepare, print."""
-    parser = argparse.ArgumentParser(description="LibriSpeech as data directories.", allow_abbrev=False)
-    parser.add_argument("corpus", type=Path)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--test-speakers", nargs="*", default=[])
-    parser.add_argument("--dev-speakers", nargs="*", default=[])
-    parser.add_argument("--alignment", type=Path)
-    parser.add_argument("--items", type=Path)
-    options = parser.parse_args()
-    try:
-        print("\n".join(prepare(options.corpus, options.data, options)))
-    except UnitdiscError as error:
-        sys.exit(f"prepare.py: {error}")
+    names: dict[str, object] = {"nargs": "*", "default": []}
+    run(
+        prepare,
+        "corpus",
+        "data",
+        subsets={"nargs": "+", "help": "folders of CORPUS to read"},
+        test_speakers=names,
+        dev_speakers=names,
+        alignment={"type": Path},
+        items={"type": Path},
+    )
 
 
 if __name__ == "__main__":
