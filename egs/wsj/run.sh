@@ -16,7 +16,7 @@ option corpus "" "folder of Kaldi data directories (train_si284, test_dev93, tes
 option alignment "" "phones of all three parts: a CTM file or a folder of TextGrids"
 
 stage_corpus() {
-  [[ -n $corpus ]] || usage_error "--corpus WSJ is missing; WSJ is LDC93S6A and LDC94S13A of the Linguistic Data Consortium" \
+  [[ -n $corpus ]] || usage_error "--corpus WSJ is missing; WSJ is WSJ0 (LDC93S6A or B) and WSJ1 (LDC94S13A or B) of the Linguistic Data Consortium" \
     "(https://catalog.ldc.upenn.edu), which sells it: it cannot be fetched from here"
   [[ -d $corpus ]] || usage_error "--corpus: no such folder: $corpus"
   [[ -n $alignment || $(section "$config" model.weights.ctc) =~ ^(0|0.0|null)$ ]] ||
