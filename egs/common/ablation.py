@@ -1,9 +1,13 @@
 """Ablations: rows of a table, each a training with a few settings changed, over several seeds; one table and one plot.
 
 A run leaves EXP/result.json: {"row": "bn", "seed": 0, "metrics": {"per": 0.31, ...}, "about": {"seconds": 71.2, ...}}.
+What was trained with which code, on which machine, is what the training itself wrote in EXP/env.json.
 
     ablation.py result EXP ROW SEED NAME=FILE[:DEFINITION] ...   EXP/result.json from files of `unitdisc score --json`
-    ablation.py table EXP... --out RESULTS.md [--plot PNG] [--metrics A,B]
+    ablation.py table EXP... --out RESULTS.md [--plot PNG] [--metrics A,B] [--config BASE.yaml --data HASH]
+
+With --config, runs whose settings (results.py) are not those of its rows, as conf/ablation lays them over it, are left
+out, and listed.
 """
 
 import argparse
@@ -15,9 +19,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from results import ORIGIN, Result, check_once, read_results, settings_of, unlike, write_result
+from rows import compose
+
+from unitdisc.config import read_tree
 from unitdisc.data.whole import whole_file
 from unitdisc.errors import DataError, UnitdiscError
-from unitdisc.runlog import environment
 
 # The rows of the paper, in the order of its tables; others follow by name.
 TITLES = {
@@ -29,38 +36,13 @@ TITLES = {
     "all": "+ all three",
     "ema": "EMA + batch norm",
 }
-Result = dict[str, Any]
+ROWS = Path(__file__).parent / "conf" / "ablation"
 
 
 def in_order(rows: Iterable[str]) -> list[str]:
     """Sort rows as the paper does."""
     places = {row: place for place, row in enumerate(TITLES)}
     return sorted(set(rows), key=lambda row: (places.get(row, len(places)), row))
-
-
-def write_result(
-    exp: Path, row: str, seed: int, metrics: Mapping[str, float], about: Mapping[str, Any] | None = None
-) -> None:
-    """Write EXP/result.json."""
-    record = {"row": row, "seed": seed, "metrics": dict(metrics), "about": {**environment(), **(about or {})}}
-    with whole_file(exp / "result.json") as out:
-        out.write(json.dumps(record, indent=1) + "\n")
-
-
-def read_results(exps: Iterable[Path]) -> list[Result]:
-    """Read the result.json of each run."""
-    results = []
-    for exp in exps:
-        path = exp / "result.json"
-        try:
-            record = json.loads(path.read_text("utf-8"))
-            results.append({"about": {}, **record, "metrics": {k: float(v) for k, v in record["metrics"].items()}})
-            record["row"], record["seed"]
-        except FileNotFoundError:
-            raise DataError(f"{path}: no such file; run the stage score of this run") from None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            raise DataError(f'{path}: expected {{"row", "seed", "metrics": {{name: number}}}}') from None
-    return results
 
 
 def score_value(source: str) -> float:
@@ -85,6 +67,12 @@ def _scores(tree: Any) -> Iterator[dict[str, Any]]:
     elif isinstance(tree, (dict, list)):
         for inner in tree.values() if isinstance(tree, dict) else tree:
             yield from _scores(inner)
+
+
+def current_settings(base: Path, data: str) -> dict[str, str]:
+    """Return the settings of each row as it is now."""
+    tree = read_tree(base)
+    return {row.stem: settings_of(compose(tree, read_tree(row)), data) for row in ROWS.glob("*.yaml")}
 
 
 def names_of(results: Iterable[Result]) -> list[str]:
@@ -125,7 +113,7 @@ def table(results: Sequence[Result], names: Sequence[str]) -> str:
 def provenance(results: Sequence[Result]) -> str:
     """Say of what code and machines the results are."""
     facts = []
-    for name in ("unitdisc", "commit", "torch", "machine", "gpu", "cpus", "threads", "steps"):
+    for name in (*ORIGIN, "steps"):
         found = sorted({str(r["about"][name]) for r in results if r["about"].get(name) not in (None, "")})
         if found:
             facts.append(f"{name} {', '.join(found)}")
@@ -154,14 +142,28 @@ def plot(results: Sequence[Result], names: Sequence[str], path: Path) -> None:
         figure.savefig(out, format="png", dpi=110)
 
 
-def write_table(exps: Sequence[Path], out: Path, picture: Path | None, metrics: Sequence[str]) -> str:
-    """Write the table of runs, and their plot if asked for; return the table."""
-    results = read_results(exps)
+def write_table(
+    exps: Sequence[Path],
+    out: Path,
+    picture: Path | None,
+    metrics: Sequence[str],
+    settings: Mapping[str, str] | None = None,
+) -> str:
+    """Write the table of runs, of these settings if they are given, and their plot if asked for; return the table."""
+    found = read_results(exps)
+    others = [] if settings is None else unlike(found, settings)
+    results = [result for result in found if result not in others]
+    if not results:
+        raise DataError(f"{exps[0]} and others: all runs are of other settings than those asked for; train them anew")
+    check_once(results)
     known = names_of(results)
     for name in metrics:
         if name not in known:
             raise DataError(f"--metrics: no run has {name!r}; they have {', '.join(known)}")
     text = table(results, metrics or known) + "\nMean ± standard deviation over seeds; " + provenance(results) + "\n"
+    if others:
+        listed = ", ".join(f"{result['row']} with seed {result['seed']} ({result['exp']})" for result in others)
+        text += f"\nLeft out, being of other settings or data (--ablation with them trains anew): {listed}.\n"
     with whole_file(out) as file:
         file.write(text)
     if picture is not None:
@@ -182,6 +184,8 @@ def main() -> None:
     verb.add_argument("exps", nargs="+", type=Path)
     verb.add_argument("--out", type=Path, required=True)
     verb.add_argument("--plot", type=Path)
+    verb.add_argument("--config", type=Path, help="of which each row is a change; runs of other settings are left out")
+    verb.add_argument("--data", default="", help="a hash of what all rows have in common")
     verb.add_argument("--metrics", default="", help="those to show, separated by commas; all without it")
     options = parser.parse_args()
     try:
@@ -190,7 +194,8 @@ def main() -> None:
             write_result(options.exp, options.row, options.seed, {n: score_value(s) for n, s in pairs.items()})
         else:
             chosen = [name for name in options.metrics.split(",") if name]
-            print(write_table(options.exps, options.out, options.plot, chosen), end="")
+            settings = current_settings(options.config, options.data) if options.config else None
+            print(write_table(options.exps, options.out, options.plot, chosen, settings), end="")
     except UnitdiscError as error:
         sys.exit(f"ablation.py: {error}")
 
