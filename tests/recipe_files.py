@@ -23,7 +23,7 @@ verb=$1
 echo "$*" >>"$CALLS"
 [[ ${{FAIL-}} != "$verb" && ${{FAIL-}} != "$verb ${{2-}}" ]] || {{ echo "unitdisc $verb: told to fail" >&2; exit 1; }}
 case $verb in
-  features) for place; do [[ ! -d $place ]] || tee "$place/feats.scp" "$place/feats.json" <"$2" >/dev/null; done ;;
+  features) for place; do [[ ! -d $place ]] || tee "$place"/{{feats,targets}}.{{scp,json}} <"$2" >/dev/null; done ;;
   subset) mkdir -p "$3" ;;
   combine) mkdir -p "$2" ;;
   train | kmeans) mkdir -p "$3/checkpoints"; echo "model: {{quantizer: {{kind: vq, codes: 8}}}}" >"$3/config.yaml"

@@ -1,6 +1,7 @@
 """Jobs of a recipe, one or many, here or on Slurm: their logs, failures and interruptions."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -8,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from recipe_files import AWAIT_SECOND, EGS, SBATCH, at_once, program
+from recipe_files import AWAIT_SECOND, EGS, SBATCH, at_once, program, shell
 
 
 def cmd(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -79,6 +80,54 @@ def test_a_slurm_job_that_never_began_is_a_failure(tmp_path: Path):
     got = cmd(tmp_path, "--backend", "slurm", "log/a.log", "true", PATH=path)
     assert got.returncode == 1
     assert "no such partition" in got.stderr
+
+
+JOB = """
+. common/options.sh; . common/jobs.sh
+exp=$EXP cmd=$1
+job a echo "two words"
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "options"),
+    [
+        ("common/cmd.sh", None),
+        ("{blank}/cmd.sh", None),
+        ("'{blank}/cmd.sh' --backend slurm", []),
+        ('common/cmd.sh --backend slurm --sbatch "--gres=gpu:1 --mem=16G"', ["--gres=gpu:1", "--mem=16G"]),
+        ("common/cmd.sh --backend slurm --sbatch '--mem=16G'", ["--mem=16G"]),
+    ],
+)
+def test_what_runs_jobs_may_have_options_and_blanks(given: str, options: list[str] | None, tmp_path: Path):
+    program(tmp_path / "bin" / "sbatch", SBATCH)
+    blank = tmp_path / "a folder"
+    blank.mkdir()
+    shutil.copy(EGS / "common" / "cmd.sh", blank)
+    path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+    command = ["bash", "-euo", "pipefail", "-c", JOB, "recipe.sh", given.format(blank=blank)]
+    environment = os.environ | {"PATH": path, "CALLS": str(tmp_path / "calls"), "EXP": str(tmp_path / "exp")}
+    got = subprocess.run(command, cwd=EGS, text=True, capture_output=True, env=environment)
+    assert (got.returncode, got.stderr) == (0, "")
+    assert "\ntwo words\n" in (tmp_path / "exp" / "log" / "a.log").read_text()
+    assert (tmp_path / "calls").exists() == (options is not None)
+    if options is not None:
+        given_on = (tmp_path / "calls").read_text().split()[:-1]
+        assert [word for word in given_on if word.startswith(("--gres", "--mem"))] == options
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("'common/cmd.sh --backend", "--cmd: a quote without its other"),
+        ("common/cdm.sh", "--cmd: no such program: common/cdm.sh"),
+        ("", "--cmd: no such program: "),
+    ],
+)
+def test_what_cannot_run_jobs_is_refused(given: str, message: str, tmp_path: Path):
+    got = shell(JOB, given, EXP=str(tmp_path / "exp"))
+    assert got.returncode == 2
+    assert message in got.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Options of recipes: their two forms, their kinds, where paths are looked for."""
 
 import subprocess
+from pathlib import Path
 
 import pytest
 from recipe_files import EGS, shell
@@ -10,6 +11,7 @@ OPTIONS = """
 option corpus corpus/full "where"
 option stop_stage report "until"
 option set "" "changes"
+option jobs 2 "at once" "a number above 0"
 parse_options "$@"
 printf '%s|%s|%s' "$corpus" "$stop_stage" "$set"
 """
@@ -24,6 +26,8 @@ printf '%s|%s|%s' "$corpus" "$stop_stage" "$set"
         (["--set", "train.steps=5 model.jitter=0"], "corpus/full|report|train.steps=5 model.jitter=0"),
         (["--set=x=y", "--corpus="], "|report|x=y"),
         (["--corpus", ""], "|report|"),
+        (["--set", "a=1 b=2", "--set=c=3", "--corpus=x", "--corpus=y"], "y|report|a=1 b=2 c=3"),
+        (["--set", "a=1", "--set", "", "--set", "c=3"], "corpus/full|report|c=3"),
         (["--corpus", "-1", "--set=--odd"], "-1|report|--odd"),
     ],
 )
@@ -51,6 +55,36 @@ def test_wrong_options_are_an_error_at_once(arguments: list[str], message: str):
     assert "--help" in got.stderr
 
 
+@pytest.mark.parametrize("value", ["0", "08", "-1", "two", ""])
+def test_a_number_of_processes_is_above_0(value: str):
+    got = shell(OPTIONS, f"--jobs={value}")
+    assert (got.returncode, got.stdout) == (2, "")
+    assert f"--jobs: expected a number above 0, got '{value}'" in got.stderr
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        ("there", "there"),
+        ("only here/file", "only here/file"),
+        ("only there", "{caller}/only there"),
+        ("nowhere", "nowhere"),
+        ("", ""),
+        ("{caller}/only there", "{caller}/only there"),
+    ],
+)
+def test_what_is_to_be_read_is_looked_for_here_and_then_where_the_recipe_was_called_from(
+    path: str, found: str, tmp_path: Path
+):
+    here, caller = tmp_path / "recipe", tmp_path / "caller"
+    for name in ("recipe/there", "recipe/only here/file", "caller/there", "caller/only there"):
+        (tmp_path / name).mkdir(parents=True)
+    path, found = path.format(caller=caller), found.format(caller=caller)
+    script = f"cd '{caller}'; cd '{here}'; . {EGS}/common/options.sh; option corpus '' c; option exp '' e;"
+    script += 'parse_options "$@"; printf "%s|%s" "$corpus" "$exp"'
+    assert shell(script, f"--corpus={path}", "--exp=only there").stdout == f"{found}|only there"  # exp is written to
+
+
 @pytest.mark.parametrize("recipe", ["mini", "own"])
 def test_help_lists_every_option(recipe: str):
     got = subprocess.run([EGS / recipe / "run.sh", "--help"], text=True, capture_output=True)
@@ -59,3 +93,4 @@ def test_help_lists_every_option(recipe: str):
     for option in ("--stage ", "--stop-stage ", "--config ", "--jobs "):
         assert option in got.stdout
     assert "shellcheck" not in got.stdout
+    assert f"Paths are relative to {EGS / recipe}." in got.stdout

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 from recipe_files import (  # noqa: F401 - other tests of recipes take them from here
@@ -182,6 +183,13 @@ def test_a_recipe_without_the_command_says_so(recipe: str, egs: Path):
     assert "no unitdisc on the PATH" in got.stderr
 
 
+def test_a_corpus_behind_a_link_is_found(egs: Path):
+    (egs.parent / "disc" / "TRAIN").mkdir(parents=True)
+    (egs.parent / "link").symlink_to("disc")
+    got = run_recipe(egs / "timit", "--corpus", str(egs.parent / "link"), "--stop-stage", "corpus")
+    assert (got.returncode, got.stderr) == (0, "")
+
+
 def test_a_missing_config_is_refused(egs: Path):
     got = run_recipe(egs / "mini", "--config", "conf/none.yaml")
     assert got.returncode == 2
@@ -201,6 +209,10 @@ def test_a_config_that_cannot_be_read_is_refused_before_any_stage(egs: Path):
         (["--set", "train.stepz=3"], 1, "unknown key 'stepz'; did you mean 'steps'?"),
         (["--set", "train.steps 3"], 1, "expected A.B=C, got 'train.steps'"),
         (["--seed", "x"], 2, "--seed: expected a number, got 'x'"),
+        (["--jobs", "0"], 2, "--jobs: expected a number above 0, got '0'"),
+        (["--processes", "0"], 2, "--processes: expected a number above 0, got '0'"),
+        (["--cmd", "nowhere/cmd.sh"], 2, "--cmd: no such program: nowhere/cmd.sh"),
+        (["--ablation", "all", "--seeds", "0 x"], 2, "--seeds: expected numbers, as in '0 1 2', got '0 x'"),
         (["--again=yes"], 2, "--again: expected true or false, got 'yes'"),
         (["--ablation", "true", "--stage", "encode"], 2, "leave out --stage and --stop-stage"),
     ],
@@ -224,6 +236,54 @@ def test_changes_reach_every_stage(mini: Path):
     assert calls(mini.parent) == ["features", "train"]
     assert read_tree(mini / ".stages" / "config-exp_other.yaml")["model"]["features"]["cmvn"] == "speaker"
     assert not list((mini / "exp").glob("*.before-*"))
+
+
+def stages_run(got: CompletedProcess[str]) -> list[str]:
+    """Return the stages that were not skipped."""
+    assert got.returncode == 0, got.stderr
+    lines = [line for line in got.stdout.splitlines() if line.startswith("stage ") and "skipped" not in line]
+    return [line.split("(")[1].split(")")[0] for line in lines]
+
+
+def index_of(data: Path) -> list[str]:
+    """Return where in its archive each utterance begins, and what is said of all of them."""
+    places = [line.rpartition(":")[2] for line in (data / "feats.scp").read_text().splitlines()]
+    return [*places, (data / "feats.json").read_text()]
+
+
+def test_recordings_that_are_replaced_in_place_are_trained_on_anew(mini: Path):
+    wanted = (*SHORT, "--stop-stage", "encode")
+    assert stages_run(run_recipe(mini, *wanted)) == ["train", "encode"]
+    data = mini / "data" / "short" / "train"
+    wav = (data / (data / "wav.scp").read_text().split()[1]).resolve()
+    assert mini in wav.parents
+    index = index_of(data)
+    sound = bytearray(wav.read_bytes())
+    sound[1000:9000] = bytes(8000)
+    wav.write_bytes(sound)
+    real = {"REAL": "check import features"}
+    assert stages_run(run_recipe(mini, *wanted, **real)) == ["features", "train", "encode"]
+    assert index_of(data) == index
+    assert len(list((mini / "exp").glob("short-0.before-*"))) == 1
+
+    # Features that are lost and made again are the same: what was trained on them stays.
+    (data / "feats.ark").unlink()
+    assert stages_run(run_recipe(mini, *wanted, **real)) == ["features"]
+
+
+def test_other_phones_train_anew_where_the_model_learns_from_them(mini: Path):
+    phones = mini / "data" / "short" / "train" / "phones.ctm"
+    for weight, stages in (("ctc=0", []), ("ctc=1", ["train"]), ("framewise=0.5", ["train"])):
+        wanted = (*SHORT, "--stop-stage", "train", "--set", f"model.weights.{weight}", "--exp", f"exp/{weight}")
+        assert stages_run(run_recipe(mini, *wanted)) == ["train"]
+        assert stages_run(run_recipe(mini, *wanted)) == []
+        phones.write_text(phones.read_text().replace(" AA\n", " AO\n") + "\n")
+        assert stages_run(run_recipe(mini, *wanted)) == stages
+
+
+def test_a_recipe_runs_in_a_folder_with_a_blank(mini: Path):
+    copy = mini.parent.rename(mini.parent.parent / "my egs") / "mini"
+    assert stages_run(run_recipe(copy, *SHORT, "--stop-stage", "encode")) == ["train", "encode"]
 
 
 def test_a_plan_that_cannot_be_followed_leaves_the_conversions(mini: Path):

@@ -15,7 +15,7 @@ option exp "" "folder of the run; without it exp/<config>-<seed>"
 option data data "folder of the prepared data"
 option seed 0 "of the training"
 option set "" "changes of the configuration: 'train.steps=500 model.width=64'"
-option cmd "$common/cmd.sh" "how to run jobs; on a cluster '$common/cmd.sh --backend slurm --sbatch \"...\"'"
+option cmd "$common/cmd.sh" "how to run jobs; on a cluster '../common/cmd.sh --backend slurm --sbatch \"...\"'"
 option ablation off "true: train and score every row of conf/ablation in ../common; or some by name: 'vanilla all' (all: the row of all three parts)"
 option seeds "0 1 2" "of the ablation"
 
@@ -24,6 +24,7 @@ start_recipe() { # the recipe's arguments
   export PYTHONPATH=$common${PYTHONPATH:+:$PYTHONPATH}
   version=$(python3 -c 'import unitdisc; print(unitdisc.__version__)') ||
     die "unitdisc cannot be imported by python3; after 'make demo' in the top folder: source .venv/bin/activate there"
+  read_cmd
   settle_config
   if [[ $ablation == off ]]; then run_stages; else run_ablation "$@"; fi
 }
@@ -43,6 +44,7 @@ stage_train() {
   kept "$exp/config.yaml" && return
   # A training goes on by itself; one of other data or another config is set aside, not overwritten.
   set_aside
+  cleared
   job train python3 local/train.py "$config" "$exp" "$data" --set "train.seed=$seed"
 }
 

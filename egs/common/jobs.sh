@@ -6,8 +6,18 @@
 #                                    at most --jobs of them at once; a failure of one stops the others and the recipe
 
 job() { # LOG COMMAND...: one job with its log
-  # shellcheck disable=SC2086 # options of cmd are words
-  $cmd "$exp/log/$1.log" "${@:2}"
+  local runner=()
+  read_cmd
+  "${runner[@]}" "$exp/log/$1.log" "${@:2}"
+}
+
+read_cmd() { # into $runner: --cmd is a program, or one with its options, quoted as in a shell
+  local words
+  runner=("$cmd")
+  [[ ! -f $cmd || ! -x $cmd ]] || return 0
+  words=$(xargs printf '%s\n' <<<"$cmd" 2>/dev/null) || usage_error "--cmd: a quote without its other: $cmd"
+  mapfile -t runner <<<"$words"
+  command -v "${runner[0]}" >/dev/null || usage_error "--cmd: no such program: ${runner[0]}"
 }
 
 beside_pids=()

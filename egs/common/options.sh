@@ -5,18 +5,21 @@
 #   parse_options "$@"
 #
 # A name's _ is a - on the command line. An unknown option, one without its value, and one with a value of another kind
-# (a number, true or false) than the default, is an error at once.
+# (a number, true or false) than the default, is an error at once. Of an option that is there twice the last one counts,
+# but --set adds up, until it is empty.
 
+option_paths=(corpus wavs config pairs alignment items) # to read: where they are not here, they are the caller's
 option_names=()
 declare -A option_help option_given option_kind
 
-option() { # NAME DEFAULT HELP
+option() { # NAME DEFAULT HELP [KIND]
   option_names+=("$1")
   case $2 in
     true | false) option_kind[$1]="true or false" ;;
     *[!0-9]* | "") option_kind[$1]=text ;;
     *) option_kind[$1]="a number" ;;
   esac
+  [[ -z ${4-} ]] || option_kind[$1]=$4
   option_help[$1]="$3 (${2:-none})"
   printf -v "$1" %s "$2"
 }
@@ -37,6 +40,7 @@ show_help() {
   for name in "${option_names[@]}"; do
     printf '  --%-12s %s\n' "${name//_/-}" "${option_help[$name]}"
   done
+  printf '\nPaths are relative to %s. What is to be read may also be given relative to where you are.\n' "$PWD"
 }
 
 parse_options() {
@@ -58,6 +62,8 @@ parse_options() {
     known_option "$name"
     name=${name#--}
     fits_option "$name" "$value"
+    [[ $name != set || -z $value || -z ${set-} ]] || value="$set $value"
+    [[ " ${option_paths[*]} " != *" $name "* ]] || value=$(found_path "$value")
     printf -v "${name//-/_}" %s "$value"
     # shellcheck disable=SC2034 # for the recipe
     option_given[${name//-/_}]=true
@@ -66,8 +72,19 @@ parse_options() {
 
 fits_option() { # NAME VALUE
   local kind=${option_kind[${1//-/_}]}
-  [[ $kind == text || ($kind == "a number" && $2 =~ ^[0-9]+$) || ($kind == "true or false" && $2 =~ ^(true|false)$) ]] ||
-    usage_error "--$1: expected $kind, got '$2'"
+  case $kind in
+    "a number") [[ $2 =~ ^[0-9]+$ ]] ;;
+    "a number above 0") [[ $2 =~ ^[1-9][0-9]*$ ]] ;;
+    "true or false") [[ $2 =~ ^(true|false)$ ]] ;;
+  esac || usage_error "--$1: expected $kind, got '$2'"
+}
+
+found_path() { # PATH: as it is, or in the folder from which the recipe was called if it is only there
+  if [[ -n $1 && $1 != /* && ! -e $1 && -n ${OLDPWD-} && -e $OLDPWD/$1 ]]; then
+    printf %s "$OLDPWD/$1"
+  else
+    printf %s "$1"
+  fi
 }
 
 known_option() { # --NAME

@@ -14,13 +14,14 @@ option exp "" "folder of the run; without it exp/<config>-<seed>"
 option data data "folder of the data directories"
 option seed 0 "of the training"
 option set "" "changes of the configuration: 'train.steps=500 model.jitter=0'"
-option jobs 2 "processes for features and encoding, scores at once"
-option processes 1 "processes that train together (GPUs)"
+option jobs 2 "processes for features and encoding, scores at once" "a number above 0"
+option processes 1 "processes that train together (GPUs)" "a number above 0"
 option device cpu "of encoding and conversion: cpu, cuda or cuda:N; training takes a GPU where there is one"
-option cmd "$common/cmd.sh" "how to run jobs; on a cluster '$common/cmd.sh --backend slurm --sbatch \"...\"'"
+option cmd "$common/cmd.sh" "how to run jobs; on a cluster '../common/cmd.sh --backend slurm --sbatch \"...\"'"
 option ablation off "true: train and score every row of conf/ablation in ../common, laid over conf/ablation.yaml; or some by name: 'vanilla all' (all: the row of all three parts)"
 option seeds "0 1 2" "of the ablation"
 
+data_files=({train,dev,test}/{feats.scp,feats.json,phones.ctm}) # what all rows of an ablation have in common
 . "$common/ablation.sh"
 
 start_recipe() { # the recipe's arguments
@@ -32,6 +33,7 @@ start_recipe() { # the recipe's arguments
   [[ $device =~ ^(cpu|cuda(:[0-9]+)?)$ ]] || usage_error "--device: expected cpu, cuda or cuda:N, got '$device'"
   command -v unitdisc >/dev/null || die "there is no unitdisc on the PATH; after 'make demo' in the top folder: source .venv/bin/activate there"
   version=$(unitdisc --version) # defaults of a configuration may change with it
+  read_cmd
   settle_config
   if [[ $ablation == off ]]; then run_stages; else run_ablation "$@"; fi
 }
@@ -41,18 +43,31 @@ read_config() { # CONFIG [CHANGE...]: whether it is one
 }
 
 stage_features() {
-  local split directories=()
+  local split directories=() frames
   for split in train dev test; do
     needs data "$data/$split/wav.scp" "$data/$split/utt2spk"
     directories+=("$data/$split")
   done
   uses "$version" "$(section "$config" model.features model.targets)"
-  kept "$data"/{train,dev,test}/feats.scp && return
+  mapfile -t frames < <(frames_of train dev test)
+  kept "${frames[@]}" && return
   job features unitdisc features "$config" "${directories[@]}" --jobs "$jobs" "${force[@]}"
 }
 
+frames_of() { # PART...: the archives of what the model is given, and of what its decoder is to give
+  local part decoder
+  decoder=$(section "$config" model.decoder.kind)
+  for part; do
+    echo "$data/$part/feats.scp"
+    [[ $decoder =~ waveform|none ]] || echo "$data/$part/targets.scp"
+  done
+}
+
 stage_train() {
-  needs features "$data"/{train,dev}/feats.{scp,json}
+  local frames
+  mapfile -t frames < <(frames_of train dev)
+  needs features "${frames[@]}" "$data"/{train,dev}/feats.json
+  needs_labels
   uses "$version" "$seed" "$(section "$config" model train)"
   kept "$exp/config.yaml" && return
   local launch=(unitdisc)
@@ -63,6 +78,15 @@ stage_train() {
   echo "  tail -f $PWD/$exp/log/train.log"
   job train "${launch[@]}" train "$config" "$exp" --train "$data/train" --dev "$data/dev" --set "train.seed=$seed"
   [[ ! -s $exp/log.txt ]] || sed -n 's/^[^ ]* \(warning: .*\)/  \1/p' "$exp/log.txt"
+}
+
+needs_labels() { # phones, where the model learns from them
+  local weight file
+  while read -r weight; do
+    [[ ! $weight =~ ^(null|0|0\.0*)$ ]] || continue
+    for file in "$data"/{train,dev}/phones.ctm; do [[ ! -s $file ]] || needs data "$file"; done
+    return
+  done <<<"$(section "$config" model.weights.ctc model.weights.framewise)"
 }
 
 stage_encode() {

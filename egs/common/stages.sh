@@ -9,8 +9,10 @@
 #   }
 #
 # A stage that ended well leaves a hash of its needs, its uses and its own text in .stages/, and is skipped while they
-# stay as they are. Stages have the same numbers and names in every recipe.
+# stay as they are. Of two runs at the same output of a stage one waits for the other. Stages have the same numbers and
+# names in every recipe.
 
+stages_folder=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 stage_names=(corpus data features train encode score convert report)
 option stage corpus "first stage to run, by number or name: ${stage_names[*]}"
 option stop_stage report "last stage to run"
@@ -28,7 +30,7 @@ stage_number() { # NAME or NUMBER
 }
 
 run_stages() {
-  local first last number name
+  local first last number name stage_lock=""
   first=$(stage_number "$stage") || exit 2
   last=$(stage_number "$stop_stage") || exit 2
   ((first <= last)) || usage_error "--stage $stage comes after --stop-stage $stop_stage"
@@ -37,6 +39,8 @@ run_stages() {
     stage_inputs="" stage_record="" stage_title="stage $number ($name)"
     "stage_$name"
     [[ -z $stage_record ]] || echo "done $stage_hash" >"$stage_record"
+    [[ -z $stage_lock ]] || exec {stage_lock}>&-
+    stage_lock=""
   done
 }
 
@@ -54,11 +58,15 @@ uses() { # TEXT...
 }
 
 listing() { # FOLDER [FIND'S ARGUMENT...]: what is in it, by name, size and time
-  find "$1" -type f "${@:2}" -exec stat -Lc '%n %s %Y' {} + | LC_ALL=C sort
+  find -L "$1" -type f "${@:2}" -exec stat -Lc '%n %s %Y' {} + | LC_ALL=C sort
 }
 
-digest() { # FILE: of the content, or of size and time if it is large
-  if (($(wc -c <"$1") < 20000000)); then sha256sum <"$1"; else stat -Lc '%s %Y' "$1"; fi
+digest() { # FILE: a hash of the content and, for an index (.scp), of what it names
+  if [[ $1 != *.scp ]] && (($(wc -c <"$1") < 20000000)); then
+    sha256sum <"$1"
+  else
+    python3 "$stages_folder/digests.py" "$1"
+  fi
 }
 
 section() { # CONFIG [KEY...]: what a YAML file, its includes followed, says (under these keys)
@@ -102,6 +110,7 @@ set_aside() { # a training in $exp that was of other inputs
   local aside
   [[ -n ${force[*]} && -d $exp ]] || return 0
   aside=$exp.before-$(date '+%F-%H%M%S')
+  while [[ -e $aside ]]; do aside+=+; done
   mv "$exp" "$aside"
   echo "  $exp held another training: set aside as $aside"
 }
@@ -116,9 +125,10 @@ kept() { # OUTPUT...: true if they are there, made of the same; to be called aft
   stage_record=.stages/${name%\)}-${1//\//_}
   stage_hash=$(printf '%s' "$stage_inputs" "$(declare -f "stage_${name%\)}")" | sha256sum | cut -c 1-16)
   force=()
+  alone
   [[ ! -e $stage_record ]] || before=$(<"$stage_record")
   if [[ $before == "done $stage_hash" && $again != true ]]; then
-    for output; do [[ -s $output || -d $output ]] || before=""; done
+    for output; do is_whole "$output" || before=""; done
     if [[ -n $before ]]; then
       echo "$stage_title: unchanged, skipped"
       return 0
@@ -127,8 +137,21 @@ kept() { # OUTPUT...: true if they are there, made of the same; to be called aft
   # What was begun with the same inputs goes on where it was; what was made of others is made anew, to the end.
   # shellcheck disable=SC2034 # for the stage
   [[ -z $before || $before == "begun $stage_hash" ]] || force=(--force)
-  mkdir -p .stages
   echo "begun $stage_hash${force[*]:+ anew}" >"$stage_record"
   echo "$stage_title: $(date '+%T')"
   return 1
+}
+
+is_whole() { # OUTPUT: whether it is there and, of an index (.scp), the archives that it names
+  [[ -s $1 || -d $1 ]] || return 1
+  [[ $1 != *.scp ]] || python3 "$stages_folder/digests.py" --whole "$1"
+}
+
+alone() { # wait for another run that makes the same; its end, or its death, lets this one go on
+  mkdir -p .stages
+  command -v flock >/dev/null || return 0
+  exec {stage_lock}>>"$stage_record"
+  flock -n -E 75 "$stage_lock" 2>/dev/null || (($? != 75)) && return # also on a file system without locks
+  echo "$stage_title: another run is at it; waiting for its end"
+  flock "$stage_lock"
 }

@@ -20,7 +20,7 @@ stage_corpus() {
   [[ -n $corpus ]] || usage_error "--corpus TIMIT is missing; TIMIT is LDC93S1 of the Linguistic Data Consortium" \
     "(https://catalog.ldc.upenn.edu/LDC93S1), which sells it: it cannot be fetched from here"
   [[ -d $corpus ]] || usage_error "--corpus: no such folder: $corpus"
-  [[ -n $(find "$corpus" -maxdepth 3 -type d -iname train -print -quit) ]] ||
+  [[ -n $(find -L "$corpus" -maxdepth 3 -type d -iname train -print -quit) ]] ||
     usage_error "--corpus: no folder TRAIN in $corpus (nor two folders down); is this TIMIT?"
 }
 
