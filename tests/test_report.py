@@ -96,6 +96,7 @@ def test_what_recipes_put_beside_an_experiment_is_a_baseline(exp: Path):
     ours, theirs = {"codebook": "c0de"}, {"codebook": "other"}
     names = {
         ("units-all", "c0de"): "", ("kmeans-256-abx-across", "o"): "kmeans-256", ("kmeans-64", "o"): "kmeans-64",
+        ("kmeans-input-256-abx-within", "o"): "kmeans-input-256", ("mfcc-abx-across", ""): "mfcc",
         ("input-abx-within", ""): "input", ("codes-abx-across", ""): "", ("downstream-mfcc", ""): "mfcc",
         ("downstream-units", "c0de"): "", ("bitrate", "c0de"): "", ("conversion", ""): "",
     }  # fmt: skip

@@ -5,45 +5,52 @@ option downstream true "true: score a small ASR on the units and the same on MFC
 option baseline true "true: score k-means units of MFCC, as many as the model has, too"
 
 stage_score() {
-  local test=$data/test train=$data/train units=$exp/units scores=$exp/scores mfcc=$data/mfcc file
+  local test=$data/test train=$data/train units=$exp/units scores=$exp/scores mfcc=$data/mfcc input file
+  local labels=(--alignment "$test/phones.ctm" --train-alignment "$train/phones.ctm")
   needs encode "$units"/{train,test}/codes.scp
   needs features "$test/feats.scp" "$test/feats.json"
   for file in "$train/phones.ctm" "$test/phones.ctm" "$test/triphone.item"; do
     [[ ! -e $file ]] || needs data "$file"
   done
-  uses "$version" "$downstream $baseline" "$(declare -f score_abx score_units score_unlabelled score_downstream epochs_of score_baseline)"
+  uses "$version" "$downstream $baseline" "$(cat "$common"/{scores.sh,inputs.py})"
   kept "$scores" && return
   mkdir -p "$scores"
-  if [[ -s $test/triphone.item ]]; then # the official one, where the recipe was given it
+  if [[ -s $test/triphone.item ]]; then # where the recipe was given or made one
     cp "$test/triphone.item" "$scores/triphone.item"
   elif [[ -s $test/phones.ctm ]]; then
     unitdisc items "$test" "$scores/triphone.item" --alignment "$test/phones.ctm" --force
   fi
-  [[ ! -s $scores/triphone.item ]] || score_abx
+  [[ ! -s $scores/triphone.item && ! -s $test/phones.ctm ]] || make_features
   if [[ -s $test/phones.ctm && -s $train/phones.ctm ]]; then
     score_units
   elif [[ -s $units/test/units.jsonl ]]; then
     score_unlabelled
   fi
+  [[ ! -s $scores/triphone.item ]] || score_abx
   joined
 }
 
-score_abx() { # of the features that the model was given, and of the vectors of its units
+score_abx() { # of MFCC, of what the encoder reads, and of the vectors of the units
   local speaker
   for speaker in across within; do
-    beside kept_score "input-abx-$speaker" abx "$test/feats.scp" "$scores/triphone.item" --speaker "$speaker"
+    beside kept_score "mfcc-abx-$speaker" abx "$mfcc/test/feats.scp" "$scores/triphone.item" --speaker "$speaker"
+    beside kept_score "input-abx-$speaker" abx "$input/test/feats.scp" "$scores/triphone.item" --speaker "$speaker"
     beside score "codes-abx-$speaker" abx "$units/test/codes.scp" "$scores/triphone.item" --speaker "$speaker"
+    ! one_codebook "$units/test" ||
+      beside score "balanced-abx-$speaker" abx "$units/test" "$scores/triphone.item" --speaker "$speaker" --distance balanced
   done
+  [[ $baseline != true || ! -s $units/test/units.jsonl ]] || score_baselines
+}
+
+one_codebook() { # UNITS: whether each unit is one of one codebook's, and not a tuple
+  [[ -s $1/units.jsonl ]] && head -n 1 "$1/units.jsonl" | grep -q '"codes": \[[0-9]*\]'
 }
 
 score_units() {
-  local labels=(--alignment "$test/phones.ctm" --train-alignment "$train/phones.ctm")
   [[ $(section "$exp/config.yaml" model.weights.ctc) =~ ^(0.0|null)$ ]] || beside score_head
-  if [[ $downstream == true || $baseline == true ]]; then make_mfcc; fi
   [[ $downstream != true ]] || score_downstream # the longest first
   [[ ! -s $units/test/units.jsonl ]] ||
     beside score units all "$units/test" "${labels[@]}" --train "$units/train" --data "$test" --items "$scores/triphone.item"
-  [[ $baseline != true || ! -s $units/test/units.jsonl ]] || beside score_baseline
 }
 
 score_unlabelled() { # what needs no labels
@@ -55,7 +62,7 @@ score_unlabelled() { # what needs no labels
   if ((enough > 1)); then
     beside score speaker speaker "$units/test" --data "$test"
   else
-    echo "  without a score of speakers: it needs two of five utterances in $test, which has $enough"
+    echo "  without a score of speakers: it needs two speakers with more than four utterances in $test, which has $enough"
   fi
 }
 
@@ -65,7 +72,12 @@ score_head() { # what the CTC head of a supervised model hears
     job score-head-dev python3 "$common/hear.py" "$exp" "$data/dev" "$scores/head-dev.json"
 }
 
-make_mfcc() { # in $mfcc, whatever features the model has
+make_features() { # to compare with: MFCC, whatever features the model has, and what its encoder reads
+  make_mfcc
+  make_input
+}
+
+make_mfcc() { # in $mfcc
   local stamp split
   stamp=$(cat "$data"/{train,test}/wav.scp "$data"/{train,test}/phones.ctm "$common/conf/mfcc.yaml" 2>/dev/null | sha256sum) || true
   [[ ! -s $mfcc/stamp || $(<"$mfcc/stamp") != "$stamp$version" ]] || return 0
@@ -75,23 +87,41 @@ make_mfcc() { # in $mfcc, whatever features the model has
   echo "$stamp$version" >"$mfcc/stamp"
 }
 
-# k-means on MFCC, with as many codes as the model has: what units must beat.
-score_baseline() {
-  local codes kmeans split speaker
+make_input() { # in $input, one for each kind of features: the test frames, normalised
+  local stamp
+  stamp=$(section "$exp/config.yaml" model.features; cat "$data"/{train,test}/feats.{scp,json}) # ends with a hash of the data
+  input=$data/input-$(section "$exp/config.yaml" model.features | sha256sum | cut -c 1-8)
+  stamp=$(sha256sum <<<"$stamp$version")
+  [[ ! -s $input/stamp || $(<"$input/stamp") != "$stamp" ]] || return 0
+  rm -rf "$input"
+  job input python3 "$common/inputs.py" "$exp/config.yaml" "$train" "$test" "$input/test"
+  echo "$stamp" >"$input/stamp"
+}
+
+# k-means, with as many codes as the model has, on MFCC and on what the encoder reads: what units must beat.
+score_baselines() {
+  local codes
   codes=$(section "$exp/config.yaml" model.quantizer.codes)
   [[ $codes =~ ^[0-9]+$ ]] || return 0
-  kmeans=$mfcc/kmeans-$codes
+  beside score_kmeans "kmeans-$codes" "$mfcc" "$mfcc" "$common/conf/mfcc.yaml"
+  beside score_kmeans "kmeans-input-$codes" "$input" "$data" "$exp/config.yaml"
+}
+
+score_kmeans() { # NAME PLACE DATA CONFIG
+  local kmeans=$2/kmeans-$codes split speaker
   if [[ ! -s $kmeans/encoded ]]; then
-    [[ -s $kmeans/config.yaml ]] || job kmeans unitdisc kmeans "$common/conf/mfcc.yaml" "$kmeans" --train "$mfcc/train" --codes "$codes"
+    [[ -s $kmeans/config.yaml ]] || job "$1" unitdisc kmeans "$4" "$kmeans" --train "$3/train" --codes "$codes"
     for split in train test; do
-      job "kmeans-$split" unitdisc encode "$kmeans" "$mfcc/$split" "$kmeans/units/$split" --jobs "$jobs"
+      job "$1-$split" unitdisc encode "$kmeans" "$3/$split" "$kmeans/units/$split" --jobs "$jobs"
     done
     echo "train test" >"$kmeans/encoded"
   fi
   for speaker in across within; do
-    kept_score "kmeans-$codes-abx-$speaker" abx "$kmeans/units/test/codes.scp" "$scores/triphone.item" --speaker "$speaker"
+    kept_score "$1-abx-$speaker" abx "$kmeans/units/test/codes.scp" "$scores/triphone.item" --speaker "$speaker"
+    kept_score "$1-balanced-abx-$speaker" abx "$kmeans/units/test" "$scores/triphone.item" --speaker "$speaker" --distance balanced
   done
-  kept_score "kmeans-$codes" all "$kmeans/units/test" "${labels[@]}" --train "$kmeans/units/train" --data "$test"
+  [[ ! -s $test/phones.ctm || ! -s $train/phones.ctm ]] ||
+    kept_score "$1" all "$kmeans/units/test" "${labels[@]}" --train "$kmeans/units/train" --data "$3/test"
 }
 
 # What units are for: a small ASR (a BiLSTM with CTC, phones as its words) trained on the units of the training speakers,
@@ -138,6 +168,7 @@ key_of() { # WORD...: a hash of the words, of the files among them, and of what 
   {
     echo "$version"
     [[ "$*" != *"$mfcc"* ]] || cat "$mfcc/stamp"
+    [[ "$*" != *"$input"* ]] || cat "$input/stamp"
     for word; do
       if [[ -f $word ]]; then
         digest "$word"

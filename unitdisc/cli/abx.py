@@ -77,11 +77,11 @@ def add_abx(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     )
     verb.add_argument(
         "--distance",
-        choices=("angular", "euclidean", "kl", "identical", "codebook", "edit"),
+        choices=("angular", "euclidean", "kl", "identical", "codebook", "balanced", "edit"),
         default="angular",
-        help="of frames; the last three are for units (default: %(default)s)",
+        help="of frames; the last four are for units (default: %(default)s)",
     )
-    verb.add_argument("--codebook", type=Path, help="the units' codewords [K, D] (.npy, .pt) for --distance codebook")
+    verb.add_argument("--codebook", type=Path, help="codewords [K, D] (.npy, .pt) for codebook and balanced")
     verb.add_argument(
         "--max-group",
         type=positive_or_none,

@@ -14,7 +14,8 @@ from unitdisc.errors import DataError
 from unitdisc.evaluate.abx_cells import Groups, Legs, build_groups, build_legs
 from unitdisc.evaluate.abx_distance import Distance, count_errors, make_space
 from unitdisc.evaluate.abx_slices import Slicing, slice_items
-from unitdisc.evaluate.frames import Frames, open_frames, read_array
+from unitdisc.evaluate.codewords import read_codewords
+from unitdisc.evaluate.frames import Frames, open_frames
 from unitdisc.evaluate.items import Items, read_items
 from unitdisc.evaluate.scores import Counts, Score, bootstrap, file_hash
 
@@ -63,7 +64,8 @@ def score_abx(
     slices = slice_items(
         items if isinstance(items, Items) else read_items(items), frames, options.slicing, options.max_dropped, where
     )
-    codewords = _codewords(frames, codebook) if options.distance == "codebook" else None
+    of_units = options.distance in ("codebook", "balanced")
+    codewords = read_codewords(frames, codebook, options.distance) if of_units else None
     space = make_space(options.distance, slices.frames, slices.first, slices.count, codewords)
     groups = build_groups(slices.items, options.context == "within", options.max_group, options.seed)
     legs = build_legs(groups, options.speaker == "across", options.max_x_across, options.seed)
@@ -107,20 +109,6 @@ def _check(options: AbxOptions) -> None:
         raise DataError(f"--max-group must be none or at least {least}: A and X are two items of one phone")
     if options.max_x_across is not None and options.max_x_across < 1:
         raise DataError("--max-x-across must be none or at least 1")
-
-
-def _codewords(frames: Frames, codebook: Path | None) -> np.ndarray:
-    if not frames.units:
-        raise DataError(f"{frames.path}: --distance codebook needs a unit file; for vectors use angular")
-    if len(frames.codes) != 1:
-        raise DataError(f"{frames.path}: has {len(frames.codes)} codebooks; score codes.scp by --distance angular")
-    path = codebook or frames.path.with_name("codebook.npy")
-    if not path.exists():
-        raise DataError(f"{path}: no such codebook; give --codebook FILE, an array [K, D] (.npy, .pt, .txt)")
-    codewords = read_array(path)
-    if codewords.ndim != 2 or len(codewords) != frames.codes[0]:
-        raise DataError(f"{path}: expected {frames.codes[0]} codewords, got an array of {list(codewords.shape)}")
-    return codewords
 
 
 def _in_cells(groups: Groups, legs: Legs) -> int:

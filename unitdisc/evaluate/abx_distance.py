@@ -16,7 +16,7 @@ from unitdisc.evaluate import abx_kernels as kernels
 from unitdisc.evaluate.abx_cells import Groups, Legs
 from unitdisc.evaluate.abx_kernels import LANES
 
-Distance = Literal["angular", "euclidean", "kl", "identical", "codebook", "edit"]
+Distance = Literal["angular", "euclidean", "kl", "identical", "codebook", "balanced", "edit"]
 BLOCK_ROWS = 128  # frames; a block of costs should stay in a core's second-level cache
 BLOCK_COLUMNS = 2048
 TILE_DISTANCES = 1_000_000  # held at once by a worker: 4 MB
@@ -68,8 +68,8 @@ def make_space(
     count: np.ndarray,
     codewords: np.ndarray | None = None,
 ) -> Space:
-    """Prepare frames [F, D] (units: int64 [F, 1]) once, and perhaps in place; codewords [K, D] are for "codebook"."""
-    if distance == "codebook":
+    """Prepare frames [F, D] (units: int64 [F, 1]) once, and perhaps in place; codewords [K, D]: of units."""
+    if distance in ("codebook", "balanced"):
         return _codebook_space(frames, first, count, codewords)
     if distance in ("identical", "edit"):
         units = _as_units(frames, distance)
@@ -79,8 +79,8 @@ def make_space(
         return Space(kind, NOTHING, NOTHING, units, NO_TABLE, first, count)
     if frames.dtype.kind != "f":
         raise DataError(
-            f"--distance {distance} needs vectors, and these are units; use identical, edit, or codebook with "
-            "the codewords' vectors"
+            f"--distance {distance} needs vectors, and these are units; use identical or edit, or codebook or "
+            "balanced with the codewords' vectors"
         )
     few = _few_vectors(frames)
     if few is not None:
@@ -107,7 +107,7 @@ def _strings(units: np.ndarray, first: np.ndarray, count: np.ndarray) -> tuple[n
 
 def _codebook_space(frames: np.ndarray, first: np.ndarray, count: np.ndarray, codewords: np.ndarray | None) -> Space:
     if codewords is None or frames.dtype.kind == "f" or frames.shape[1] != 1:
-        raise DataError("--distance codebook needs units, one number a frame, and the codewords' vectors")
+        raise DataError("--distance codebook and balanced need units, one number a frame, and the codewords' vectors")
     used, units = np.unique(frames[:, 0], return_inverse=True)
     return _table_space("angular", units, codewords[used].astype(np.float32), first, count)
 

@@ -125,7 +125,7 @@ def subject(exp: Experiment, found: FoundScore) -> str:
     name = found.file.removeprefix("downstream-")
     codebook, ours = found.score.hashes.get("codebook"), exp.header.codebook if exp.header else ""
     foreign = codebook != ours if codebook and ours else name.split("-")[0] in BASELINES
-    label = re.match(r"[^-]+(-\d+)?", name)
+    label = re.match(r"(kmeans-input|[^-]+)(-\d+)?", name)
     return label[0] if foreign and label else ""
 
 
