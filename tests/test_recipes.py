@@ -196,6 +196,23 @@ def test_a_missing_config_is_refused(egs: Path):
     assert "no such file: conf/none.yaml" in got.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "config"),
+    [
+        ("--short true", "short"),
+        ("--short=true", "short"),
+        ("--short true --short=false", "base"),
+        ("--short false --short true", "short"),
+        ("--short false", "base"),
+        ("--short true --config conf/ablation.yaml", "ablation"),
+    ],
+)
+def test_short_is_what_was_said_last(words: str, config: str, egs: Path):
+    shutil.rmtree(egs / "mini" / "conf")
+    got = run_recipe(egs / "mini", *words.split())
+    assert (got.returncode, f"no such file: conf/{config}.yaml" in got.stderr) == (2, True)
+
+
 def test_a_config_that_cannot_be_read_is_refused_before_any_stage(egs: Path):
     (egs / "mini" / "conf" / "base.yaml").write_text("model: {\n")
     got = run_recipe(egs / "mini")

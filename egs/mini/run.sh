@@ -33,7 +33,7 @@ stage_data() {
 }
 
 use_short() { # what --short stands for, before other options
-  [[ " $* " =~ " --short true " || " $* " =~ " --short=true " ]] || return 0
+  [[ " $* " =~ .*\ --short[=\ ](true|false)\  && ${BASH_REMATCH[1]} == true ]] || return 0 # the last one counts
   # shellcheck disable=SC2034 # for the stages
   corpus=corpus/short data=data/short minutes=8 speakers=10 sentences=8 config=conf/short.yaml
 }
