@@ -10,10 +10,13 @@ from types import ModuleType
 import numpy as np
 import pytest
 import soundfile
+from made_data import put_data
 from score_files import write_alignment, write_unit_file
 
 from unitdisc.data.kaldi import DataDir, write_data_dir
 from unitdisc.encode import EncodeOptions, encode
+from unitdisc.features.configs import LogMelConfig
+from unitdisc.features.extract import ExtractConfig, extract
 
 TOOLS = Path(__file__).parent.parent / "tools"
 
@@ -158,3 +161,25 @@ def test_the_speed_of_a_step_stands_beside_its_bound(capsys, monkeypatch):
     lines = capsys.readouterr().out.splitlines()
     assert [line[8:38].strip() for line in lines] == ["addmm + argmin", "VQ", "VQ, normalised and projected"]
     assert lines[0].endswith("1.00 x")
+
+
+def test_averages_differ_by_what_they_forget_at_a_reestimation(tmp_path, capsys, monkeypatch):
+    tool = load("bench_averaging")
+    sizes = ["encoder.channels=8", "decoder.wavenet={layers: 2, residual: 8, gate: 16, skip: 8, hidden: 8}"]
+    codes = "quantizer={codes: 8, dim: 8, schedule: {warm_up: 2, every: 2, until: 4}}"
+    changes = [*(f"model.{change}" for change in (*sizes, codes)), "train.steps=6", "train.batch=2", "train.chunk=20"]
+    (tmp_path / "some.yaml").write_text("{}")
+    for part in ("train", "dev"):
+        extract(DataDir.read(put_data(tmp_path / part)), ExtractConfig(targets=LogMelConfig()))
+    how = ("--every", 1, "--marks", 4, 6, "--json", tmp_path / "rows.jsonl", "--plot", tmp_path / "plot.png")
+    words = (tmp_path / "some.yaml", tmp_path, *how, "--set", *changes)
+    monkeypatch.setattr(sys, "argv", ["bench_averaging.py", *map(str, words)])
+    tool.main()
+    rows = {row["step"]: row for row in map(json.loads, (tmp_path / "rows.jsonl").read_text().splitlines())}
+    assert [step for step, row in rows.items() if row["reestimated"]] == [2, 4]
+    assert rows[1]["restart"] == rows[1]["all"] == rows[1]["none"] != rows[1]["raw"]
+    assert rows[2]["all"] == rows[2]["raw"]  # all is forgotten: the average begins at the weights
+    assert len({rows[2][kind] for kind in tool.KINDS}) == 3
+    assert len({rows[6][kind] for kind in tool.KINDS}) == 4
+    assert capsys.readouterr().out.startswith("| weights | step 4 | step 6 |")
+    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
