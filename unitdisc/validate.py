@@ -5,9 +5,10 @@ from collections import defaultdict
 import numpy as np
 import torch
 
-from unitdisc.corpus import ALIGNMENT, SILENCE
+from unitdisc.corpus import ALIGNMENT
 from unitdisc.data.alignment import Alignment, frame_labels, read_alignment
 from unitdisc.data.batches import Corpus, in_order
+from unitdisc.data.phones import SILENCE, SILENCES
 from unitdisc.evaluate.clusters import measures
 from unitdisc.model import UnitModel
 from unitdisc.quantizers.health import perplexity
@@ -58,6 +59,7 @@ def _pnmi(model: UnitModel, alignment: Alignment, utts: list[str], units: list[t
         if utt not in alignment:
             continue
         labels = frame_labels(alignment[utt], len(row), grid.period, grid.offset, SILENCE)
+        labels = [SILENCE if label in SILENCES else label for label in labels]
         numbers = np.array([names.setdefault(label, len(names)) for label in labels])
         pairs.append(np.stack([numbers, row[:, 0].numpy()]))
     if not pairs:

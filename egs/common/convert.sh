@@ -35,6 +35,7 @@ make_conversions() { # in $exp/converted; in $exp/resynthesised where the model 
   python3 "$common/pairs.py" "$exp" "$data" "$work.part" --targets "$targets" --sentences "$sentences" --pairs "$pairs"
   rm -rf "$work" "$exp"/{converted,resynthesised} "$scores/conversion.json" # only now that there is a plan
   mv "$work.part" "$work"
+  mkdir -p "$scores" # stage score may not have run
   for part in converted resynthesised; do
     [[ ! -s $work/$part.voices ]] || beside convert_part "$part"
   done
