@@ -80,7 +80,7 @@ def test_encoding_and_conversion_are_told_the_device(mini: Path):
     lines = (mini.parent.parent / "calls").read_text().splitlines()
     told = [line.split()[0] for line in lines if "--device cuda:1" in line]
     made = calls(mini.parent)
-    assert (told.count("encode"), made.count("encode")) == (2, 4)  # k-means beside, on the CPU
+    assert (told.count("encode"), made.count("encode")) == (2, 6)  # k-means of MFCC and of the input, on the CPU
     assert told.count("convert") == made.count("convert") > 0
     assert all("--jobs 1 " in line for line in lines if line.startswith("encode") and "cuda" in line)
     refused = run_recipe(mini, *SHORT, "--device", "gpu")
@@ -141,13 +141,13 @@ def test_a_score_that_fails_stops_the_stage_which_goes_on_later(mini: Path):
     assert "unitdisc score: told to fail" in got.stderr
     calls(mini.parent)
     assert run_recipe(mini, *SHORT, "--stop-stage", "score").returncode == 0
-    assert len(list((mini / "exp/short-0/scores").glob("*.json"))) == 10
+    assert len(list((mini / "exp/short-0/scores").glob("*.json"))) == 19
     assert not list((mini / "exp/short-0/scores").glob("*.part"))
     # Another model: what does not depend on it is not scored again.
     calls(mini.parent)
     assert run_recipe(mini, *SHORT, "--stop-stage", "score", "--seed", "1").returncode == 0
     assert calls(mini.parent).count("score") == 4
-    assert len(list((mini / "exp/short-1/scores").glob("*.json"))) == 10
+    assert len(list((mini / "exp/short-1/scores").glob("*.json"))) == 19
 
 
 def test_the_ablation_has_a_configuration_of_its_own(mini: Path):
