@@ -8,16 +8,11 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
-from recipe_files import (  # noqa: F401 - other tests of recipes take them from here
-    AWAIT_SECOND,
+from recipe_files import (
     EGS,
-    STUB,
-    at_once,
     calls,
     copy_of_recipes,
-    program,
     run_recipe,
-    shell,
     with_stub,
 )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from test_recipes import AWAIT_SECOND, EGS, STUB, at_once, program, shell
+from recipe_files import AWAIT_SECOND, EGS, STUB, at_once, program, shell
 from test_recipes_speech import module, script
 
 from unitdisc.data.kaldi import DataDir, write_data_dir

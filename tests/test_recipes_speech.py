@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 from made_up import PHONES, make_data, tones
-from test_recipes import EGS, STUB, copy_of_recipes, program, run_recipe
+from recipe_files import EGS, STUB, copy_of_recipes, program, run_recipe
 
 from unitdisc import config as configs
 from unitdisc.data.alignment import Interval, read_alignment

@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from test_recipes import program
+from recipe_files import program
 from test_recipes_speech import EGS, put_wsj, put_wsj_discs, script
 
 from unitdisc.data.check import check_data_dir

@@ -73,25 +73,30 @@ score_head() { # what the CTC head of a supervised model hears
 }
 
 make_features() { # to compare with: MFCC, whatever features the model has, and what its encoder reads
+  local lock
+  input=$data/input-$(section "$exp/config.yaml" model.features | sha256sum | cut -c 1-8)
+  exec {lock}>>"$data/.compared" # other runs on the same data share them
+  ! command -v flock >/dev/null || flock "$lock" || true
   make_mfcc
   make_input
+  exec {lock}>&-
 }
 
 make_mfcc() { # in $mfcc
   local stamp split
-  stamp=$(cat "$data"/{train,test}/wav.scp "$data"/{train,test}/phones.ctm "$common/conf/mfcc.yaml" 2>/dev/null | sha256sum) || true
-  [[ ! -s $mfcc/stamp || $(<"$mfcc/stamp") != "$stamp$version" ]] || return 0
+  stamp=$(digest "$data/train/wav.scp"; digest "$data/test/wav.scp"
+    cat "$data"/{train,test}/{utt2spk,phones.ctm} "$common/conf/mfcc.yaml" 2>/dev/null) || true
+  stamp=$(sha256sum <<<"$version $stamp")
+  [[ ! -s $mfcc/stamp || $(<"$mfcc/stamp") != "$stamp" ]] || return 0
   rm -rf "$mfcc"
   for split in train test; do unitdisc combine "$mfcc/$split" "$data/$split" >/dev/null; done
   job mfcc unitdisc features "$common/conf/mfcc.yaml" "$mfcc"/{train,test} --jobs "$jobs" --force
-  echo "$stamp$version" >"$mfcc/stamp"
+  echo "$stamp" >"$mfcc/stamp"
 }
 
 make_input() { # in $input, one for each kind of features: the test frames, normalised
   local stamp
-  stamp=$(section "$exp/config.yaml" model.features; cat "$data"/{train,test}/feats.{scp,json}) # ends with a hash of the data
-  input=$data/input-$(section "$exp/config.yaml" model.features | sha256sum | cut -c 1-8)
-  stamp=$(sha256sum <<<"$stamp$version")
+  stamp=$(sha256sum <<<"$version $(digest "$data/train/feats.scp") $(digest "$data/test/feats.scp")")
   [[ ! -s $input/stamp || $(<"$input/stamp") != "$stamp" ]] || return 0
   rm -rf "$input"
   job input python3 "$common/inputs.py" "$exp/config.yaml" "$train" "$test" "$input/test"
