@@ -20,6 +20,7 @@ from unitdisc.model_config import LossWeights, ModelConfig
 from unitdisc.networks.blocks import BlockEncoder, one_thread
 from unitdisc.networks.conditioning import Conditioning
 from unitdisc.networks.decoder import Decoder, FrameDecoderConfig, NoDecoderConfig
+from unitdisc.networks.echo import Echo
 from unitdisc.networks.encoder import build_encoder
 from unitdisc.networks.heads import CTCHead, FramewiseHead, HeadLoss
 from unitdisc.networks.jitter import TimeJitter, draw_seeds, row_uniforms
@@ -105,6 +106,9 @@ class UnitModel(nn.Module):
         shape = (config.heads, self.quantizer.dim, len(self.phones))
         self.ctc = CTCHead(*shape) if config.weights.ctc > 0 else None
         self.framewise = FramewiseHead(*shape) if config.weights.framewise > 0 else None
+        self.echo: Echo | None = None
+        if config.weights.echo > 0:
+            self.echo = Echo(config.echo, self.quantizer.dim, self.encoder.stride, self.dim_in)
         self.register_buffer("mean", torch.zeros(self.dim_in))
         self.register_buffer("std", torch.ones(self.dim_in))
 
@@ -161,6 +165,8 @@ class UnitModel(nn.Module):
         stats: dict[str, Tensor] = {}
         if self.decoder is not None and self.config.weights.reconstruction > 0:
             parts["reconstruction"] = self._reconstruction(batch, frames, quantized.values, lengths, seeds) / count
+        if self.echo is not None:
+            parts["echo"] = self.echo.loss(quantized.values, frames, batch.lengths) / count
         for name, head in self._head_losses(batch, quantized.values, lengths):
             scale = self.encoder.stride if name == "framewise" else 1
             parts[name] = head.total * scale / count

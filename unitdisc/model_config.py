@@ -6,6 +6,7 @@ from unitdisc.errors import ConfigError
 from unitdisc.features.configs import FbankConfig, FeatureConfig, LogMelConfig, MfccConfig
 from unitdisc.networks.conditioning import ConditioningConfig
 from unitdisc.networks.decoder import DecoderConfig, FrameDecoderConfig, NoDecoderConfig
+from unitdisc.networks.echo import EchoConfig
 from unitdisc.networks.encoder import ConvEncoderConfig, EncoderConfig
 from unitdisc.networks.heads import HeadConfig
 from unitdisc.networks.perturb import PerturbationConfig
@@ -22,9 +23,10 @@ class LossWeights:
     quantizer: float = 1.0
     ctc: float = 0.0
     framewise: float = 0.0
+    echo: float = 0.0  # of the encoder's own input, said again by each unit alone
 
     def __post_init__(self) -> None:
-        if min(self.reconstruction, self.quantizer, self.ctc, self.framewise) < 0:
+        if min(vars(self).values()) < 0:
             numbers = ", ".join(f"{name} {value:g}" for name, value in vars(self).items())
             raise ConfigError(f"weights must be 0 or more, got {numbers}")
 
@@ -42,6 +44,7 @@ class ModelConfig:
     conditioning: ConditioningConfig = field(default_factory=ConditioningConfig)
     decoder: DecoderConfig = field(default_factory=FrameDecoderConfig)
     heads: HeadConfig = field(default_factory=HeadConfig)
+    echo: EchoConfig = field(default_factory=EchoConfig)
     weights: LossWeights = field(default_factory=LossWeights)
 
     def __post_init__(self) -> None:
@@ -59,8 +62,9 @@ class ModelConfig:
                 "set targets.sample_rate, hop, snip_edges (and window, with snip_edges) to those of features"
             )
         fitted = isinstance(self.quantizer, KMeansConfig)
-        if not fitted and isinstance(self.decoder, NoDecoderConfig) and self.weights.ctc == self.weights.framewise == 0:
-            raise ConfigError("nothing to learn: decoder.kind is none, so set weights.ctc or weights.framewise above 0")
+        learns = self.needs_phones or self.weights.echo > 0
+        if not fitted and isinstance(self.decoder, NoDecoderConfig) and not learns:
+            raise ConfigError("nothing to learn: decoder.kind is none, so set weights.ctc, framewise or echo above 0")
 
     @property
     def needs_phones(self) -> bool:

@@ -22,6 +22,7 @@ CURVES = (
     ("PNMI of the dev set", "", "pnmi"),
     ("CTC loss", "ctc", "ctc"),
     ("framewise loss", "framewise", "framewise"),
+    ("echo of the input", "echo", "echo"),
     ("gradient norm", "gradient_norm", ""),
     ("learning rate", "learning_rate", ""),
 )
