@@ -1,4 +1,4 @@
-"""An echo: each unit says again the frames that it was made of, from its own vector and nothing else.
+"""An echo: each unit says again the frames that it was made of, and those around it, from its own vector alone.
 
 A decoder fills in from neighbouring units, past frames and the voice what a unit leaves out. The echo has no such help,
 and its targets are the encoder's own input, normalised, so that all of its dimensions count the same.
@@ -6,39 +6,60 @@ and its targets are the encoder's own input, normalised, so that all of its dime
 
 from dataclasses import dataclass
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unitdisc.errors import ConfigError
-from unitdisc.networks.padding import masked, padding_mask
+from unitdisc.networks.padding import ceil_divide
 
 
 @dataclass(frozen=True)
 class EchoConfig:
-    """One hidden layer."""
+    """How far it reaches, and one hidden layer."""
 
+    context: int = 3  # units to each side whose frames a unit says, too
     hidden: int = 256
 
     def __post_init__(self) -> None:
-        if self.hidden < 1:
-            raise ConfigError(f"echo: hidden must be above 0, got {self.hidden}")
+        if self.context < 0 or self.hidden < 1:
+            raise ConfigError(
+                f"echo: context must be 0 or more and hidden above 0, got {self.context} and {self.hidden}"
+            )
 
 
 class Echo(nn.Module):
-    """The frames of each unit, from its value."""
+    """The frames in and around each unit, from its value."""
 
     def __init__(self, config: EchoConfig, dim: int, stride: int, channels: int) -> None:
         """Build for values of width dim, stride frames a unit, and channels a frame."""
         super().__init__()
-        self.stride = stride
-        self.layers = nn.Sequential(
-            nn.Linear(dim, config.hidden), nn.ReLU(), nn.Linear(config.hidden, stride * channels)
-        )
+        self.context, self.stride = config.context, stride
+        out = (2 * config.context + 1) * stride * channels
+        self.layers = nn.Sequential(nn.Linear(dim, config.hidden), nn.ReLU(), nn.Linear(config.hidden, out))
 
     def forward(self, values: Tensor) -> Tensor:
-        """Return frames [B, T' * stride, C] of values [B, T', dim]."""
-        return self.layers(values).unflatten(-1, (self.stride, -1)).flatten(1, 2)
+        """Return the frames that values [B, T', dim] say of the units around, [B, T', 2 * context + 1, stride, C]."""
+        return self.layers(values).unflatten(-1, (2 * self.context + 1, self.stride, -1))
 
     def loss(self, values: Tensor, frames: Tensor, lengths: Tensor) -> Tensor:
-        """Return the absolute error to frames [B, T, C] of lengths [B], mean over channels, summed over frames."""
-        errors = (self(values)[:, : frames.shape[1]] - frames).abs().mean(-1)
-        return masked(errors, padding_mask(lengths, frames.shape[1])).sum()
+        """Return the absolute error to frames [B, T, C] of lengths [B], summed over frames.
+
+        Mean over channels, and over the 2 * context + 1 units that speak of a frame; at an utterance's ends there are
+        fewer, and what they do not say is no error.
+        """
+        units = values.shape[1]
+        frames = F.pad(frames, (0, 0, 0, units * self.stride - frames.shape[1])).unflatten(1, (units, self.stride))
+        real = self._below(lengths, units * self.stride).unflatten(1, (units, self.stride))  # [B, T', stride]
+        speaks = self._below(ceil_divide(lengths, self.stride), units)[:, :, None]
+        said, total = self(values), values.new_zeros(())
+        for place, offset in enumerate(range(-self.context, self.context + 1)):
+            first, last = max(-offset, 0), units - max(offset, 0)  # the units that have one so far away
+            if first < last:
+                errors = (said[:, first:last, place] - frames[:, first + offset : last + offset]).abs().mean(-1)
+                total = total + (errors * real[:, first + offset : last + offset] * speaks[:, first:last]).sum()
+        return total / (2 * self.context + 1)
+
+    @staticmethod
+    def _below(lengths: Tensor, count: int) -> Tensor:
+        return torch.arange(count, device=lengths.device) < lengths[:, None]
