@@ -121,6 +121,7 @@ def test_all_writes_what_it_prints(corpus, capsys):
     assert {"pnmi", "per", "f1", "bitrate", "abx", "speaker-accuracy", "ued", "perplexity"} <= names
     definitions = [score.definition for score in scores]
     assert len(set(definitions)) == len(definitions)
+    assert {f"abx-{s}-within-{d}" for s in ("within", "across") for d in ("identical", "balanced")} <= set(definitions)
     (units / "scores.json").unlink()
     assert len(scores) > len(run_json(capsys, "score", "all", units, *arguments[:2], "--out", corpus / "less.json"))
     assert (corpus / "less.json").exists()

@@ -36,14 +36,8 @@ score_abx() { # of MFCC, of what the encoder reads, and of the vectors of the un
     beside kept_score "mfcc-abx-$speaker" abx "$mfcc/test/feats.scp" "$scores/triphone.item" --speaker "$speaker"
     beside kept_score "input-abx-$speaker" abx "$input/test/feats.scp" "$scores/triphone.item" --speaker "$speaker"
     beside score "codes-abx-$speaker" abx "$units/test/codes.scp" "$scores/triphone.item" --speaker "$speaker"
-    ! one_codebook "$units/test" ||
-      beside score "balanced-abx-$speaker" abx "$units/test" "$scores/triphone.item" --speaker "$speaker" --distance balanced
   done
   [[ $baseline != true || ! -s $units/test/units.jsonl ]] || score_baselines
-}
-
-one_codebook() { # UNITS: whether each unit is one of one codebook's, and not a tuple
-  [[ -s $1/units.jsonl ]] && head -n 1 "$1/units.jsonl" | grep -q '"codes": \[[0-9]*\]'
 }
 
 score_units() {
@@ -123,10 +117,9 @@ score_kmeans() { # NAME PLACE DATA CONFIG
   fi
   for speaker in across within; do
     kept_score "$1-abx-$speaker" abx "$kmeans/units/test/codes.scp" "$scores/triphone.item" --speaker "$speaker"
-    kept_score "$1-balanced-abx-$speaker" abx "$kmeans/units/test" "$scores/triphone.item" --speaker "$speaker" --distance balanced
   done
   [[ ! -s $test/phones.ctm || ! -s $train/phones.ctm ]] ||
-    kept_score "$1" all "$kmeans/units/test" "${labels[@]}" --train "$kmeans/units/train" --data "$3/test"
+    kept_score "$1" all "$kmeans/units/test" "${labels[@]}" --train "$kmeans/units/train" --data "$3/test" --items "$scores/triphone.item"
 }
 
 # What units are for: a small ASR (a BiLSTM with CTC, phones as its words) trained on the units of the training speakers,

@@ -1,7 +1,7 @@
 """All scores of one unit file, and the sides on which those that are fitted are fitted and scored."""
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -161,8 +161,11 @@ def score_all(
     if options.items is not None:
         from unitdisc.evaluate.abx import AbxOptions, score_abx  # torch: slow to import, 600 MB
 
-        for speaker in ("within", "across"):
-            add("abx", [score_abx(units, options.items, options=AbxOptions(speaker, distance="identical"))])
+        ways = [AbxOptions("within", distance="identical"), AbxOptions("across", distance="identical")]
+        if codebook is not None:
+            ways += [replace(way, distance="balanced") for way in ways]
+        for way in ways:
+            add("abx", [score_abx(units, options.items, options=way)])
     if options.probes:
         from unitdisc.evaluate.probe import frame_probes, probe_ctc
 
