@@ -50,7 +50,7 @@ def test_the_table_has_means_and_spreads_in_the_paper_s_order(ablation, tmp_path
     exps = results(tmp_path / "exp", ablation)
     text = ablation.write_table(exps, tmp_path / "RESULTS.md", tmp_path / "plot.png", [])
     assert text.splitlines()[:6] == [
-        "| row | seeds | PER | codes | seconds |",
+        "| row | seeds | PER ↓ | codes ↑ | seconds of training |",
         "|---|---|---|---|---|",
         "| no bottleneck | 1 | 0.1000 |  | 10 |",
         "| vanilla VQ | 1 | 10.00 | 12.00 | 10 |",
@@ -62,7 +62,7 @@ def test_the_table_has_means_and_spreads_in_the_paper_s_order(ablation, tmp_path
     with Image.open(tmp_path / "plot.png") as picture:
         assert picture.width > 200
     chosen = ablation.write_table(exps, tmp_path / "RESULTS.md", None, ["codes"])
-    assert chosen.startswith("| row | seeds | codes | seconds |")
+    assert chosen.startswith("| row | seeds | codes ↑ | seconds of training |")
 
 
 def test_a_table_of_what_is_not_there_is_refused(ablation, tmp_path: Path):

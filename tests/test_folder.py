@@ -75,7 +75,7 @@ def test_bad_recordings_are_listed_and_many_stop_the_import(tmp_path: Path):
     assert "bad.wav: expected audio (wav, flac, ogg, mp3, sph), got 3 bytes" in left_out[0]
     put_audio(tmp_path / "rec" / "odd .wav |.wav")
     (tmp_path / "rec" / "worse.wav").write_bytes(b"")
-    with pytest.raises(DataError, match=r"rec: 2 of 12 recordings cannot be used, as .*bad\.wav"):
+    with pytest.raises(DataError, match=r"rec: 2 of 12 recordings cannot be used: .*bad\.wav"):
         import_folder(tmp_path / "rec", tmp_path / "data")
 
 

@@ -106,3 +106,11 @@ def test_a_file_that_cannot_be_opened_is_not_called_a_wrong_one(tmp_path: Path):
     (tmp_path / "loop").symlink_to("loop")
     with pytest.raises(DataError, match="loop: cannot be read: Too many levels of symbolic links"):
         read_header(tmp_path / "loop")
+
+
+def test_the_folder_of_a_run_is_told_from_that_of_its_units(tmp_path: Path):
+    with pytest.raises(DataError, match="`unitdisc encode` makes one"):
+        read_header(tmp_path)
+    write_units(tmp_path / "units/test/units.jsonl", UnitHeader(0.02, (4,)), [])
+    with pytest.raises(DataError, match=f"did you mean {tmp_path}/units/test[?]"):
+        read_header(tmp_path)

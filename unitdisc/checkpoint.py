@@ -28,7 +28,8 @@ def save(path: Path, tree: dict[str, Any]) -> None:
             torch.save({"format": FORMAT, **tree}, out)
     except (OSError, RuntimeError) as error:  # torch's writer tells of a full disk by a RuntimeError
         reason = error.strerror if isinstance(error, OSError) else "is the disk full?"
-        raise CheckpointError(f"{path}: cannot be written: {reason}; earlier checkpoints are untouched") from None
+        kept = "earlier checkpoints are untouched" if step_files(path.parent.parent) else "there is none before it"
+        raise CheckpointError(f"{path}: cannot be written: {reason}; {kept}") from None
 
 
 def load(path: Path, device: str | torch.device = "cpu") -> dict[str, Any]:

@@ -105,6 +105,8 @@ def open_sources(sources: Sequence[str | Path], model: UnitModel) -> tuple[DataD
         data = DataDir.read(paths[0])
         return data, open_frames(model.config.features, data)
     for path in paths:
+        if not path.exists():
+            raise DataError(f"{path}: no such file or data directory")
         if not path.is_file():
             raise DataError(f"{path}: expected an audio file, or one data directory")
     names = [name_of(path) for path in paths]

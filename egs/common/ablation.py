@@ -95,10 +95,17 @@ def cell(values: Sequence[float]) -> str:
     return text + (f" ± {statistics.stdev(values):.{min(decimals, 4)}f}" if len(values) > 1 else "")
 
 
+def headed(name: str) -> str:
+    """Return a metric's name with an arrow that says which way is better, where one is."""
+    if name.startswith(("ABX", "PER", "CER", "bits", "reconstruction bits", "latent bits by")):
+        return f"{name} ↓"
+    return f"{name} ↑" if name.startswith(("PNMI", "NMI", "codes", "perplexity", "mapping accuracy")) else name
+
+
 def table(results: Sequence[Result], names: Sequence[str]) -> str:
     """Return a Markdown table of rows by metrics: mean ± standard deviation over seeds."""
     timed = any("seconds" in result["about"] for result in results)
-    heads = ["row", "seeds", *names, *(["seconds"] if timed else [])]
+    heads = ["row", "seeds", *map(headed, names), *(["seconds of training"] if timed else [])]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for row in in_order(result["row"] for result in results):
         own = [result for result in results if result["row"] == row]
@@ -134,7 +141,7 @@ def plot(results: Sequence[Result], names: Sequence[str], path: Path) -> None:
             panel.plot(values, [place] * len(values), "o", color="C0", alpha=0.6)
             if values:
                 panel.vlines(statistics.fmean(values), place - 0.3, place + 0.3, color="C1", linewidth=2)
-        panel.set_xlabel(name)
+        panel.set_xlabel(headed(name))
         panel.grid(axis="x", alpha=0.3)
     axes[0].set_yticks(range(len(rows)), [TITLES.get(row, row) for row in rows])
     axes[0].invert_yaxis()

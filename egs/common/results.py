@@ -34,7 +34,7 @@ def _write(exp: Path, record: Result) -> None:
 
 
 def trained_by(exp: Path) -> dict[str, Any]:
-    """Return the versions, commit and machine of a training; all of them where it went on with others."""
+    """Return the versions, commit, machine and steps of a training; all of them where it went on with others."""
     try:
         starts = json.loads((exp / "env.json").read_text("utf-8"))["starts"]
         first = [int(start.get("resumed_at") or 0) for start in starts]
@@ -46,7 +46,8 @@ def trained_by(exp: Path) -> dict[str, Any]:
     # A start that left no step behind it has no part in the training.
     own = [start for start, one, end in zip(starts, first, [*first[1:], last], strict=True) if end > one]
     found = {name: list(dict.fromkeys(s[name] for s in own if s.get(name) not in (None, ""))) for name in ORIGIN}
-    return {name: all_[0] if len(all_) == 1 else ", ".join(map(str, all_)) for name, all_ in found.items() if all_}
+    facts = {name: all_[0] if len(all_) == 1 else ", ".join(map(str, all_)) for name, all_ in found.items() if all_}
+    return facts | ({"steps": last} if math.isfinite(last) else {})
 
 
 def settings_of(config: Mapping[str, Any], data: str) -> str:

@@ -28,6 +28,7 @@ stage_score() {
   fi
   [[ ! -s $scores/triphone.item ]] || score_abx
   joined
+  python3 "$common/headlines.py" "$scores"
 }
 
 score_abx() { # of MFCC, of what the encoder reads, and of the vectors of the units

@@ -40,3 +40,5 @@ use_short() { # what --short stands for, before other options
 
 use_short "$@"
 start_recipe "$@"
+[[ " $config " != *short* ]] ||
+  echo "  --short is for seeing every stage at work: 100 steps, two test speakers, and scores that mean nothing"

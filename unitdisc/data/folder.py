@@ -68,7 +68,10 @@ def import_folder(
             f"{folder}: --speaker {speaker!r} finds nothing in {len(missed)} paths, as {missed[0]!r}; change it"
         )
     if len(left_out) > most * len(audio) or not paths:
-        raise DataError(f"{folder}: {len(left_out)} of {len(audio)} recordings cannot be used, as {left_out[0]}")
+        raise DataError(
+            f"{folder}: {len(left_out)} of {len(audio)} recordings cannot be used: {'; '.join(left_out[:5])}"
+            f"{' ...' if len(left_out) > 5 else ''}; mend or remove them, or raise --max-bad (now {most:g})"
+        )
     data = write_data_dir(
         out,
         paths.items(),

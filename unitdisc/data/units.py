@@ -92,7 +92,9 @@ def read_header(path: str | Path) -> UnitHeader:
             raise KeyError("format")
         header = UnitHeader(**{**record, "codes": tuple(record["codes"])})
     except FileNotFoundError:
-        raise DataError(f"{path}: no such unit file; `unitdisc encode` makes one") from None
+        near = sorted(path.parent.glob("units/*/units.jsonl"))  # a run's folder was given
+        hint = f"did you mean {near[0].parent}?" if near else "`unitdisc encode` makes one"
+        raise DataError(f"{path}: no such unit file; {hint}") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, AttributeError):
