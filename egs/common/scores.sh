@@ -163,11 +163,12 @@ kept_score() { # NAME SCORE ARGUMENT...: as score; what does not depend on the m
 }
 
 key_of() { # WORD...: a hash of the words, of the files among them, and of what stands beside those
-  local word
+  local word place
   {
     echo "$version"
-    [[ "$*" != *"$mfcc"* ]] || cat "$mfcc/stamp"
-    [[ "$*" != *"$input"* ]] || cat "$input/stamp"
+    for place in "${mfcc-}" "${input-}"; do
+      [[ -z $place || "$*" != *"$place"* ]] || cat "$place/stamp"
+    done
     for word; do
       if [[ -f $word ]]; then
         digest "$word"
