@@ -7,7 +7,7 @@ from pathlib import Path
 
 from recipe_files import EGS
 
-from unitdisc.evaluate.scores import Counts, Score
+from unitdisc.evaluate.scores import Score
 
 
 def headlines(folder: Path) -> list[str]:
@@ -20,9 +20,7 @@ def test_units_stand_beside_what_they_are_compared_with_and_few_items_are_told(t
     assert headlines(tmp_path) == []
 
     def put(file: str, *scores: tuple[str, float]) -> None:
-        records = [
-            Score("x", value, name, counts=Counts({"items in cells": 500}, {})).to_json() for name, value in scores
-        ]
+        records = [Score("x", value, name, parts={"warnings": []}).to_json() for name, value in scores]
         (tmp_path / f"{file}.json").write_text(json.dumps({"scores": records} if len(records) > 1 else records[0]))
 
     put("codes-abx-across", ("abx-across-within-angular", 0.25))
@@ -38,6 +36,6 @@ def test_units_stand_beside_what_they_are_compared_with_and_few_items_are_told(t
     assert rows["PER, small ASR, %"].rstrip().endswith("60.0")
     assert len(rows["PER, small ASR, %"]) == len(rows["ABX across speakers, %"])  # in the column of mfcc
     record = json.loads((tmp_path / "mfcc-abx-across.json").read_text())
-    record["counts"]["used"]["items in cells"] = 40
+    record["parts"]["warnings"] = ["only 40 of 500 items can be A, B or X"]
     (tmp_path / "mfcc-abx-across.json").write_text(json.dumps(record))
     assert headlines(tmp_path)[-1] == f"  few items ({tmp_path}): ABX means little here"

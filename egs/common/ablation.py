@@ -11,15 +11,13 @@ out, and listed.
 """
 
 import argparse
-import json
 import math
 import statistics
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from results import ORIGIN, Result, check_once, read_results, settings_of, unlike, write_result
+from results import ORIGIN, Result, check_once, read_results, scores_of, settings_of, unlike, write_result
 from rows import compose
 
 from unitdisc.config import read_tree
@@ -48,25 +46,13 @@ def in_order(rows: Iterable[str]) -> list[str]:
 def score_value(source: str) -> float:
     """Return the value of FILE[:DEFINITION], a JSON file that `unitdisc score --json` printed."""
     file, _, definition = source.partition(":")
-    try:
-        tree = json.loads(Path(file).read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{file}: cannot be read as JSON: {error}") from None
-    found = {score["definition"]: score["value"] for score in _scores(tree)}
+    found = {score["definition"]: score["value"] for score in scores_of(Path(file))}
     if len(found) > 1 and not definition:
         raise DataError(f"{file}: holds {len(found)} scores; say which: {file}:DEFINITION, one of {', '.join(found)}")
     definition = definition or next(iter(found), "")
     if found.get(definition) is None:
         raise DataError(f"{file}: no value of {definition!r} in it; it has {', '.join(found) or 'none'}")
     return float(found[definition])
-
-
-def _scores(tree: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(tree, dict) and "definition" in tree and "value" in tree:
-        yield tree
-    elif isinstance(tree, (dict, list)):
-        for inner in tree.values() if isinstance(tree, dict) else tree:
-            yield from _scores(inner)
 
 
 def current_settings(base: Path, data: str) -> dict[str, str]:

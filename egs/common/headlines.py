@@ -3,11 +3,9 @@
 python headlines.py SCORES
 """
 
-import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
+from results import scores_of
 from scripts import run
 
 ABX = ("ABX across speakers, %", "abx-across-within-angular"), ("ABX within speakers, %", "abx-within-within-angular")
@@ -17,7 +15,6 @@ REST = (
     ("PER, small ASR, %", "per-probe-ctc-lstm-nosil"),
     ("PER, own head, %", "per-ctc-head-nosil"),
 )
-FEW = 200  # items of ABX: with fewer it means little
 
 
 def headlines(scores: Path) -> list[str]:
@@ -25,10 +22,10 @@ def headlines(scores: Path) -> list[str]:
     found: dict[str, dict[str, float]] = {}
     few = False
     for path in sorted(set(scores.glob("*.json")) - {scores / "head-dev.json"}):
-        for score in _scores(json.loads(path.read_text("utf-8"))):
+        for score in scores_of(path):
             if isinstance(score["value"], (int, float)):
                 found.setdefault(score["definition"], {})[subject(path.stem)] = 100 * score["value"]
-            few |= score["definition"].startswith("abx") and score["counts"]["used"].get("items in cells", FEW) < FEW
+            few |= bool(score.get("parts", {}).get("warnings"))  # ABX says so itself
     rows = [(title, found[definition]) for title, definition in (*ABX, *REST) if definition in found]
     names = sorted({name for _, values in rows for name in values}, key=lambda name: (name != "units", name))
     lines = [" " * 26 + "".join(f"{name:>18}" for name in names)] if rows else []
@@ -41,14 +38,6 @@ def subject(file: str) -> str:
     """Return what a file of scores is of, by its name."""
     name = file.removeprefix("downstream-").split("-abx-")[0]
     return "units" if name in ("codes", "vectors", "head") else name
-
-
-def _scores(tree: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(tree, dict) and "definition" in tree and "value" in tree:
-        yield tree
-    elif isinstance(tree, (dict, list)):
-        for inner in tree.values() if isinstance(tree, dict) else tree:
-            yield from _scores(inner)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ python results.py EXP ROW.yaml --data HASH    writes into EXP/result.json a hash
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +92,22 @@ def check_once(results: Iterable[Result]) -> None:
         if first != result["exp"]:
             what = f"row {result['row']!r} with seed {result['seed']}"
             raise DataError(f"{result['exp']}: {what} is in {first}, too; give one of them")
+
+
+def scores_of(path: Path) -> list[dict[str, Any]]:
+    """Return the scores, as they are written, of a JSON file that `unitdisc score --json` printed."""
+    try:
+        return list(_found(json.loads(path.read_text("utf-8"))))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as JSON: {error}") from None
+
+
+def _found(tree: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(tree, dict) and "definition" in tree and "value" in tree:
+        yield tree
+    elif isinstance(tree, (dict, list)):
+        for inner in tree.values() if isinstance(tree, dict) else tree:
+            yield from _found(inner)
 
 
 if __name__ == "__main__":
