@@ -2,7 +2,7 @@
 # Stage score of the recipes of speech, to be sourced: the units, what they must beat, what they are for.
 
 option downstream true "true: score a small ASR on the units and the same on MFCC, too"
-option baseline true "true: score k-means units of MFCC, as many as the model has, too"
+option baseline true "true: score k-means on MFCC and on what the encoder reads, with as many codes as the model has, too"
 
 stage_score() {
   local test=$data/test train=$data/train units=$exp/units scores=$exp/scores mfcc=$data/mfcc input file
