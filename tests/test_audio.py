@@ -1,5 +1,7 @@
 """Audio: every format, any rate, any slice, and what is said of files that are no audio."""
 
+import errno
+import os
 import struct
 from dataclasses import replace
 from fractions import Fraction
@@ -253,8 +255,11 @@ def test_a_long_file_is_not_read_for_a_short_slice(tmp_path: Path, monkeypatch):
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "ogg"])
-def test_a_full_disk_names_the_file_that_was_not_written(tmp_path: Path, suffix: str):
-    (tmp_path / f".a.{suffix}.partial").symlink_to("/dev/full")
+def test_a_full_disk_names_the_file_that_was_not_written(tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch):
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(DataError, match=rf"a\.{suffix}: cannot be written: the disk is full"):
         save_audio(tmp_path / f"a.{suffix}", np.zeros(20000), 16000)
     assert list(tmp_path.iterdir()) == []

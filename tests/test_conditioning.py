@@ -4,37 +4,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference_networks import jitter_sources, pooled, splitmix
+from reference_networks import jitter_sources, pooled
 
 from unitdisc.errors import ConfigError, DataError
 from unitdisc.networks.conditioning import Conditioning, ConditioningConfig
-from unitdisc.networks.jitter import TimeJitter, draw_seeds, drop_frames, row_uniforms
+from unitdisc.networks.draws import Stream, draw_seeds, row_uniforms
+from unitdisc.networks.jitter import TimeJitter, drop_frames
 
 SMALL = {"channels": 6, "speaker_dim": 4, "reference_channels": 5}
-
-
-@given(seeds=st.lists(st.integers(0, 2**62 - 1), min_size=1, max_size=3), stream=st.integers(0, 3))
-@settings(max_examples=30, deadline=None)
-def test_uniforms_are_splitmix_of_seed_and_time(seeds: list[int], stream: int):
-    u = row_uniforms(torch.tensor(seeds), 5, stream)
-    assert u.tolist() == [[splitmix(seed, t, stream) for t in range(5)] for seed in seeds]
-
-
-def test_uniforms_are_uniform_and_rows_and_streams_independent():
-    seeds = draw_seeds(200, torch.Generator().manual_seed(1))
-    one, two = row_uniforms(seeds, 500, 1).double(), row_uniforms(seeds, 500, 2).double()
-    assert 0 <= one.min() < one.max() < 1
-    counts = torch.histc(one.flatten(), 50, 0, 1)
-    assert ((counts - 2000) ** 2 / 2000).sum() < 100  # chi-square of 49 degrees of freedom: 85 at 0.1 %
-    flat = torch.stack([one.flatten(), two.flatten(), one.roll(1, 0).flatten(), one.roll(1, 1).flatten()])
-    correlation = torch.corrcoef(flat) - torch.eye(4, dtype=torch.float64)
-    assert correlation.abs().max() < 4.5 / 100_000**0.5
-
-
-def test_seeds_follow_the_generator():
-    one, two = (draw_seeds(4, torch.Generator().manual_seed(7)) for _ in range(2))
-    assert torch.equal(one, two)
-    assert len(one.unique()) == 4
 
 
 @given(
@@ -49,7 +26,7 @@ def test_jitter_takes_neighbours_within_the_utterance(lengths: list[int], extra:
     seeds = draw_seeds(len(lengths), torch.Generator().manual_seed(seed))
     x = torch.arange(len(lengths) * frames * 2.0).view(len(lengths), frames, 2)
     y = TimeJitter(probability).train()(x, torch.tensor(lengths), seeds)
-    u = row_uniforms(seeds, frames, 1).tolist()
+    u = row_uniforms(seeds, frames, Stream.TIME_JITTER).tolist()
     for row, length in enumerate(lengths):
         sources = jitter_sources(length, frames, u[row], probability)
         assert torch.equal(y[row], x[row, sources])
@@ -64,11 +41,6 @@ def test_jitter_replaces_at_the_asked_rate_only_while_training():
     assert abs((moved > 0).double().mean() - 0.06) < 4 * (0.06 * 0.94 / 1e5) ** 0.5
     assert torch.equal(jitter.eval()(x, lengths, seeds), x)
     assert torch.equal(TimeJitter(0.0).train()(x, lengths, seeds), x)
-
-
-def test_draws_of_a_row_do_not_depend_on_padding_or_on_other_rows():
-    seeds = draw_seeds(3, torch.Generator().manual_seed(5))
-    assert torch.equal(row_uniforms(seeds, 9)[1:2, :4], row_uniforms(seeds[1:2], 4))
 
 
 def test_hidden_frames_are_whole_and_as_many_as_asked():

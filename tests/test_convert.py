@@ -16,8 +16,8 @@ from unitdisc.cli import main
 from unitdisc.convert import PEAK, ConvertOptions, active_level, as_loud, convert, fit_length
 from unitdisc.corpus import fit_normalisation_
 from unitdisc.data.kaldi import DataDir
-from unitdisc.data.whole import file_name
 from unitdisc.errors import ConfigError, DataError
+from unitdisc.files import file_name
 from unitdisc.model import ModelConfig, UnitModel
 from unitdisc.model_config import LossWeights
 from unitdisc.networks.conditioning import ConditioningConfig

@@ -15,12 +15,12 @@ from test_extract import interrupted
 from test_train import TRAIN
 
 from unitdisc import encode as module
-from unitdisc.data.lock import locked
 from unitdisc.data.store import FeatureReader
 from unitdisc.data.units import read_header, read_units
 from unitdisc.encode import EncodeOptions, compound_units, encode
 from unitdisc.errors import CheckpointError, ConfigError, DataError
 from unitdisc.features.configs import MfccConfig
+from unitdisc.files import locked
 from unitdisc.quantizers.build import IdentityConfig
 from unitdisc.quantizers.schedule import ScheduleConfig
 from unitdisc.quantizers.vq import VQConfig

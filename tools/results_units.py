@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from unitdisc.cli import main as main_verb
 from unitdisc.data.alignment import read_alignment
 from unitdisc.data.phones import SILENCES
-from unitdisc.data.whole import whole_file
+from unitdisc.files import whole_file
 
 MFCC = Path(__file__).resolve().parent.parent / "egs" / "common" / "conf" / "mfcc.yaml"
 CHANGES = ("noise-10", "reverberation", "speed-110")

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from unitdisc import config as configs
-from unitdisc.data.whole import whole_file
 from unitdisc.errors import CheckpointError
+from unitdisc.files import whole_file
 from unitdisc.model import ModelConfig, UnitModel
 
 FORMAT = "unitdisc-checkpoint-1"

@@ -23,9 +23,9 @@ from unitdisc.corpus import LiveFrames, open_frames
 from unitdisc.data.audio import save_audio
 from unitdisc.data.batches import FrameReader, pad
 from unitdisc.data.kaldi import DataDir, Recording
-from unitdisc.data.whole import file_name, whole_file
 from unitdisc.errors import ConfigError, DataError
 from unitdisc.features.invert import griffin_lim
+from unitdisc.files import file_name, whole_file
 from unitdisc.model import UnitModel
 from unitdisc.postfilter import Postfilter
 

@@ -27,13 +27,12 @@ from unitdisc.corpus import open_frames
 from unitdisc.data.change import check_change
 from unitdisc.data.exports import write_ctm, write_text
 from unitdisc.data.kaldi import DataDir
-from unitdisc.data.lock import locked
-from unitdisc.data.processes import in_order
 from unitdisc.data.store import write_features
 from unitdisc.data.units import UnitHeader, UnitLine, read_header, write_units
-from unitdisc.data.whole import whole_file
 from unitdisc.errors import CheckpointError, ConfigError, DataError
+from unitdisc.files import locked, whole_file
 from unitdisc.model import UnitModel
+from unitdisc.processes import in_order
 
 SHARD = 64  # utterances
 

@@ -20,10 +20,11 @@ from unitdisc.model_config import LossWeights, ModelConfig
 from unitdisc.networks.blocks import BlockEncoder, one_thread
 from unitdisc.networks.conditioning import Conditioning
 from unitdisc.networks.decoder import Decoder, FrameDecoderConfig, NoDecoderConfig
+from unitdisc.networks.draws import draw_seeds, output_uniforms
 from unitdisc.networks.echo import Echo
 from unitdisc.networks.encoder import build_encoder
 from unitdisc.networks.heads import CTCHead, FramewiseHead, HeadLoss
-from unitdisc.networks.jitter import TimeJitter, draw_seeds, row_uniforms
+from unitdisc.networks.jitter import TimeJitter
 from unitdisc.networks.padding import ceil_divide, masked, padding_mask
 from unitdisc.networks.perturb import Perturbation
 from unitdisc.quantizers.base import Quantized, Reestimation
@@ -328,8 +329,8 @@ class UnitModel(nn.Module):
             else:
                 uniforms = None
                 if isinstance(generator, Tensor):
-                    draws = [row_uniforms(generator, int(steps.max()), 16 + k) for k in range(decoder.output.uniforms)]
-                    uniforms, generator = torch.stack(draws, 2), None
+                    uniforms = output_uniforms(generator, int(steps.max()), decoder.output.uniforms)
+                    generator = None
                 request = _request(decoder, condition, steps, temperature, uniforms, generator)
                 sound = decoder.denormalise(decoder.output.decode(sample(request)))
             return masked(sound, padding_mask(steps, sound.shape[1]))

@@ -26,6 +26,7 @@ from typing import Any
 
 from unitdisc import __version__, dist
 from unitdisc.errors import DataError
+from unitdisc.files import whole_file
 
 
 class RunLog:
@@ -111,12 +112,10 @@ def _write(file: FileIO, blob: bytes, path: Path) -> None:
 
 
 def _replace(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.partial")
     try:
-        partial.write_text(text, "utf-8")
-        partial.replace(path)
+        with whole_file(path) as out:
+            out.write(text)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise _unwritable(path, error) from None
 
 

@@ -21,8 +21,8 @@ from results import ORIGIN, Result, check_once, read_results, scores_of, setting
 from rows import compose
 
 from unitdisc.config import read_tree
-from unitdisc.data.whole import whole_file
 from unitdisc.errors import DataError, UnitdiscError
+from unitdisc.files import whole_file
 
 # The rows of the paper, in the order of its tables; others follow by name.
 TITLES = {

@@ -13,12 +13,12 @@ from unitdisc.checkpoint import load_model
 from unitdisc.corpus import ALIGNMENT, open_frames
 from unitdisc.data.alignment import read_alignment
 from unitdisc.data.kaldi import DataDir
-from unitdisc.data.whole import whole_file
 from unitdisc.errors import DataError
 from unitdisc.evaluate.aligned import SILENCES
 from unitdisc.evaluate.edits import edits
 from unitdisc.evaluate.per import per_score
 from unitdisc.evaluate.scores import Counts, Groups, Score, write_scores
+from unitdisc.files import whole_file
 from unitdisc.model import UnitModel
 
 

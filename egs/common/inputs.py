@@ -13,8 +13,8 @@ from scripts import run
 from unitdisc.config import load
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.store import write_features
-from unitdisc.data.whole import whole_file
 from unitdisc.features.cmvn import global_normalisation, load_normalised
+from unitdisc.files import whole_file
 from unitdisc.train import Config
 
 

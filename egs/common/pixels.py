@@ -13,7 +13,7 @@ from ablation import write_result
 from torch import Tensor, nn
 from training import Loss, QuantizedModel, Trained
 
-from unitdisc.data.whole import whole_file
+from unitdisc.files import whole_file
 
 
 class PixelModel(QuantizedModel):

@@ -13,8 +13,8 @@ from typing import Any
 from scripts import run
 
 from unitdisc.config import read_tree
-from unitdisc.data.whole import whole_file
 from unitdisc.errors import DataError
+from unitdisc.files import whole_file
 
 ORIGIN = ("unitdisc", "commit", "python", "torch", "machine", "gpu", "cpus", "threads", "processes")
 Result = dict[str, Any]

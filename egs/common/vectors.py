@@ -15,8 +15,8 @@ from unitdisc.checkpoint import load_model
 from unitdisc.corpus import open_frames
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.store import write_features
-from unitdisc.data.whole import whole_file
 from unitdisc.dist import check_device
+from unitdisc.files import whole_file
 
 
 def write_vectors(exp: Path, data: Path, out: Path, device: str) -> list[str]:

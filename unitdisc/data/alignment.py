@@ -10,8 +10,8 @@ import numpy as np
 from unitdisc.data.labels import READERS, Label
 from unitdisc.data.phones import SILENCE
 from unitdisc.data.tables import read_lines
-from unitdisc.data.whole import whole_file
 from unitdisc.errors import DataError
+from unitdisc.files import whole_file
 
 # Starts and durations are written with two decimals each, so neighbours may overlap by one step of that grid;
 # such an overlap is trimmed, a larger one refused.

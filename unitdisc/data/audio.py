@@ -16,8 +16,8 @@ import soundfile
 from unitdisc.data.headers import check_header
 from unitdisc.data.pipes import Channel
 from unitdisc.data.resample import needed_input, resample, resampled_count
-from unitdisc.data.whole import whole_file
 from unitdisc.errors import DataError
+from unitdisc.files import whole_file
 
 OVERSHOOT = 0.5  # s by which a segment may end after its recording, as in Kaldi's extract-segments; it is cut
 # In these (and Vorbis) libsndfile seeks to the very sample; MP3 and Opus, begun in the middle, come out

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.units import UnitHeader, UnitLine, read_header, read_units, unit_file
-from unitdisc.data.whole import file_name, whole_file
 from unitdisc.errors import DataError
+from unitdisc.files import file_name, whole_file
 
 
 def spans(line: UnitLine, header: UnitHeader) -> Iterator[tuple[float, float, int]]:

@@ -16,8 +16,8 @@ import kaldiio.matio
 import numpy as np
 from numpy.typing import NDArray
 
-from unitdisc.data.whole import whole_file
 from unitdisc.errors import DataError
+from unitdisc.files import whole_file
 
 FloatMatrix = NDArray[np.float32]
 # Kaldi's binary objects that are numbers: float and double matrices and vectors, compressed matrices.

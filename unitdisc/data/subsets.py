@@ -11,8 +11,8 @@ from unitdisc.data.kaldi import DataDir, Recording, data_digest, resolve, write_
 from unitdisc.data.pipes import replace_path
 from unitdisc.data.store import FeatureReader
 from unitdisc.data.tables import read_table, write_table
-from unitdisc.data.whole import whole_file
 from unitdisc.errors import DataError
+from unitdisc.files import whole_file
 
 ALIGNMENTS = ("phones.ctm", "words.ctm")
 FEATURES = ("feats", "targets")  # <stem>.scp with <stem>.json beside it

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from unitdisc.data.whole import whole_file
 from unitdisc.errors import DataError
+from unitdisc.files import whole_file
 
 BLANKS = re.compile(r"[ \t]+")  # not \s: a no-break space belongs to the text
 FIX = "`unitdisc check --fix` mends it"

@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from unitdisc.data.whole import whole_file
 from unitdisc.errors import DataError
+from unitdisc.files import whole_file
 
 FORMAT = "unitdisc-units-1"
 

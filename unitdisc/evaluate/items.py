@@ -4,7 +4,6 @@
 """
 
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 
 from unitdisc.data.phones import SILENCES
 from unitdisc.errors import DataError
+from unitdisc.files import whole_file
 
 COLUMNS = ("#file", "onset", "offset", "#phone", "prev-phone", "next-phone", "speaker")
 Unit = Literal["triphone", "phone"]
@@ -91,19 +91,10 @@ def _times(onset: str, offset: str, where: str) -> tuple[float, float]:
 
 def write_items(path: str | Path, items: Items) -> None:
     """Write an item file under a temporary name and rename it when whole."""
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with partial.open("w", encoding="utf-8") as out:
-            out.write(" ".join(COLUMNS) + "\n")
-            for file, onset, offset, *labels in zip(*(column.tolist() for column in items.columns), strict=True):
-                out.write(f"{file} {_decimal(onset)} {_decimal(offset)} {' '.join(labels)}\n")
-            out.flush()
-            os.fsync(out.fileno())
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    with whole_file(Path(path)) as out:
+        out.write(" ".join(COLUMNS) + "\n")
+        for file, onset, offset, *labels in zip(*(column.tolist() for column in items.columns), strict=True):
+            out.write(f"{file} {_decimal(onset)} {_decimal(offset)} {' '.join(labels)}\n")
 
 
 def _decimal(seconds: float) -> str:

@@ -14,8 +14,8 @@ import numpy as np
 from scipy import sparse
 
 from unitdisc import __version__
-from unitdisc.data.whole import whole_file
 from unitdisc.errors import DataError
+from unitdisc.files import whole_file
 
 FORMAT = "unitdisc-scores-1"
 DRAWN = 500_000  # numbers of resampled sums in memory at once

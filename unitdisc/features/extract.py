@@ -12,7 +12,6 @@ import torch
 
 from unitdisc.data.audio import AudioSource
 from unitdisc.data.kaldi import DataDir, data_digest
-from unitdisc.data.processes import in_order
 from unitdisc.data.store import FeatureReader, record
 from unitdisc.errors import ConfigError, DataError
 from unitdisc.features.acoustic import FeatureModule, build_features, feature_dim
@@ -20,6 +19,7 @@ from unitdisc.features.cmvn import frame_sums
 from unitdisc.features.configs import FeatureConfig, LogMelConfig, MfccConfig, archive_tree
 from unitdisc.features.manifest import Manifest, differences, read_manifest, tree_digest
 from unitdisc.features.partial import Made, PartialArchives
+from unitdisc.processes import in_order
 
 TASK = 8  # utterances that a process is given at a time
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from unitdisc import __version__
-from unitdisc.data.whole import whole_file
 from unitdisc.errors import ConfigError, DataError
+from unitdisc.files import whole_file
 from unitdisc.report.collect import Experiment, ReportOptions, collect
 
 TEMPLATES = Path(__file__).parent / "templates"

@@ -9,7 +9,7 @@ import numpy as np
 from pictures import read_corpus
 from scripts import run
 
-from unitdisc.data.whole import whole_file
+from unitdisc.files import whole_file
 
 DEV = 50  # every 50th training image is for validation
 

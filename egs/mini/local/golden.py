@@ -12,8 +12,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
-from unitdisc.data.whole import whole_file
 from unitdisc.errors import DataError, UnitdiscError
+from unitdisc.files import whole_file
 from unitdisc.runlog import read_metrics
 
 METRICS = "metrics"  # stands for the log of the training, in place of a file of scores

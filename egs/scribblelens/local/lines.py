@@ -10,8 +10,8 @@ from torch import Tensor
 
 from unitdisc.data.alignment import Interval, read_alignment
 from unitdisc.data.kaldi import DataDir
-from unitdisc.data.whole import whole_file
 from unitdisc.errors import DataError
+from unitdisc.files import whole_file
 
 HEIGHT = 32  # pixels
 COLUMN = 0.01  # alignments give a column of a line, scaled to 32 pixels, as so many seconds

@@ -19,8 +19,8 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from scripts import run
 
 from unitdisc.data.alignment import Interval, write_ctm
-from unitdisc.data.whole import whole_file
 from unitdisc.errors import DataError
+from unitdisc.files import whole_file
 
 SENTENCES = Path(__file__).resolve().parents[2] / "mini" / "local" / "sentences.txt"
 # All come with matplotlib, so that the same seed gives the same corpus on any machine with that version of it.

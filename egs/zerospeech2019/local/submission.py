@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from unitdisc.data.store import FeatureReader
-from unitdisc.data.whole import whole_file
 from unitdisc.errors import DataError
+from unitdisc.files import whole_file
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "common"))  # for who starts it without run.sh
 from scripts import run

@@ -1,0 +1,172 @@
+"""Processes that share a run's work: deaf to Ctrl-C, which is their parent's, and gone when it is."""
+
+import multiprocessing
+import os
+import signal
+import threading
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+from unitdisc.errors import DataError
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+AHEAD = 3  # tasks for each process that may wait for the one that is yielded next
+
+
+def in_order(
+    function: Callable[[Task], Result],
+    tasks: Iterable[Task],
+    jobs: int,
+    prepare: Callable[..., object],
+    arguments: tuple[Any, ...] = (),
+    preload: str = "",
+) -> Iterator[Result]:
+    """Yield a function's results for the tasks, in their order, as so many processes make them.
+
+    Each process first calls `prepare(*arguments)`; `preload` is a module that is imported once for all of them.
+    """
+    # Not fork: the threads of this process would be missing in its copies.
+    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    context = multiprocessing.get_context(method)
+    if method == "forkserver" and preload:
+        context.set_forkserver_preload([preload])
+    workers: list[_Worker] = []
+    idle: SimpleQueue[_Worker] = SimpleQueue()
+    waiting: deque[Future[Result]] = deque()
+    # A thread for each process waits for its answers, in a pipe of its own: when a process is ended, whatever it was
+    # about to say, its pipe ends too, and nobody waits any longer.
+    threads = ThreadPoolExecutor(jobs)
+    try:
+        for task in tasks:
+            if len(workers) < jobs:
+                worker = _Worker(context, function, prepare, arguments)
+                workers.append(worker)  # first, so that it is ended whatever happens while it starts
+                worker.start()
+                idle.put(worker)
+            waiting.append(threads.submit(_ask, idle, task))
+            if len(waiting) >= AHEAD * jobs:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:  # what is still under way is not waited for
+        for worker in workers:
+            worker.end()
+        threads.shutdown(wait=True, cancel_futures=True)
+        for worker in workers:
+            worker.close()
+
+
+def _ask(idle: "SimpleQueue[_Worker]", task: Any) -> Any:
+    worker = idle.get()
+    try:
+        return worker.answer(task)
+    finally:
+        idle.put(worker)
+
+
+class _Worker:
+    """One process, and this end of the pipe to it."""
+
+    def __init__(self, context: Any, *work: Any) -> None:
+        self._pipe, self._theirs = context.Pipe()
+        self._process = context.Process(target=_work, args=(self._theirs, *work), daemon=True)
+
+    def start(self) -> None:
+        """Start the process."""
+        try:
+            with _deaf():
+                self._process.start()
+        finally:
+            self._theirs.close()  # so that the pipe ends when the process does
+
+    def answer(self, task: Any) -> Any:
+        """Have a task done and return its result, or raise what it raised."""
+        try:
+            self._pipe.send(task)
+            result, error, trace = self._pipe.recv()
+        except (EOFError, OSError):
+            raise DataError(
+                "one of the processes was killed, perhaps for lack of memory; start again with fewer --jobs to go on"
+            ) from None
+        if error is not None:
+            raise error from RuntimeError(f"in another process:\n{trace}")
+        return result
+
+    def end(self) -> None:
+        """Kill the process, if it was started."""
+        if self._process.ident is not None:
+            self._process.terminate()
+
+    def close(self) -> None:
+        """Wait for the process's end and forget it."""
+        if self._process.ident is not None:
+            self._process.join(5)
+            if self._process.is_alive():
+                self._process.kill()
+                self._process.join()
+        self._process.close()
+        self._pipe.close()
+
+
+def _work(pipe: Connection, function: Callable[[Any], Any], prepare: Callable[..., object], arguments: tuple) -> None:
+    """Answer tasks until the parent ends this process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _follow_parent()
+    prepared = False
+    answer: tuple[object, Exception | None, str]
+    while True:
+        try:
+            task = pipe.recv()
+        except EOFError:  # the parent has died
+            return
+        try:
+            if not prepared:
+                prepare(*arguments)
+                prepared = True
+            answer = function(task), None, ""
+        except Exception as error:
+            answer = None, error, traceback.format_exc()
+        try:
+            pipe.send(answer)
+        except OSError:
+            return
+        except Exception as error:  # what cannot be pickled
+            pipe.send((None, TypeError(f"cannot be sent between processes: {error}"), traceback.format_exc()))
+
+
+def _follow_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Start processes that never hear Ctrl-C, from their first instruction on; this one heeds it at the end."""
+    resource_tracker.ensure_running()  # it would unblock the signal when it starts
+    here = threading.current_thread() is threading.main_thread()
+    heard: list[int] = []
+    # Blocked, for those to inherit; but another thread of ours may still take it, and half a start is worse than none.
+    handler = signal.signal(signal.SIGINT, lambda number, _: heard.append(number)) if here else None
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if here:
+            signal.signal(signal.SIGINT, handler)
+    if heard and callable(handler):
+        handler(heard[0], None)
