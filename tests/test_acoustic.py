@@ -16,7 +16,7 @@ from unitdisc.config import from_tree
 from unitdisc.errors import ConfigError
 from unitdisc.features import acoustic
 from unitdisc.features.acoustic import build_features
-from unitdisc.features.configs import FbankConfig, LogMelConfig, MfccConfig
+from unitdisc.features.configs import FbankConfig, LogMelConfig, MfccConfig, archive_tree
 from unitdisc.features.extract import ExtractConfig
 
 
@@ -243,3 +243,57 @@ def test_a_gpu_makes_the_same_frames(config):
     got, counts = module.cuda()(waves.cuda(), samples.cuda())
     assert torch.equal(counts.cpu(), lengths)
     assert relative(got.cpu(), want) < 1e-3
+
+
+def holed(samples: int = 16000) -> torch.Tensor:
+    """Return [S] whose spectrum is empty above 3 kHz, as a codec may leave it."""
+    spectrum = torch.fft.rfft(speech_like(samples))
+    spectrum[int(3000 / 16000 * samples) :] = 0
+    return torch.fft.irfft(spectrum, samples)
+
+
+def test_a_floor_bounds_the_filters_from_below_and_changes_no_other():
+    wave, floor = holed(), 1e5
+    plain, floored = frames_of(FbankConfig(deltas=0), wave), frames_of(FbankConfig(deltas=0, floor=floor), wave)
+    assert float(plain.min()) < np.log(floor) - 5, "the signal has holes"
+    assert torch.equal(floored, plain.clamp(min=float(np.log(np.float32(floor)))))
+
+
+@pytest.mark.parametrize("gain", [0.01, 1.0, 3.0])
+def test_a_floor_in_decibels_follows_the_level_of_the_recording(gain: float):
+    config = FbankConfig(deltas=0, floor_db=30)
+    plain = frames_of(FbankConfig(deltas=0), holed() * gain).double()
+    want = np.log(plain.exp().mean().item()) - 30 * np.log(10) / 10
+    floored = frames_of(config, holed() * gain)
+    assert floored.min().item() == pytest.approx(want, abs=1e-4)
+    torch.testing.assert_close(floored - 2 * np.log(gain), frames_of(config, holed()), rtol=0, atol=1e-3)
+
+
+def test_a_floor_in_decibels_does_not_depend_on_the_batch_or_its_padding():
+    waves = [speech_like(9000), 0.01 * holed(30000), torch.zeros(8000)]
+    config = MfccConfig(floor_db=25)
+    padded = torch.full((3, 40000), 7.0)
+    for row, wave in zip(padded, waves, strict=True):
+        row[: len(wave)] = wave
+    frames, lengths = build_features(config)(padded, torch.tensor([len(wave) for wave in waves]))
+    for row, count, wave in zip(frames, lengths.tolist(), waves, strict=True):
+        torch.testing.assert_close(row[:count], frames_of(config, wave), rtol=0, atol=1e-4)
+    assert bool(torch.isfinite(frames).all())
+
+
+def test_dither_is_noise_of_the_stated_deviation_and_the_same_every_time():
+    waves, samples = torch.zeros(2, 50000), torch.tensor([50000, 30000])
+    waves[1] = speech_like(50000)
+    noise = (acoustic.dithered(waves, samples, 1.0) - waves) * 32768
+    assert noise[0].std().item() == pytest.approx(1.0, abs=0.02)
+    assert noise[1, :30000].std().item() == pytest.approx(1.0, abs=0.02)
+    assert not noise[1, 30000:].any()
+    alone = acoustic.dithered(waves[1:, :30000], samples[1:], 1.0)
+    torch.testing.assert_close(alone[0], (waves[1] + noise[1] / 32768)[:30000])
+    assert acoustic.dithered(waves, samples, 0.0) is waves
+
+
+def test_archives_of_features_without_the_later_options_keep_their_digest():
+    old = archive_tree(MfccConfig())
+    assert not {"dither", "floor", "floor_db"} & set(old)
+    assert archive_tree(MfccConfig(floor_db=30))["floor_db"] == 30

@@ -5,6 +5,7 @@ Input is float samples in -1..1; fbank and MFCC scale them to 16-bit numbers, as
 
 import math
 import warnings
+import zlib
 
 import torch
 from torch import Tensor, nn
@@ -92,6 +93,11 @@ class KaldiFeatures(_Spectral):
         self.deltas = Deltas(config.deltas, config.delta_window)
         self.dim = static * (1 + config.deltas)
 
+    @torch.no_grad()
+    def forward(self, waves: Tensor, samples: Tensor) -> Features:
+        """Turn waves [B, S], each with its number of samples [B], into frames."""
+        return super().forward(dithered(waves, samples, self.config.dither), samples)
+
     def _frames(self, signal: Tensor, lengths: Tensor) -> Tensor:
         batch, grid, kept = len(signal), self.grid, 1 - self.config.preemphasis
         is_mfcc = isinstance(self.config, MfccConfig)
@@ -112,18 +118,46 @@ class KaldiFeatures(_Spectral):
             inner = scaled[:, :, 1 : grid.window]
             torch.mul(windows[:, here], rest, out=inner)
             inner.addcmul_(means[:, here], rest, value=-kept)
-            mels = (self._power(scaled) @ self.banks).clamp_(min=EPSILON).log_()
-            pieces.append(mels @ self.cepstra if is_mfcc else mels[:, :, : self.config.mels])
+            pieces.append(self._power(scaled) @ self.banks)
+        floor = self._floor(pieces, lengths)
+        for place, energies in enumerate(pieces):
+            mels = torch.maximum(energies, floor, out=energies).log_()
+            pieces[place] = mels @ self.cepstra if is_mfcc else mels[:, :, : self.config.mels]
         frames = torch.cat(pieces, dim=1)
         if self.config.energy:
             frames = self._with_energy(frames, signal, means)
         return self.deltas(frames, lengths)
+
+    def _floor(self, pieces: list[Tensor], lengths: Tensor) -> Tensor:
+        """Return [B, 1, 1]: the lowest energy of a filter; the pieces [B, frames, M] hold all energies, in order."""
+        lowest = pieces[0].new_full((len(lengths), 1, 1), max(self.config.floor, EPSILON))
+        if self.config.floor_db == 0:
+            return lowest
+        total, first = torch.zeros(len(lengths), dtype=torch.float64, device=lowest.device), 0
+        for energies in pieces:
+            places = torch.arange(first, first + energies.shape[1], device=lowest.device)
+            sums = energies[:, :, : self.config.mels].sum(2, dtype=torch.float64)
+            total += sums.masked_fill(places >= lengths[:, None], 0).sum(1)
+            first += energies.shape[1]
+        mean = total / (lengths.clamp(min=1) * self.config.mels)
+        return torch.maximum(lowest, (mean * 10 ** (-self.config.floor_db / 10)).to(lowest.dtype)[:, None, None])
 
     def _with_energy(self, frames: Tensor, signal: Tensor, means: Tensor) -> Tensor:
         squares = window_sums(signal.double().square(), self.grid)[:, :, None]
         energy = (squares - self.grid.window * means.double().square()) * FULL_SCALE**2
         energy = energy.clamp(min=EPSILON).log().to(torch.float32)
         return torch.cat([energy, frames[:, :, 1:] if isinstance(self.config, MfccConfig) else frames], dim=2)
+
+
+def dithered(waves: Tensor, samples: Tensor, dither: float) -> Tensor:
+    """Return waves [B, S] with noise of this deviation in 16-bit numbers; equal samples [B] get equal noise."""
+    if dither == 0:
+        return waves
+    noise = torch.zeros(waves.shape)
+    for row, wave, count in zip(noise, waves.cpu(), samples.tolist(), strict=True):
+        seed = zlib.crc32(wave[:count].contiguous().numpy().tobytes())
+        row[:count] = torch.randn(count, generator=torch.Generator().manual_seed(seed))
+    return waves + noise.to(waves.device) * (dither / FULL_SCALE)
 
 
 class LogMel(_Spectral):

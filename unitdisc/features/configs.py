@@ -14,6 +14,7 @@ from unitdisc.config import to_tree
 from unitdisc.data.timing import FrameGrid
 from unitdisc.errors import ConfigError
 
+LATER = ("dither", "floor", "floor_db")  # options that are off by default and came after version 0.1.0
 CmvnKind = Literal["none", "global", "speaker", "utterance", "sliding"]
 
 
@@ -58,7 +59,7 @@ class _Framed(_Normalised):
 
 @dataclass(frozen=True)
 class _Kaldi(_Framed):
-    """What Kaldi's fbank and MFCC share, with Kaldi's defaults; there is no dither."""
+    """What Kaldi's fbank and MFCC share, with Kaldi's defaults but for `dither`, which is 1 there."""
 
     mels: int = 23
     fmin: float = 20.0  # Hz
@@ -68,9 +69,16 @@ class _Kaldi(_Framed):
     energy: bool = False  # the log energy: before the filters of fbank, in place of c0 of MFCC
     deltas: int = 2  # orders of differences
     delta_window: int = 2  # frames to each side
+    dither: float = 0.0  # deviation of the noise that is added to the samples, in 16-bit numbers; Kaldi's default is 1
+    floor: float = 0.0  # lowest energy of a filter, of 16-bit samples; 0: the smallest step of a float, as in Kaldi
+    floor_db: float = 0.0  # lowest energy of a filter, dB below the mean of all in the utterance; 0: no such floor
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if min(self.dither, self.floor, self.floor_db) < 0:
+            raise ConfigError(
+                f"dither, floor and floor_db must be 0 or more, got {self.dither}, {self.floor}, {self.floor_db}"
+            )
         check_band(self.fmin, self.fmax if self.fmax > 0 else self.sample_rate / 2 + self.fmax, self.sample_rate)
         if self.mels < 3 or self.deltas < 0 or self.delta_window < 1:
             raise ConfigError(
@@ -187,6 +195,9 @@ def check_band(fmin: float, fmax: float, sample_rate: int) -> None:
 def archive_tree(config: FeatureConfig) -> dict[str, Any]:
     """Return what an archive's bytes depend on: the config without normalisation, a checkpoint by its content."""
     tree = {key: value for key, value in to_tree(config).items() if not key.startswith("cmvn")}
+    for key in LATER:  # archives that were made before these options existed keep their digest
+        if not tree.get(key, True):
+            del tree[key]
     if isinstance(config, _SelfSupervised):
         tree["checkpoint"] = _content_hash(config.checkpoint)
     return tree
