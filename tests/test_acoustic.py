@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from unitdisc.config import from_tree
 from unitdisc.errors import ConfigError
 from unitdisc.features import acoustic
-from unitdisc.features.acoustic import build_features
+from unitdisc.features.acoustic import build_raw_features
 from unitdisc.features.configs import FbankConfig, LogMelConfig, MfccConfig, archive_tree
 from unitdisc.features.extract import ExtractConfig
 
@@ -30,7 +30,7 @@ def speech_like(samples: int, seed: int = 0) -> torch.Tensor:
 
 
 def frames_of(config, wave: torch.Tensor) -> torch.Tensor:
-    frames, lengths = build_features(config)(wave[None], torch.tensor([len(wave)]))
+    frames, lengths = build_raw_features(config)(wave[None], torch.tensor([len(wave)]))
     assert lengths.tolist() == [config.grid.frames(len(wave))] == [frames.shape[1]]
     return frames[0]
 
@@ -133,7 +133,7 @@ def test_equal_to_the_definition_for_any_framing(samples, hop, window, snip, win
 @pytest.mark.parametrize("config", [MfccConfig(), FbankConfig(energy=True), LogMelConfig()], ids=lambda c: c.kind)
 def test_padding_never_changes_a_frame(config, lengths, snip, seed):
     config = type(config)(snip_edges=snip)
-    module = build_features(config)
+    module = build_raw_features(config)
     generator = torch.Generator().manual_seed(seed)
     # What lies behind an utterance is garbage, also not a number.
     waves = torch.full((len(lengths), max(lengths) + 7), float("nan"))
@@ -164,8 +164,8 @@ def test_deltas_equal_the_definition():
         config = FbankConfig(mels=5, deltas=orders, delta_window=window)
         want = reference.kaldi_deltas(static.astype(np.float64), orders, window)
         assert np.allclose(frames_of(config, wave).numpy(), want, atol=1e-4)
-    assert build_features(FbankConfig(energy=True)).dim == 243
-    assert build_features(MfccConfig()).dim == 39
+    assert build_raw_features(FbankConfig(energy=True)).dim == 243
+    assert build_raw_features(MfccConfig()).dim == 39
 
 
 def test_deltas_of_a_ramp():
@@ -188,7 +188,7 @@ def test_log_mel_equals_the_definition_and_librosa_filters():
 
 
 def test_a_target_for_every_frame():
-    features, targets = build_features(MfccConfig()), build_features(LogMelConfig())
+    features, targets = build_raw_features(MfccConfig()), build_raw_features(LogMelConfig())
     assert features.grid == targets.grid
     said = (
         "features have sample_rate 16000, hop 160, window 400, snip_edges false; targets have .* hop 200, .* Set hop, "
@@ -206,8 +206,8 @@ def test_silence_and_a_single_sample_are_finite():
 
 
 def test_modules_have_no_state():
-    assert not build_features(MfccConfig()).state_dict()
-    assert not list(build_features(LogMelConfig()).parameters())
+    assert not build_raw_features(MfccConfig()).state_dict()
+    assert not list(build_raw_features(LogMelConfig()).parameters())
 
 
 @pytest.mark.parametrize(
@@ -228,9 +228,9 @@ def test_a_wrong_config_says_what_is_wrong(cls, tree, message):
 
 def test_too_many_filters_say_so():
     with pytest.raises(ConfigError, match="filter 2 covers no bin of 512; lower mels or raise window"):
-        build_features(FbankConfig(mels=200))
+        build_raw_features(FbankConfig(mels=200))
     with pytest.raises(ConfigError, match=r"mels = 200: filter \d+ covers no bin of 512"):
-        build_features(LogMelConfig(mels=200))
+        build_raw_features(LogMelConfig(mels=200))
 
 
 @pytest.mark.gpu
@@ -238,7 +238,7 @@ def test_too_many_filters_say_so():
 def test_a_gpu_makes_the_same_frames(config):
     waves = torch.stack([speech_like(40000, seed) for seed in range(3)])
     samples = torch.tensor([40000, 100, 25001])
-    module = build_features(config)
+    module = build_raw_features(config)
     want, lengths = module(waves, samples)
     got, counts = module.cuda()(waves.cuda(), samples.cuda())
     assert torch.equal(counts.cpu(), lengths)
@@ -275,7 +275,7 @@ def test_a_floor_in_decibels_does_not_depend_on_the_batch_or_its_padding():
     padded = torch.full((3, 40000), 7.0)
     for row, wave in zip(padded, waves, strict=True):
         row[: len(wave)] = wave
-    frames, lengths = build_features(config)(padded, torch.tensor([len(wave) for wave in waves]))
+    frames, lengths = build_raw_features(config)(padded, torch.tensor([len(wave) for wave in waves]))
     for row, count, wave in zip(frames, lengths.tolist(), waves, strict=True):
         torch.testing.assert_close(row[:count], frames_of(config, wave), rtol=0, atol=1e-4)
     assert bool(torch.isfinite(frames).all())

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from unitdisc.features.acoustic import build_features
+from unitdisc.features.acoustic import build_raw_features
 from unitdisc.features.configs import LogMelConfig
 from unitdisc.features.invert import griffin_lim, linear_spectrum
 
@@ -19,7 +19,7 @@ def speech_like(samples: int = 16000) -> torch.Tensor:
 
 
 def log_mel(wave: torch.Tensor, config: LogMelConfig) -> torch.Tensor:
-    frames, lengths = build_features(config)(wave[None], torch.tensor([len(wave)]))[:2]
+    frames, lengths = build_raw_features(config)(wave[None], torch.tensor([len(wave)]))[:2]
     return frames[0, : int(lengths[0])]
 
 

@@ -9,7 +9,7 @@ import torch
 from made_up import tiny_model
 
 from unitdisc.errors import ConfigError
-from unitdisc.features.acoustic import build_features, centre_frequencies
+from unitdisc.features.acoustic import build_raw_features, centre_frequencies
 from unitdisc.features.configs import FbankConfig
 from unitdisc.networks.perturb import Perturbation, PerturbationConfig
 
@@ -20,7 +20,7 @@ SEEDS = torch.tensor([3, 5, 8, 13])
 def bank_of_tone(hertz: float) -> int:
     """Return the bank that is loudest for a tone, by the features themselves."""
     wave = torch.sin(2 * math.pi * hertz * torch.arange(8000) / 16000)[None]
-    frames = build_features(CONFIG)(wave, torch.tensor([8000]))[0]
+    frames = build_raw_features(CONFIG)(wave, torch.tensor([8000]))[0]
     return int(frames[0, 20].argmax())
 
 

@@ -11,7 +11,7 @@ from unitdisc.config import from_tree
 from unitdisc.data.timing import FrameGrid
 from unitdisc.errors import CheckpointError, ConfigError
 from unitdisc.features import configs, ssl
-from unitdisc.features.acoustic import build_features, feature_dim
+from unitdisc.features.acoustic import build_raw_features, feature_dim
 from unitdisc.features.configs import HubertConfig, Wav2Vec2Config, WavLMConfig
 from unitdisc.features.extract import ExtractConfig, extract
 from unitdisc.model import ModelConfig, UnitModel
@@ -63,7 +63,7 @@ def test_a_layer_is_torchaudios(tmp_path, kind, norm):
     with torch.no_grad():
         layers, _ = model.extract_features(normalised[None])
     for layer in (1, 2, 3):
-        module = build_features(CONFIGS[kind](checkpoint=tmp_path / "m.pt", layer=layer, heads=2))
+        module = build_raw_features(CONFIGS[kind](checkpoint=tmp_path / "m.pt", layer=layer, heads=2))
         module.train()  # changes nothing
         frames, lengths = module(one[None], torch.tensor([9000]))
         assert module.dim == 32
@@ -74,7 +74,7 @@ def test_a_layer_is_torchaudios(tmp_path, kind, norm):
 def test_the_frame_time_contract_is_that_of_the_convolutions(tmp_path):
     model = tiny("hubert", layers=1)
     torch.save(model.state_dict(), tmp_path / "m.pt")
-    module = build_features(HubertConfig(checkpoint=tmp_path / "m.pt", layer=1, heads=2))
+    module = build_raw_features(HubertConfig(checkpoint=tmp_path / "m.pt", layer=1, heads=2))
     assert module.grid == FrameGrid(16000, 320, 400, snip_edges=True)
     assert (module.grid.period, module.grid.offset) == (0.02, 0.0025)
     for samples in (0, 399, 400, 719, 720, 16000, 16001):
@@ -96,7 +96,7 @@ def test_the_frame_time_contract_is_that_of_the_convolutions(tmp_path):
 
 def test_padding_never_changes_a_frame(tmp_path):
     torch.save(tiny("wavlm").state_dict(), tmp_path / "m.pt")
-    module = build_features(WavLMConfig(checkpoint=tmp_path / "m.pt", layer=2))
+    module = build_raw_features(WavLMConfig(checkpoint=tmp_path / "m.pt", layer=2))
     waves, samples = torch.full((3, 6000), float("nan")), [6000, 300, 2500]
     for row, count in enumerate(samples):
         waves[row, :count] = wave(count)
@@ -136,7 +136,7 @@ def test_a_folder_of_transformers_is_read(tmp_path, kind):
     one = wave(5000)
     with torch.no_grad():
         layers, _ = tiny(kind, "layer_norm").extract_features(one[None])
-    module = build_features(CONFIGS[kind](checkpoint=folder_of(tmp_path, kind), layer=2))
+    module = build_raw_features(CONFIGS[kind](checkpoint=folder_of(tmp_path, kind), layer=2))
     assert torch.allclose(module(one[None], torch.tensor([5000])).frames[0], layers[1][0], atol=1e-5)
 
 
@@ -157,7 +157,7 @@ def test_equal_to_transformers(tmp_path, kind):
         with torch.no_grad():
             theirs = model(one[None], output_hidden_states=True).hidden_states
         for layer in (1, 2):
-            module = build_features(CONFIGS[kind](checkpoint=tmp_path / str(stable), layer=layer, normalise=False))
+            module = build_raw_features(CONFIGS[kind](checkpoint=tmp_path / str(stable), layer=layer, normalise=False))
             ours = module(one[None], torch.tensor([8000])).frames[0]
             assert np.allclose(ours, theirs[layer][0], atol=1e-4)
 
@@ -184,7 +184,7 @@ class Trap:
 
 def test_a_wrong_checkpoint_says_what_is_wrong(tmp_path, capsys):
     def build(config):
-        return build_features(config)
+        return build_raw_features(config)
 
     with pytest.raises(ConfigError, match=r"none\.pt: no such checkpoint; nothing is downloaded"):
         build(HubertConfig(checkpoint=tmp_path / "none.pt"))
@@ -211,9 +211,9 @@ def test_a_wrong_checkpoint_says_what_is_wrong(tmp_path, capsys):
 def test_a_folder_of_another_kind_or_frame_rate_is_refused(tmp_path):
     folder_of(tmp_path, "wav2vec2", conv_stride=[5, 2, 2, 2, 2, 2, 4])
     with pytest.raises(CheckpointError, match="the config says kind: hubert, the weights are of wav2vec2"):
-        build_features(HubertConfig(checkpoint=tmp_path))
+        build_raw_features(HubertConfig(checkpoint=tmp_path))
     with pytest.raises(CheckpointError, match="expected convolutions"):
-        build_features(Wav2Vec2Config(checkpoint=tmp_path))
+        build_raw_features(Wav2Vec2Config(checkpoint=tmp_path))
 
 
 @pytest.mark.parametrize("kind", CONFIGS)

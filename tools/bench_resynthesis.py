@@ -23,7 +23,7 @@ from unitdisc.data.kaldi import DataDir
 from unitdisc.data.subsets import subset
 from unitdisc.evaluate.conversion import RANGE_DB, cepstral_distance, content_scores, read_manifest
 from unitdisc.evaluate.probe import ProbeConfig
-from unitdisc.features.acoustic import build_features
+from unitdisc.features.acoustic import build_raw_features
 from unitdisc.features.configs import LogMelConfig, MfccConfig
 from unitdisc.features.extract import ExtractConfig, extract
 from unitdisc.features.invert import griffin_lim
@@ -34,7 +34,7 @@ RATE = 16000
 
 def log_mel(wave: np.ndarray, config: LogMelConfig) -> Tensor:
     """Return the log-mel frames [T, M] of a waveform."""
-    frames, _ = build_features(config)(torch.from_numpy(wave)[None], torch.tensor([len(wave)]))
+    frames, _ = build_raw_features(config)(torch.from_numpy(wave)[None], torch.tensor([len(wave)]))
     return frames[0]
 
 

@@ -35,10 +35,10 @@ NORM = "before-projection"
 def make_features(options: argparse.Namespace) -> None:
     """Write the normalised MFCC of a tree of SPEAKER-....wav, training and development speakers, to one npz file."""
     from unitdisc.data.audio import load_audio
-    from unitdisc.features.acoustic import MfccConfig, build_features
+    from unitdisc.features.acoustic import MfccConfig, build_raw_features
 
     torch.set_num_threads(1)
-    extract = build_features(MfccConfig())
+    extract = build_raw_features(MfccConfig())
     sets: dict[str, list[np.ndarray]] = {"train": [], "dev": []}
     for path in sorted(p for p in options.folder.rglob("*") if p.suffix in (".flac", ".ogg", ".wav")):
         wave = torch.from_numpy(load_audio(path, 16000))[None]

@@ -16,7 +16,7 @@ from unitdisc.data.alignment import read_alignment
 from unitdisc.data.kaldi import DataDir
 from unitdisc.evaluate.abx import AbxOptions, score_abx
 from unitdisc.evaluate.items import make_items
-from unitdisc.features.acoustic import build_features
+from unitdisc.features.acoustic import build_raw_features
 from unitdisc.features.configs import MfccConfig
 
 SETTINGS = {
@@ -34,7 +34,7 @@ SETTINGS = {
 
 def write_frames(folder: Path, data: DataDir, utts: list[str], config: MfccConfig, gain: float) -> None:
     """Write MFCC of each utterance, raw in folder/raw and normalised in folder/utterance."""
-    features = build_features(config)
+    features = build_raw_features(config)
     for name in ("raw", "utterance"):
         (folder / name).mkdir()
     for utt in utts:

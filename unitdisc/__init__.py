@@ -13,7 +13,7 @@ _PUBLIC = {
     "DataDir": "unitdisc.data.kaldi",
     "read_alignment": "unitdisc.data.alignment",
     "read_units": "unitdisc.data.units",
-    "build_features": "unitdisc.features.acoustic",
+    "build_features": "unitdisc.features.frames",
     "VQ": "unitdisc.quantizers.vq",
     "VQConfig": "unitdisc.quantizers.vq",
     "UnitModel": "unitdisc.model",

@@ -11,9 +11,9 @@ from unitdisc.data.change import changed
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.phones import SILENCE, SILENCES
 from unitdisc.errors import DataError
-from unitdisc.features.acoustic import build_features
-from unitdisc.features.cmvn import Cmvn, Normalisation, global_normalisation, load_normalised, normalised
+from unitdisc.features.cmvn import Cmvn, Normalisation, global_normalisation, load_normalised
 from unitdisc.features.configs import FeatureConfig
+from unitdisc.features.frames import FrameMaker
 from unitdisc.features.manifest import read_manifest
 from unitdisc.model import ModelConfig, UnitModel
 from unitdisc.networks.decoder import FrameDecoderConfig, WaveformDecoderConfig
@@ -117,27 +117,22 @@ class LiveFrames:
 
     def __init__(self, config: FeatureConfig, data: DataDir, change: str = "") -> None:
         self._config, self._data, self._change = config, data, change
-        self._features = build_features(config)
+        self._maker = FrameMaker(config)
         self._by_speaker: dict[str, Normalisation] = {}
 
     def __getitem__(self, utt: str) -> np.ndarray:
         """Return an utterance's frames, normalised."""
         speaker = self._data.utt2spk[utt]
         if self._config.cmvn == "speaker" and speaker not in self._by_speaker:
-            stats = Cmvn(int(str(self._features.dim)))
+            stats = Cmvn(self._maker.dim)
             for other in self._data.spk2utt[speaker]:
-                stats.add_(self._raw(other))
+                stats.add_(self._maker.raw(self._samples(other), self._config.sample_rate))
             self._by_speaker[speaker] = stats.normalisation(self._config.cmvn_variance)
-        return normalised(self._raw(utt), self._config, self._by_speaker.get(speaker))
+        return self._maker.frames_of(self._samples(utt), self._config.sample_rate, self._by_speaker.get(speaker))
 
-    def _raw(self, utt: str) -> np.ndarray:
+    def _samples(self, utt: str) -> np.ndarray:
         samples = self._data.source(utt).load(self._config.sample_rate)
-        if self._change:
-            samples = changed(samples, self._config.sample_rate, self._change, utt)
-        wave = torch.from_numpy(samples)
-        with torch.no_grad():
-            frames, lengths = self._features(wave[None], torch.tensor([len(wave)]))
-        return frames[0, : int(lengths[0])].numpy()
+        return changed(samples, self._config.sample_rate, self._change, utt) if self._change else samples
 
     def __contains__(self, utt: object) -> bool:
         """Tell whether there is such an utterance."""

@@ -5,16 +5,20 @@ This is the only place that knows the order of its parts. It knows no optimiser 
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import cached_property
 from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from unitdisc import config as configs
 from unitdisc import dist
 from unitdisc.errors import ConfigError, DataError
 from unitdisc.features.acoustic import centre_frequencies, feature_dim
+from unitdisc.features.cmvn import Normalisation
 from unitdisc.features.configs import FbankConfig, archive_tree
+from unitdisc.features.frames import FrameMaker
 from unitdisc.hashes import codebook_hash, lasting_state, model_hash
 from unitdisc.model_config import LossWeights, ModelConfig
 from unitdisc.networks.blocks import BlockEncoder, one_thread
@@ -219,8 +223,18 @@ class UnitModel(nn.Module):
 
     # Units
 
+    def frames_of(self, samples: ArrayLike, rate: int, of_speaker: Normalisation | None = None) -> Tensor:
+        """Return the frames [T, D] that `encode` reads of a recording: its samples [S] in -1..1 at a rate in Hz."""
+        frames = self._frame_maker.frames_of(samples, rate, of_speaker)
+        return torch.from_numpy(frames).to(self.mean.device)
+
+    @cached_property
+    def _frame_maker(self) -> FrameMaker:
+        # Made when it is first asked for, and no part of the state: a self-supervised model's weights are large.
+        return FrameMaker(self.config.features)
+
     def encode(self, frames: Tensor, lengths: Tensor) -> Encoded:
-        """Return the units of frames [B, T, D]: the same for any batch, padding, chunking and number of threads."""
+        """Return the units of frames [B, T, D] of `frames_of`: the same for any batch, padding and threads."""
         with self.inference(frames.device):
             rows = [self._units_of(row[: int(n)]) for row, n in zip(frames, lengths, strict=True)]
             units, values = (nn.utils.rnn.pad_sequence(list(x), True) for x in zip(*rows, strict=True))

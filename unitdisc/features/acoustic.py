@@ -17,14 +17,14 @@ from unitdisc.features.configs import FbankConfig, FeatureConfig, LogMelConfig, 
 from unitdisc.features.deltas import Deltas
 from unitdisc.features.framing import frame_counts, laid_out, window_sums
 
-__all__ = ["FeatureConfig", "FeatureModule", "Features", "build_features", "feature_dim"]
+__all__ = ["FeatureConfig", "FeatureModule", "Features", "build_raw_features", "feature_dim"]
 
 CHUNK = 512  # frames at once: what they need stays in the processor's cache
 FULL_SCALE = 32768.0
 EPSILON = torch.finfo(torch.float32).eps  # Kaldi's floor under every logarithm
 
 
-def build_features(config: FeatureConfig) -> FeatureModule:
+def build_raw_features(config: FeatureConfig) -> FeatureModule:
     """Make the module that a config names: `.dim`, `.grid`, forward(waves [B, S], samples [B]) -> Features."""
     if isinstance(config, (FbankConfig, MfccConfig)):
         return KaldiFeatures(config)
@@ -38,7 +38,7 @@ def build_features(config: FeatureConfig) -> FeatureModule:
 def feature_dim(config: FeatureConfig) -> int:
     """Return the width of the frames that a config names, without loading a self-supervised model's weights."""
     if isinstance(config, (FbankConfig, MfccConfig, LogMelConfig)):
-        return int(str(build_features(config).dim))
+        return int(str(build_raw_features(config).dim))
     from unitdisc.features.ssl import frame_width
 
     return frame_width(config)

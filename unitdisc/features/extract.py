@@ -7,16 +7,16 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 
 from unitdisc.data.audio import AudioSource
 from unitdisc.data.kaldi import DataDir, data_digest
 from unitdisc.data.store import FeatureReader, record
 from unitdisc.errors import ConfigError, DataError
-from unitdisc.features.acoustic import FeatureModule, build_features, feature_dim
+from unitdisc.features.acoustic import feature_dim
 from unitdisc.features.cmvn import frame_sums
 from unitdisc.features.configs import FeatureConfig, LogMelConfig, MfccConfig, archive_tree
+from unitdisc.features.frames import FrameMaker
 from unitdisc.features.manifest import Manifest, differences, read_manifest, tree_digest
 from unitdisc.features.partial import Made, PartialArchives
 from unitdisc.processes import in_order
@@ -162,25 +162,15 @@ def _make_task(task: Task, configs: tuple[FeatureConfig, ...], device: str) -> l
 
 
 @lru_cache(maxsize=4)
-def _module(config: FeatureConfig, device: str) -> FeatureModule:
-    return build_features(config).to(device)
+def _maker(config: FeatureConfig, device: str) -> FrameMaker:
+    return FrameMaker(config, device)
 
 
 def _make(utt: str, source: AudioSource, configs: tuple[FeatureConfig, ...], device: str) -> Made:
     """Read an utterance and make its features; what is wrong with its audio is its own failure, not the run's."""
     try:
         wave = source.load(configs[0].sample_rate)
-        matrices = [_frames(wave, config, device) for config in configs]
+        matrices = [_maker(config, device).raw(wave, config.sample_rate) for config in configs]
     except (DataError, OSError) as error:
         return Made(utt, (), (), str(error))
     return Made(utt, tuple(record(utt, m) for m in matrices), tuple(frame_sums(m) for m in matrices))
-
-
-def _frames(wave: np.ndarray, config: FeatureConfig, device: str) -> np.ndarray:
-    if config.grid.frames(len(wave)) == 0:
-        raise DataError(f"{len(wave)} samples are too few for a frame of {config.grid.window}")
-    waves = torch.from_numpy(wave)[None].to(device)
-    frames = _module(config, device)(waves, torch.tensor([len(wave)], device=device)).frames[0].cpu().numpy()
-    if not np.isfinite(frames).all():
-        raise DataError("features are not finite")
-    return frames

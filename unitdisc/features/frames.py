@@ -1,0 +1,105 @@
+"""Samples to the frames that a model reads: resampled, made into features, normalised as the configuration says.
+
+This is the only way from audio to a model, so that units are the same whoever asks for them.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from unitdisc.data.resample import resample
+from unitdisc.data.store import FloatMatrix
+from unitdisc.errors import ConfigError, DataError
+from unitdisc.features.acoustic import build_raw_features
+from unitdisc.features.base import FeatureModule, Features
+from unitdisc.features.cmvn import Normalisation, normalised
+from unitdisc.features.configs import FeatureConfig
+
+
+class FrameMaker:
+    """Makes frames of one recording at a time."""
+
+    def __init__(self, config: FeatureConfig, device: str | torch.device = "cpu") -> None:
+        self.config, self.device = config, torch.device(device)
+        self._features = build_raw_features(config).to(self.device)
+        self.dim = int(str(self._features.dim))
+
+    def raw(self, samples: ArrayLike, rate: int) -> FloatMatrix:
+        """Return features [T, D] of samples [S] in -1..1, before normalisation: what archives hold."""
+        wave = resample(_checked(samples, rate), rate, self.config.sample_rate)
+        if self.config.grid.frames(len(wave)) == 0:
+            raise DataError(f"{len(wave)} samples are too few for a frame of {self.config.grid.window}")
+        waves = torch.from_numpy(np.ascontiguousarray(wave))[None].to(self.device)
+        with _same_bits(self.device):
+            frames = self._features(waves, torch.tensor([len(wave)], device=self.device)).frames[0].cpu().numpy()
+        if not np.isfinite(frames).all():
+            raise DataError("features are not finite")
+        return frames
+
+    def frames_of(self, samples: ArrayLike, rate: int, of_speaker: Normalisation | None = None) -> FloatMatrix:
+        """Return frames [T, D] as the model reads them; `cmvn: speaker` needs the speaker's mean and deviation."""
+        check_speaker(self.config, of_speaker)
+        return normalised(self.raw(samples, rate), self.config, of_speaker)
+
+
+class ModelFeatures(FeatureModule):
+    """Batches of waveforms to frames as a model reads them, normalised as the configuration says."""
+
+    def __init__(self, config: FeatureConfig) -> None:
+        super().__init__()
+        self.config, self.raw = config, build_raw_features(config)
+        self.dim, self.grid = int(str(self.raw.dim)), config.grid
+
+    def forward(self, waves: Tensor, samples: Tensor, of_speakers: list[Normalisation] | None = None) -> Features:
+        """Turn waves [B, S] in -1..1, each with its number of samples [B] and its speaker's statistics, into frames."""
+        check_speaker(self.config, of_speakers)
+        frames, lengths = self.raw(waves, samples)
+        if self.config.cmvn not in ("none", "global"):  # those are left to the model
+            for row, length in enumerate(lengths.tolist()):
+                own = frames[row, :length].cpu().numpy()
+                of_speaker = of_speakers[row] if of_speakers is not None else None
+                frames[row, :length] = torch.from_numpy(normalised(own, self.config, of_speaker)) if length else 0
+        return Features(frames, lengths)
+
+
+def build_features(config: FeatureConfig) -> ModelFeatures:
+    """Make what turns waveforms into the frames of a model: forward(waves [B, S], samples [B]) -> Features."""
+    return ModelFeatures(config)
+
+
+def check_speaker(config: FeatureConfig, of_speaker: object) -> None:
+    """Refuse to normalise by a speaker of whom nothing is known."""
+    if config.cmvn == "speaker" and of_speaker is None:
+        raise ConfigError(
+            "features.cmvn is speaker: what a recording is normalised by follows from all recordings of its speaker; "
+            "encode a data directory with `unitdisc encode`, or give the speaker's mean and deviation"
+        )
+
+
+def _checked(samples: ArrayLike, rate: int) -> np.ndarray:
+    wave = np.asarray(samples)
+    if wave.ndim != 1:
+        raise DataError(f"expected the samples of one channel, [S], got an array of shape {list(wave.shape)}")
+    if wave.dtype.kind != "f":
+        raise DataError(f"expected samples between -1 and 1 as floating point numbers, got {wave.dtype}")
+    if rate < 1:
+        raise DataError(f"expected a sample rate in Hz, got {rate}")
+    return wave.astype(np.float32, copy=False)
+
+
+@contextmanager
+def _same_bits(device: torch.device) -> Iterator[None]:
+    """Use one thread on a CPU, so that frames are the same bit for bit for any number of jobs."""
+    threads = torch.get_num_threads()
+    if device.type != "cpu" or threads == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
