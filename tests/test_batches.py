@@ -35,19 +35,29 @@ def test_a_step_has_the_same_chunks_whatever_came_before():
     assert ChunkPlan(corpus(), 6, 20, seed=4).chunks(9) != later[0]
 
 
-def test_chunks_lie_inside_their_utterances_and_start_at_whole_units():
-    plan = ChunkPlan(corpus(), 50, 20, seed=0, align=4)
+def test_chunks_lie_inside_their_utterances_and_hold_whole_units():
+    plan = ChunkPlan(corpus(), 200, 20, seed=0, align=4)
     for chunk in plan.chunks(0):
         assert chunk.first % 4 == 0
-        assert chunk.frames == min(20, LENGTHS[chunk.utt] - chunk.first)
+        assert 1 <= chunk.frames <= 20
+        assert chunk.first + chunk.frames <= LENGTHS[chunk.utt]
+        assert chunk.frames % 4 == 0 or chunk.first + chunk.frames == LENGTHS[chunk.utt]
 
 
-def test_every_frame_is_as_likely_as_any_other_utterance_by_utterance():
-    plan = ChunkPlan(corpus(), 1000, 20, seed=0)
-    drawn = [chunk.utt for step in range(10) for chunk in plan.chunks(step)]
-    for utt, length in LENGTHS.items():
-        wanted = length / sum(LENGTHS.values())
-        assert drawn.count(utt) / len(drawn) == pytest.approx(wanted, abs=4 * (wanted / len(drawn)) ** 0.5)
+@pytest.mark.parametrize("align", [1, 4])
+def test_every_frame_is_as_likely_as_any_other(align: int):
+    plan = ChunkPlan(corpus(), 1000, 20, seed=0, align=align)
+    drawn = {utt: np.zeros(length) for utt, length in LENGTHS.items()}
+    steps = 20
+    for step in range(steps):
+        for chunk in plan.chunks(step):
+            drawn[chunk.utt][chunk.first : chunk.first + chunk.frames] += 1
+    counts = np.concatenate(list(drawn.values()))
+    # Binomial with one chance: the largest of a few hundred deviations stays under five of them.
+    assert np.abs(counts - counts.mean()).max() < 5 * counts.mean() ** 0.5
+    for utt in LENGTHS:  # first and last frames, and short utterances, are not starved
+        assert drawn[utt][0] == pytest.approx(counts.mean(), rel=0.15)
+        assert drawn[utt][-1] == pytest.approx(counts.mean(), rel=0.15)
 
 
 def test_whole_utterances_come_once_an_epoch_in_another_order_each():

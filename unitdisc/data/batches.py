@@ -161,25 +161,42 @@ def pad(items: Sequence[Tensor], value: float = 0) -> Tensor:
 
 
 class ChunkPlan:
-    """Random chunks of a fixed length; every frame of the corpus is as likely as any other."""
+    """Random chunks of at most a fixed length; every frame of the corpus is as likely as any other.
+
+    Chunks of one length only would starve the ends of utterances, which fewer of them reach. So each draw cuts the
+    whole utterance at random places into one chunk more than would fill it, and takes one of them.
+    """
 
     def __init__(self, corpus: Corpus, batch: int, chunk: int, seed: int, align: int = 1) -> None:
         """Chunks start at multiples of `align` frames, so that they hold whole units."""
-        self._corpus, self._batch, self._chunk, self.seed, self._align = corpus, batch, chunk, seed, align
-        self._cumulative = np.cumsum(corpus.lengths)
+        self._corpus, self._batch, self.seed, self._align = corpus, batch, seed, align
+        self._units = chunk // align  # of a chunk
+        units = -(-corpus.lengths // align)
+        self._pieces = np.where(units <= self._units, 1, units // self._units + 1)
+        self._cumulative = np.cumsum(self._pieces)
 
     def chunks(self, step: int) -> list[Chunk]:
         """Return the global batch of a step."""
         random = np.random.default_rng([self.seed, step])
-        rows = np.searchsorted(self._cumulative, random.integers(self._cumulative[-1], size=self._batch), side="right")
-        starts = random.random(self._batch)
-        chunks = []
-        for row, start in zip(rows, starts, strict=True):
-            length = int(self._corpus.lengths[row])
-            places = max(length - self._chunk, 0) // self._align + 1
-            first = int(start * places) * self._align
-            chunks.append(Chunk(self._corpus.utts[row], first, min(self._chunk, length - first)))
-        return chunks
+        numbers = random.integers(self._cumulative[-1], size=self._batch)
+        rows = np.searchsorted(self._cumulative, numbers, side="right")
+        places = numbers - (self._cumulative[rows] - self._pieces[rows])
+        return [self._piece(int(row), int(place), random) for row, place in zip(rows, places, strict=True)]
+
+    def _piece(self, row: int, place: int, random: np.random.Generator) -> Chunk:
+        """Cut an utterance anew and return the piece of this number."""
+        length, pieces = int(self._corpus.lengths[row]), int(self._pieces[row])
+        spare = pieces * self._units - -(-length // self._align)  # units by which the pieces are shorter than a chunk
+        missing = np.zeros(pieces + 1, np.int64)  # of the pieces so far
+        missing[-1] = spare
+        while pieces > 1:
+            missing[1:-1] = np.sort(random.integers(spare + 1, size=pieces - 1))
+            if np.diff(missing).max() < self._units:  # no piece is empty
+                break
+        cuts = self._units * np.arange(pieces) - missing[:-1]
+        first = int(cuts[place]) * self._align
+        last = length if place == pieces - 1 else int(cuts[place + 1]) * self._align
+        return Chunk(self._corpus.utts[row], first, last - first)
 
 
 class WholePlan:
