@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference_networks import splitmix
 
-from unitdisc.networks.draws import Stream, draw_seeds, output_uniforms, row_uniforms
+from unitdisc.networks.draws import Stream, draw_seeds, output_uniforms, row_dropout, row_uniforms
 from unitdisc.networks.jitter import drop_frames
 from unitdisc.networks.perturb import Perturbation, PerturbationConfig
 
+OWN_FUNCTION = (Stream.OUTPUT, Stream.LAYER_DROPOUT)  # of draws.py: nobody else draws from them
 PACKAGE = Path(__file__).parent.parent / "unitdisc"
 
 
@@ -74,7 +75,7 @@ def test_no_two_uses_share_a_stream():
         named, unnamed = uses(path.read_text("utf-8"))
         assert not unnamed, f"{path}: a stream without a name in line {unnamed}"
         total += named
-    assert total == Counter(stream.name for stream in Stream if stream is not Stream.OUTPUT)
+    assert total == Counter(stream.name for stream in Stream if stream not in OWN_FUNCTION)
     assert uses("row_uniforms(s, 1, 3); row_uniforms(s, 1, stream=Stream.A)") == (Counter({"A": 1}), [1])
 
 
@@ -87,3 +88,20 @@ def test_rows_without_past_are_stretched_as_any_others_are():
     assert change.abs().max() > 0.01
     difference = change[hidden].mean() - change[~hidden].mean()
     assert difference.abs() < 4 * change.std() / (0.16 * 4000) ** 0.5
+
+
+def test_dropout_keeps_the_mean_and_draws_numbers_one_by_one():
+    seeds = draw_seeds(40, torch.Generator().manual_seed(1))
+    dropped = row_dropout(torch.ones(40, 50, 30), 0.25, seeds, 0)
+    assert dropped.unique().tolist() == pytest.approx([0.0, 1 / 0.75])
+    assert dropped.mean().item() == pytest.approx(1, abs=4.5 * (0.25 / 0.75 / dropped.numel()) ** 0.5)
+    other = row_dropout(torch.ones(40, 50, 30), 0.25, seeds, 1)
+    both = [dropped, other, dropped.roll(1, 0), dropped.roll(1, 1), dropped.roll(1, 2), dropped.roll(4, 2)]
+    correlation = torch.corrcoef(torch.stack([x.flatten() for x in both])) - torch.eye(len(both))
+    assert correlation.abs().max() < 4.5 / dropped.numel() ** 0.5
+
+
+def test_dropout_of_a_row_does_not_depend_on_padding_or_on_other_rows():
+    seeds = draw_seeds(3, torch.Generator().manual_seed(5))
+    x = torch.randn(3, 9, 6)
+    assert torch.equal(row_dropout(x, 0.5, seeds, 2)[1:2, :4], row_dropout(x[1:2, :4], 0.5, seeds[1:2], 2))

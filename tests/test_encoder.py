@@ -10,6 +10,7 @@ from unitdisc.config import from_tree
 from unitdisc.errors import ConfigError
 from unitdisc.networks.blocks import BlockEncoder, one_thread
 from unitdisc.networks.encoder import ConvEncoderConfig, ConvLSTMEncoderConfig, Encoder, build_encoder
+from unitdisc.networks.gated import GatedEncoderConfig
 from unitdisc.networks.padding import MaskedBatchNorm, masked, padding_mask
 
 SMALL = {
@@ -19,10 +20,23 @@ SMALL = {
     "12.5": ConvEncoderConfig(channels=8, strides=(2, 2, 2), pointwise=0),
     "5 in one": ConvEncoderConfig(channels=8, strides=(5,)),
     "100": ConvEncoderConfig(channels=8, strides=()),
+    "gated": GatedEncoderConfig(channels=8, dilations=(1, 3)),
+    "gated 3": GatedEncoderConfig(channels=8, stride=3, dilations=(1, 2)),
     "lstm": ConvLSTMEncoderConfig(channels=3, cells=5, layers=2),
     "lstm 2x2": ConvLSTMEncoderConfig(channels=3, cells=5, layers=1, time_strides=(2, 2), kernel=5),
 }
-STRIDES = {"50": 2, "33": 3, "25": 4, "12.5": 8, "5 in one": 5, "100": 1, "lstm": 3, "lstm 2x2": 4}
+STRIDES = {
+    "50": 2,
+    "33": 3,
+    "25": 4,
+    "12.5": 8,
+    "5 in one": 5,
+    "100": 1,
+    "gated": 2,
+    "gated 3": 3,
+    "lstm": 3,
+    "lstm 2x2": 4,
+}
 
 
 def encoder_of(name: str, seed: int = 0) -> Encoder:

@@ -17,7 +17,7 @@ from unitdisc.config import from_tree, to_tree
 from unitdisc.data.batches import Batch
 from unitdisc.errors import ConfigError, DataError
 from unitdisc.model import ModelConfig, UnitModel
-from unitdisc.networks.jitter import draw_seeds
+from unitdisc.networks.draws import draw_seeds
 
 SPEAKERS, PHONES = ("ada", "bo", "cy"), ("AA", "B", "K")
 QUANTIZER = {"codes": 16, "dim": 6, "schedule": {"warm_up": 0, "until": 0}}

@@ -31,6 +31,7 @@ from unitdisc.networks.heads import CTCHead, FramewiseHead, HeadLoss
 from unitdisc.networks.jitter import TimeJitter
 from unitdisc.networks.padding import ceil_divide, masked, padding_mask
 from unitdisc.networks.perturb import Perturbation
+from unitdisc.networks.prediction import Prediction
 from unitdisc.quantizers.base import Quantized, Reestimation
 from unitdisc.quantizers.build import build_quantizer
 from unitdisc.sampling import Request, sample, stream
@@ -45,6 +46,7 @@ class TrainingBatch(Protocol):
     """What the loss reads of a batch."""
 
     frames: Tensor  # [B, T, D]
+    heard: Tensor | None  # [B, T, D] what the encoder reads in their place
     lengths: Tensor  # [B]
     speakers: Tensor  # [B]
     targets: Tensor | None
@@ -52,6 +54,7 @@ class TrainingBatch(Protocol):
     phones: Tensor | None
     phone_lengths: Tensor | None
     frame_phones: Tensor | None
+    labels: Tensor | None  # [B, T', S] clusters, for the prediction
 
 
 class Loss(NamedTuple):
@@ -114,6 +117,11 @@ class UnitModel(nn.Module):
         self.echo: Echo | None = None
         if config.weights.echo > 0:
             self.echo = Echo(config.echo, self.quantizer.dim, self.encoder.stride, self.dim_in)
+        self.prediction: Prediction | None = None
+        if config.weights.prediction > 0:
+            self.prediction = Prediction(
+                config.prediction, self.encoder.dim, self.dim_in, self.encoder.stride, self.unit_grid.period
+            )
         self.register_buffer("mean", torch.zeros(self.dim_in))
         self.register_buffer("std", torch.ones(self.dim_in))
 
@@ -161,8 +169,12 @@ class UnitModel(nn.Module):
         """
         seeds = self._seeds(batch.frames, generator)
         frames = self.normalise(batch.frames)
-        heard = self.normalise(self.perturbation(batch.frames, seeds)) if self.perturbation is not None else frames
-        y, lengths = self.encoder(heard, batch.lengths)
+        heard = batch.frames if batch.heard is None else batch.heard
+        heard = self.normalise(self.perturbation(heard, seeds) if self.perturbation is not None else heard)
+        hidden: Tensor | None = None
+        if self.prediction is not None and self.training and seeds is not None:
+            heard, hidden = self.prediction.hide(heard, seeds)
+        y, lengths = self.encoder(heard, batch.lengths, seeds)
         quantized = self.quantizer(y, padding_mask(lengths, y.shape[1]))
         weight = batch.lengths.sum()
         count = weight.clamp(min=1)
@@ -172,6 +184,10 @@ class UnitModel(nn.Module):
             parts["reconstruction"] = self._reconstruction(batch, frames, quantized.values, lengths, seeds) / count
         if self.echo is not None:
             parts["echo"] = self.echo.loss(quantized.values, frames, batch.lengths) / count
+        if self.prediction is not None and batch.labels is not None:
+            predicted = self.prediction.loss(y, batch.labels, batch.lengths, hidden)
+            parts["prediction"] = predicted.total * self.encoder.stride / count
+            stats["predicted"] = predicted.right
         for name, head in self._head_losses(batch, quantized.values, lengths):
             scale = self.encoder.stride if name == "framewise" else 1
             parts[name] = head.total * scale / count

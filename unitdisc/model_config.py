@@ -10,6 +10,7 @@ from unitdisc.networks.echo import EchoConfig
 from unitdisc.networks.encoder import ConvEncoderConfig, EncoderConfig
 from unitdisc.networks.heads import HeadConfig
 from unitdisc.networks.perturb import PerturbationConfig
+from unitdisc.networks.prediction import PredictionConfig
 from unitdisc.quantizers.build import QuantizerConfig
 from unitdisc.quantizers.kmeans import KMeansConfig
 from unitdisc.quantizers.vq import VQConfig
@@ -24,6 +25,7 @@ class LossWeights:
     ctc: float = 0.0
     framewise: float = 0.0
     echo: float = 0.0  # of the encoder's own input, said again by each unit alone
+    prediction: float = 0.0  # of the clusters that units of the unchanged utterance belong to
 
     def __post_init__(self) -> None:
         if min(vars(self).values()) < 0:
@@ -45,6 +47,7 @@ class ModelConfig:
     decoder: DecoderConfig = field(default_factory=FrameDecoderConfig)
     heads: HeadConfig = field(default_factory=HeadConfig)
     echo: EchoConfig = field(default_factory=EchoConfig)
+    prediction: PredictionConfig = field(default_factory=PredictionConfig)
     weights: LossWeights = field(default_factory=LossWeights)
 
     def __post_init__(self) -> None:
@@ -62,9 +65,11 @@ class ModelConfig:
                 "set targets.sample_rate, hop, snip_edges (and window, with snip_edges) to those of features"
             )
         fitted = isinstance(self.quantizer, KMeansConfig)
-        learns = self.needs_phones or self.weights.echo > 0
+        learns = self.needs_phones or self.weights.echo > 0 or self.weights.prediction > 0
         if not fitted and isinstance(self.decoder, NoDecoderConfig) and not learns:
-            raise ConfigError("nothing to learn: decoder.kind is none, so set weights.ctc, framewise or echo above 0")
+            raise ConfigError(
+                "nothing to learn: decoder.kind is none, so set weights.prediction, ctc, framewise or echo above 0"
+            )
 
     @property
     def needs_phones(self) -> bool:

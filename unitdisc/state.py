@@ -9,6 +9,7 @@ import torch
 from unitdisc.checkpoint import Polyak
 from unitdisc.errors import ConfigError
 from unitdisc.model import UnitModel
+from unitdisc.targets import Made, TargetsConfig
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,46 @@ class Plateau:
 
 
 @dataclass(frozen=True)
+class Linear:
+    """Rise, hold and fall along straight lines, anew with each new set of targets; shares of the steps between."""
+
+    kind: Literal["linear"] = "linear"
+    rise: float = 0.1  # from 0; `warmup` counts beside it
+    hold: float = 0.5  # share at which the fall begins
+    final: float = 0.02  # of the learning rate, at the end
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.rise <= self.hold < 1 or not 0 <= self.final <= 1:
+            raise ConfigError(
+                "schedule: expected 0 <= rise <= hold < 1 and final in 0..1, "
+                f"got {self.rise}, {self.hold}, {self.final}"
+            )
+
+    def factor(self, step: int, steps: int) -> float:
+        """Return what the learning rate is multiplied by at a step of so many."""
+        if step < self.hold * steps:
+            return min(1.0, (step + 1) / max(self.rise * steps, 1))
+        return max(self.final, 1 - (1 - self.final) * (step - self.hold * steps) / ((1 - self.hold) * steps))
+
+
+@dataclass(frozen=True)
+class AdamConfig:
+    """Adam."""
+
+    kind: Literal["adam"] = "adam"
+    betas: tuple[float, float] = (0.9, 0.999)
+
+
+@dataclass(frozen=True)
+class AdamWConfig:
+    """Adam with weights that decay by themselves."""
+
+    kind: Literal["adamw"] = "adamw"
+    betas: tuple[float, float] = (0.9, 0.98)
+    decay: float = 0.01  # times the learning rate, at each step
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """How to train; what is trained stands in ModelConfig."""
 
@@ -39,7 +80,9 @@ class TrainConfig:
     accumulate: int = 1  # parts of a process's share that are run one after the other
     learning_rate: float = 4e-4
     warmup: int = 100  # steps of linear rise
-    schedule: Halving | Plateau = field(default_factory=Halving)
+    schedule: Halving | Plateau | Linear = field(default_factory=Halving)
+    optimizer: AdamConfig | AdamWConfig = field(default_factory=AdamConfig)
+    targets: TargetsConfig = field(default_factory=TargetsConfig)  # of weights.prediction
     clip: float = 5.0  # of the gradient's norm; 0 for none
     skip_above: float = 20.0  # leave out a step whose gradient is so many times the running median; 0 for never
     average: float = 0.998  # decay of the running average of the weights; 0 for none
@@ -68,7 +111,7 @@ class State:
     def __init__(self, model: UnitModel, config: TrainConfig) -> None:
         self.model = model
         self.config = config
-        self.optimizer = torch.optim.Adam(model.parameter_groups(config.learning_rate), lr=config.learning_rate)
+        self.optimizer = _optimizer(model, config)
         self.base_rates = [float(group["lr"]) for group in self.optimizer.param_groups]
         self.average = Polyak(model, config.average) if config.average else None
         self.step = 0  # steps done
@@ -76,6 +119,7 @@ class State:
         self.warned = False  # of a dying codebook
         self.norms: list[float] = []  # of the gradients of the last 100 steps
         self.scale, self.best, self.stale = 1.0, math.inf, 0  # of the plateau schedule
+        self.targets: Made | None = None  # of weights.prediction
 
     def tree(self) -> dict[str, Any]:
         """Return everything a checkpoint holds of this state."""
@@ -87,6 +131,7 @@ class State:
             "reestimated_at": self.reestimated_at,
             "norms": self.norms,
             "plateau": [self.scale, self.best, self.stale],
+            "targets": self.targets and self.targets._asdict(),
         }
 
     def load_tree(self, tree: dict[str, Any]) -> None:
@@ -97,6 +142,7 @@ class State:
             self.average.load_state_dict(tree["average"])
         self.step, self.reestimated_at, self.norms = tree["step"], tree["reestimated_at"], list(tree["norms"])
         self.scale, self.best, self.stale = tree["plateau"]
+        self.targets = Made(**tree["targets"]) if tree.get("targets") else None
 
     def set_rates_(self) -> float:
         """Set this step's learning rates; return the model's."""
@@ -104,11 +150,22 @@ class State:
         factor = min(1.0, (self.step + 1) / max(self.config.warmup, 1))
         if isinstance(schedule, Halving):
             factor *= schedule.factor ** sum(self.step >= at for at in schedule.at)
+        elif isinstance(schedule, Linear):
+            first, last = self._stage()
+            factor *= schedule.factor(self.step - first, last - first)
         else:
             factor *= self.scale
         for group, rate in zip(self.optimizer.param_groups, self.base_rates, strict=True):
             group["lr"] = rate * factor
         return self.config.learning_rate * factor
+
+    def _stage(self) -> tuple[int, int]:
+        """Return the steps between which the same targets are learnt."""
+        starts = self.config.targets.starts(self.config.steps) if self.model.prediction is not None else [0]
+        return (
+            max(start for start in starts if start <= self.step),
+            min((start for start in starts if start > self.step), default=self.config.steps),
+        )
 
     def note_dev_loss_(self, loss: float) -> None:
         """Let the plateau schedule see a validation."""
@@ -127,3 +184,26 @@ class State:
             self.optimizer.state.pop(parameter, None)
         if self.average:
             self.average.restart_(self.model, "quantizer.")
+
+    def after_new_targets_(self, made: Made) -> None:
+        """Begin with heads for new targets, as at the start: the encoder alone stays."""
+        self.targets = made
+        assert self.model.prediction is not None
+        self.model.prediction.renew_(self.config.seed * 1_000_003 + self.step)
+        self.optimizer.state.clear()
+        self.norms = []
+        if self.average:
+            self.average.restart_(self.model, "prediction.")
+
+    def after_new_codebook_(self) -> None:
+        """Note that units mean something else from here on."""
+        self.reestimated_at = self.step
+        if self.average:
+            self.average.restart_(self.model, "quantizer.")
+
+
+def _optimizer(model: UnitModel, config: TrainConfig) -> torch.optim.Optimizer:
+    options, groups = config.optimizer, model.parameter_groups(config.learning_rate)
+    if isinstance(options, AdamWConfig):
+        return torch.optim.AdamW(groups, config.learning_rate, options.betas, weight_decay=options.decay)
+    return torch.optim.Adam(groups, config.learning_rate, options.betas)

@@ -11,8 +11,9 @@ import os
 import shutil
 import signal
 import statistics
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,11 @@ from unitdisc.errors import ConfigError, UnitdiscError
 from unitdisc.model import ModelConfig, UnitModel
 from unitdisc.postfilter import Postfilter, decoded_pairs, fit_postfilter
 from unitdisc.quantizers.base import Reestimation
+from unitdisc.quantizers.clustering import kmeans
+from unitdisc.quantizers.kmeans import KMeans
 from unitdisc.runlog import Meter, RunLog
 from unitdisc.state import State, TrainConfig
+from unitdisc.targets import Targets, codebook_sample
 from unitdisc.validate import validate
 
 LASTING = 5  # steps in a row whose gradients stand out: a new level, and no spike
@@ -149,6 +153,9 @@ def run_steps(
     options = config.train
     plan = batch_plan(corpus, options, state.model.encoder.stride)
     batches = Prefetcher(corpus, plan, dist.rank(), dist.world_size())
+    targets = open_targets(state, exp, corpus, dev)
+    if isinstance(state.model.quantizer, KMeans) and state.step < options.steps:
+        state.model.quantizer.forget_()
     meter = Meter()
     saved = state.step
     bar = tqdm(total=options.steps, initial=state.step, unit="step", disable=None if dist.is_main() else True)
@@ -156,7 +163,10 @@ def run_steps(
         event = state.model.begin_step_(state.step)
         if event is not None:
             report_reestimation(state, event, log)
-        batch = batches.batch(state.step).to(device)
+        batch = batches.batch(state.step)
+        if targets is not None:
+            batch = current(targets, state, log).label_(batch)
+        batch = batch.to(device)
         rate = state.set_rates_()
         train_step(state, batch, meter, log, device)
         state.step += 1
@@ -166,8 +176,10 @@ def run_steps(
             log.metrics(state.step, "train", {**values, "learning_rate": rate})
             warn_of_collapse(state, log)
             bar.set_postfix_str(" ".join(f"{k} {values[k]:.4g}" for k in ("loss", "perplexity") if k in values))
+        if state.step == options.steps and isinstance(state.model.quantizer, KMeans):
+            fit_codebook_(state, state.model.quantizer, corpus, log)
         if state.step % options.validate_every == 0 or state.step == options.steps:
-            values = validate_state(state, dev, options.validate_utts, device)
+            values = validate_state(state, dev, options.validate_utts, device, targets)
             state.note_dev_loss_(values["loss"])
             log.metrics(state.step, "dev", values)
             log.say(f"step {state.step}: dev " + " ".join(f"{k} {v:.4g}" for k, v in values.items()))
@@ -181,6 +193,45 @@ def run_steps(
             save_state(state, config, exp)
         log.say(f"stopped after step {state.step}, and saved; the same command goes on from there")
         raise KeyboardInterrupt
+
+
+def open_targets(state: State, exp: Path, corpus: Corpus, dev: Corpus) -> Targets | None:
+    """Return the targets of a training that predicts clusters, None for another."""
+    if state.model.prediction is None:
+        return None
+    options = state.config
+    return Targets(exp / "targets", options.targets, options.steps, options.seed, corpus, dev)
+
+
+def current(targets: Targets, state: State, log: RunLog) -> Targets:
+    """Make new targets if the step begins with them, else take up those that there are."""
+    if targets.due(state.step, state.targets):
+        began = time.perf_counter()
+        with averaged(state):
+            made = targets.make(state.step, state.model)
+        state.after_new_targets_(made)
+        log.metrics(state.step, "targets", made._asdict())
+        log.say(f"step {state.step}: new targets, in {time.perf_counter() - began:.0f} s")
+    assert state.targets is not None
+    targets.open_(state.targets)
+    return targets
+
+
+def averaged(state: State) -> AbstractContextManager[None]:
+    """Put the averaged weights, if there are any, into the model for the length of a with block."""
+    return state.average.swapped(state.model) if state.average else nullcontext()
+
+
+def fit_codebook_(state: State, quantizer: KMeans, corpus: Corpus, log: RunLog) -> None:
+    """Set the codebook of an encoder that has learnt without one, from its outputs of the training data."""
+    if dist.is_main():
+        with averaged(state):
+            vectors = codebook_sample(state.model, corpus, max(100_000, 32 * quantizer.codes[0]), state.config.seed)
+        generator = torch.Generator().manual_seed(state.config.seed)
+        quantizer.set_(kmeans(vectors, quantizer.codes[0], generator).centres)
+    quantizer.share_()
+    state.after_new_codebook_()
+    log.say(f"step {state.step}: codebook set from the encoder's outputs")
 
 
 def batch_plan(corpus: Corpus, options: TrainConfig, stride: int) -> ChunkPlan | WholePlan:
@@ -283,10 +334,12 @@ def warn_of_collapse(state: State, log: RunLog) -> None:
     state.warned = bool(advice)
 
 
-def validate_state(state: State, dev: Corpus, limit: int, device: torch.device) -> dict[str, float]:
+def validate_state(
+    state: State, dev: Corpus, limit: int, device: torch.device, targets: Targets | None = None
+) -> dict[str, float]:
     """Score the dev set with the averaged weights."""
-    with state.average.swapped(state.model) if state.average else nullcontext():
-        return validate(state.model, dev, limit, device)
+    with averaged(state):
+        return validate(state.model, dev, limit, device, label_=targets.dev_label_ if targets is not None else None)
 
 
 def postfilter_of(state: State, corpus: Corpus) -> Postfilter | None:
@@ -294,7 +347,7 @@ def postfilter_of(state: State, corpus: Corpus) -> Postfilter | None:
     decoder = state.model.decoder
     if not dist.is_main() or decoder is None or not decoder.blind or corpus.targets is None:
         return None
-    with state.average.swapped(state.model) if state.average else nullcontext():
+    with averaged(state):
         pairs = decoded_pairs(state.model, corpus.data, corpus.frames, corpus.targets)
         return fit_postfilter(pairs, len(state.model.speakers), state.model.config.targets.mels)
 

@@ -1,13 +1,14 @@
 """Validation: the loss, the use of the codebook, and how far units go with phones, over a whole dev set."""
 
 from collections import defaultdict
+from collections.abc import Callable
 
 import numpy as np
 import torch
 
 from unitdisc.corpus import ALIGNMENT
 from unitdisc.data.alignment import Alignment, frame_labels, read_alignment
-from unitdisc.data.batches import Corpus, in_order
+from unitdisc.data.batches import Batch, Corpus, in_order
 from unitdisc.data.phones import SILENCE, SILENCES
 from unitdisc.evaluate.clusters import measures
 from unitdisc.model import UnitModel
@@ -15,15 +16,26 @@ from unitdisc.quantizers.health import perplexity
 
 
 @torch.no_grad()
-def validate(model: UnitModel, dev: Corpus, limit: int, device: torch.device, batch: int = 16) -> dict[str, float]:
-    """Return losses pooled over frames, and the codebook's use and PNMI over all units."""
+def validate(
+    model: UnitModel,
+    dev: Corpus,
+    limit: int,
+    device: torch.device,
+    batch: int = 16,
+    label_: Callable[[Batch], Batch] | None = None,
+) -> dict[str, float]:
+    """Return losses pooled over frames, and the codebook's use and PNMI over all units.
+
+    `label_` adds to a batch what is to be predicted.
+    """
     was_training = model.training
     model.eval()
     sums: dict[str, float] = defaultdict(float)
     weight = 0.0
     utts, units = [], []
     for chunks in in_order(dev, batch, limit):
-        loss = model.loss(dev.batch(chunks).to(device))
+        read = dev.batch(chunks)
+        loss = model.loss((read if label_ is None else label_(read)).to(device))
         for name, value in {"loss": loss.total, **loss.parts}.items():
             sums[name] += float(value) * float(loss.weight)
         weight += float(loss.weight)

@@ -57,6 +57,9 @@ class Batch:
     phones: Tensor | None = None  # [B, N] int64 label sequence without silence, -1 on padding
     phone_lengths: Tensor | None = None  # [B]
     frame_phones: Tensor | None = None  # [B, T'] int64 at the units' rate, -1 where there is none
+    heard: Tensor | None = None  # [B, T, D] what the encoder reads in place of the frames: the same speech, changed
+    units: Tensor | None = None  # [B, T'] int64 which unit of its whole utterance each is; -1 on padding
+    labels: Tensor | None = None  # [B, T', S] int64 clusters at the units' rate, -1 where there is none
 
     def to(self, device: torch.device | str) -> "Batch":
         """Return the batch on another device."""
@@ -112,6 +115,7 @@ class Corpus:
             pad([torch.from_numpy(np.ascontiguousarray(f)) for f in frames]),
             torch.tensor([len(f) for f in frames]),
             torch.tensor([self._speaker_number.get(self.data.utt2spk[c.utt], -1) for c in chunks]),
+            units=pad([self._units(c.first, len(f)) for c, f in zip(chunks, frames, strict=True)], value=-1),
         )
         if self.targets is not None:
             targets = [self.targets[c.utt][c.first : c.first + c.frames] for c in chunks]
@@ -124,6 +128,9 @@ class Corpus:
         if self._phones is not None:
             self._add_phones(batch, chunks, self._phones)
         return batch
+
+    def _units(self, first: int, frames: int) -> Tensor:
+        return first // self._stride + torch.arange(-(-frames // self._stride))
 
     def _wave(self, chunk: Chunk) -> Tensor:
         rate, hop = self._waveform or (0, 0)

@@ -22,6 +22,8 @@ class Stream(IntEnum):
     FRAME_DROPOUT = 2
     ROW_DROPOUT = 3
     PERTURBATION = 4
+    PREDICTION = 5  # which spans are hidden
+    LAYER_DROPOUT = 6  # by row_dropout alone
     OUTPUT = 16  # and the numbers above: an output that needs n numbers for each step takes 16 to 16 + n - 1
 
 
@@ -41,13 +43,29 @@ def output_uniforms(seeds: Tensor, steps: int, draws: int) -> Tensor:
     return torch.stack([_hashed(seeds, steps, Stream.OUTPUT + draw) for draw in range(draws)], 2)
 
 
+def row_dropout(x: Tensor, probability: float, seeds: Tensor, layer: int) -> Tensor:
+    """Zero numbers of x [B, T, D] with a probability, in steps of 1/65536, and scale the others up."""
+    batch, frames, dim = x.shape
+    places = _hash(seeds, frames, Stream.LAYER_DROPOUT)[:, :, None]
+    # One hash makes the draws of four channels, of 16 bits each.
+    bits = _mixed(places + (torch.arange(-(-dim // 4), device=x.device) + layer * 2**32) * _STEP)
+    draws = bits.view(torch.int16).view(batch, frames, -1)[:, :, :dim]
+    return x.masked_fill(draws < round(probability * 2**16) - 2**15, 0.0) / (1 - probability)
+
+
 def _hashed(seeds: Tensor, count: int, stream: int) -> Tensor:
-    """Hash seeds [B] int64 with the time and the stream, by splitmix64."""
-    x = seeds[:, None] + (torch.arange(1, count + 1, device=seeds.device) + stream * 2**32) * _STEP
+    return _shift(_hash(seeds, count, stream), 40).to(torch.float32) * 2.0**-24
+
+
+def _hash(seeds: Tensor, count: int, stream: int) -> Tensor:
+    """Hash seeds [B] int64 with the time and the stream, [B, count] int64, by splitmix64."""
+    return _mixed(seeds[:, None] + (torch.arange(1, count + 1, device=seeds.device) + stream * 2**32) * _STEP)
+
+
+def _mixed(x: Tensor) -> Tensor:
     x = (x ^ _shift(x, 30)) * _FIRST
     x = (x ^ _shift(x, 27)) * _SECOND
-    x = x ^ _shift(x, 31)
-    return _shift(x, 40).to(torch.float32) * 2.0**-24
+    return x ^ _shift(x, 31)
 
 
 def _shift(x: Tensor, bits: int) -> Tensor:

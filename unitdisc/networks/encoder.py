@@ -5,7 +5,6 @@ strided convolutions get a kernel as much longer than their stride on the left a
 result: it is zeroed before each layer that would look at it.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, cast
@@ -15,6 +14,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from unitdisc.errors import ConfigError
+from unitdisc.networks.encoder_base import Encoder
+from unitdisc.networks.gated import GatedEncoder, GatedEncoderConfig
 from unitdisc.networks.padding import MaskedBatchNorm, ceil_divide, masked, padding_mask
 
 
@@ -73,7 +74,7 @@ class NoEncoderConfig:
     kind: Literal["none"] = "none"
 
 
-EncoderConfig = ConvEncoderConfig | ConvLSTMEncoderConfig | NoEncoderConfig
+EncoderConfig = ConvEncoderConfig | GatedEncoderConfig | ConvLSTMEncoderConfig | NoEncoderConfig
 
 
 def _check_strides(strides: tuple[int, ...]) -> None:
@@ -81,26 +82,10 @@ def _check_strides(strides: tuple[int, ...]) -> None:
         raise ConfigError(f"strides must be 1 or more, got {strides}")
 
 
-class Encoder(nn.Module, ABC):
-    """Frames [B, T, dim_in] to vectors [B, ceil(T / stride), dim]."""
-
-    dim_in: int
-    dim: int
-    stride: int
-    receptive_field: int | None  # frames that one vector depends on; None: the whole utterance
-
-    @property
-    def context(self) -> int | None:
-        """Return how many frames on either side of its own ones a unit depends on; None: all of them."""
-        return None if self.receptive_field is None else (self.receptive_field - self.stride) // 2
-
-    @abstractmethod
-    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Encode x [B, T, dim_in] of lengths [B] frames; return vectors, zero on padding, and their lengths."""
-
-
 def build_encoder(config: EncoderConfig, dim_in: int) -> Encoder:
     """Return the encoder that a config asks for."""
+    if isinstance(config, GatedEncoderConfig):
+        return GatedEncoder(config, dim_in)
     if isinstance(config, ConvLSTMEncoderConfig):
         return ConvLSTMEncoder(config, dim_in)
     if isinstance(config, NoEncoderConfig):
@@ -117,7 +102,7 @@ class NoEncoder(Encoder):
         super().__init__()
         self.dim_in = self.dim = dim_in
 
-    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, lengths: Tensor, seeds: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return x [B, T, D], zero on padding, and its lengths."""
         return masked(x, padding_mask(lengths, x.shape[1])), lengths
 
@@ -145,7 +130,7 @@ class ConvEncoder(Encoder):
         self.receptive_field += (kernel - 1) * self.stride
         self.stride *= stride
 
-    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, lengths: Tensor, seeds: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Encode x [B, T, dim_in]; return vectors [B, T', channels] and their lengths."""
         mask = padding_mask(lengths, x.shape[1])
         y = masked(x, mask).transpose(1, 2)
@@ -199,7 +184,7 @@ class ConvLSTMEncoder(Encoder):
         sizes = [channels * bands] + [config.cells] * (config.layers - 1)
         self.lstms = nn.ModuleList(nn.LSTM(n, config.cells, batch_first=True, bidirectional=True) for n in sizes)
 
-    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, lengths: Tensor, seeds: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Encode x [B, T, dim_in]; return vectors [B, T', cells] and their lengths."""
         batch, frames, _ = x.shape
         mask = padding_mask(lengths, frames)

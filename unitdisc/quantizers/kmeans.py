@@ -53,12 +53,30 @@ class KMeans(Quantizer):
     ) -> Clusters:
         """Find the centres of a stream; see `kmeans_of_stream`."""
         found = kmeans_of_stream(blocks, self.codes[0], generator, passes, sample)
-        self.codebook.copy_(found.centres[None])
-        self.fitted.fill_(True)
+        self.set_(found.centres)
         return found
 
+    def set_(self, centres: Tensor) -> None:
+        """Take centres [K, D] that were found elsewhere."""
+        self.codebook.copy_(centres[None])
+        self.fitted.fill_(True)
+
+    def forget_(self) -> None:
+        """Be as before the fit."""
+        self.fitted.fill_(False)
+
+    def share_(self) -> None:
+        """Take over what the first process has found."""
+        dist.broadcast_(self.codebook)
+        fitted = dist.broadcast_(self.fitted.to(torch.uint8))
+        self.fitted.copy_(fitted.bool())
+
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Quantized:
-        """Replace each vector of x [B, T, D] by its centre."""
+        """Replace each vector of x [B, T, D] by its centre; before the fit, pass vectors on, with units -1."""
+        if not self.fitted:
+            values = x if mask is None else x.masked_fill(~mask[..., None], 0)
+            units = torch.full((*x.shape[:2], 1), -1, device=x.device)
+            return Quantized(values, units, x.new_zeros(()), {})
         units = self.encode(x, mask)
         values = self.decode(units).to(x.dtype)
         kept = x if mask is None else x.masked_fill(~mask[..., None], 0)
@@ -74,7 +92,9 @@ class KMeans(Quantizer):
     def encode(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return the units [B, T, 1] of x [B, T, D]; -1 on padding."""
         if not self.fitted:
-            raise UnitdiscError("k-means: no centres yet; call fit_ with the training features first")
+            raise UnitdiscError(
+                "k-means: no centres yet; a training sets them when it ends, else call fit_ with the features"
+            )
         with full_precision(x):
             rows = pack(x, mask, self.dim_in)
             check_finite(rows.vectors, "features")

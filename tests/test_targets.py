@@ -1,0 +1,218 @@
+"""Targets: clusters that an encoder predicts, made anew while it trains; nothing is lost by a kill or a split."""
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from made_up import make_data, tiny_model
+from test_train import TRAIN, assert_same
+
+from unitdisc import checkpoint, config
+from unitdisc.data.kaldi import DataDir
+from unitdisc.data.units import read_units
+from unitdisc.encode import encode
+from unitdisc.errors import CheckpointError, ConfigError
+from unitdisc.model import LossWeights, ModelConfig
+from unitdisc.networks.decoder import NoDecoderConfig
+from unitdisc.networks.gated import GatedEncoderConfig
+from unitdisc.networks.prediction import PredictionConfig
+from unitdisc.quantizers.kmeans import KMeansConfig
+from unitdisc.runlog import read_metrics
+from unitdisc.state import AdamWConfig, Linear
+from unitdisc.targets import LabelFile, TargetsConfig, write_labels
+from unitdisc.train import Config, train
+
+TARGETS = TargetsConfig(at=(0.0, 0.5), sample=300, classes=8, dim=6)
+OPTIONS = replace(
+    TRAIN,
+    steps=8,
+    warmup=0,
+    schedule=Linear(),
+    optimizer=AdamWConfig(),
+    targets=TARGETS,
+    average=0.0,
+    learning_rate=2e-3,
+)
+KILLER = """
+import os, signal, sys
+import torch
+from unitdisc import config, targets, train
+torch.set_num_threads(1)
+place = sys.argv[5]
+die = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)
+calls = []
+def at(function, call):
+    def wrapped(*a, **k):
+        calls.append(1)
+        if len(calls) == call:
+            die()
+        return function(*a, **k)
+    return wrapped
+if place == "clustering":
+    targets.kmeans = at(targets.kmeans, 6)
+if place == "encoding":
+    targets.nearest_units = at(targets.nearest_units, 40)
+if place == "labels":
+    targets.write_labels = at(targets.write_labels, 4)
+if place == "hash":
+    targets.files_hash = at(targets.files_hash, 4)
+if place == "codebook":
+    train.fit_codebook_ = at(train.fit_codebook_, 1)
+train.train(config.load(sys.argv[1], train.Config), *sys.argv[2:5])
+"""
+
+
+def small_model(**changes: object) -> ModelConfig:
+    model = tiny_model(
+        encoder=GatedEncoderConfig(channels=16, dilations=(1, 2)),
+        quantizer=KMeansConfig(codes=8),
+        decoder=NoDecoderConfig(),
+        weights=LossWeights(prediction=1.0),
+        prediction=PredictionConfig(clusters=(4, 6)),
+    )
+    return replace(model, **changes)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("data")
+    make_data(root / "train", 6)
+    make_data(root / "dev", 3, seed=1)
+    return root
+
+
+def run(data: Path, exp: Path, options: object = OPTIONS, **model: object) -> dict:
+    train(Config(small_model(**model), options), exp, data / "train", data / "dev")  # type: ignore[arg-type]
+    return checkpoint.newest(exp)  # type: ignore[return-value]
+
+
+def drive(data: Path, exp: Path, place: str) -> int:
+    path = exp.parent / f"{exp.name}.yaml"
+    path.write_text(config.dump(Config(small_model(), OPTIONS)))
+    command = [sys.executable, "-c", KILLER, str(path), str(exp), str(data / "train"), str(data / "dev"), place]
+    return subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}).returncode
+
+
+@pytest.fixture(scope="module")
+def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    exp = tmp_path_factory.mktemp("whole")
+    assert drive(data, exp, "nowhere") == 0
+    return exp
+
+
+def test_one_command_gives_units(data: Path, whole: Path, tmp_path: Path):
+    rows = read_metrics(whole)
+    assert [r["step"] for r in rows if r["kind"] == "targets"] == [0, 4]
+    dev = [r for r in rows if r["kind"] == "dev"]
+    assert {"loss", "prediction", "perplexity", "used_codes", "pnmi"} <= dev[-1].keys()
+    assert "perplexity" not in dev[-2]
+    encode(whole, data / "dev", tmp_path / "units")
+    units = {line.utt: line.units for line in read_units(tmp_path / "units" / "units.jsonl")}
+    assert len(units) == 3
+    assert len({u for row in units.values() for u in row}) > 1
+
+
+@pytest.mark.parametrize("place", ["clustering", "encoding", "labels", "hash", "codebook"])
+def test_a_training_killed_while_it_makes_targets_goes_on_as_if_it_had_not_been(
+    data: Path, whole: Path, tmp_path: Path, place: str
+):
+    exp = tmp_path / "killed"
+    assert drive(data, exp, place) == -signal.SIGKILL
+    assert drive(data, exp, "nowhere") == 0
+    assert_same(checkpoint.newest(exp), checkpoint.newest(whole))
+    assert sorted(p.name for p in (exp / "targets").iterdir()) == sorted(p.name for p in (whole / "targets").iterdir())
+
+
+def test_two_processes_train_as_one(data: Path, tmp_path: Path):
+    options = replace(OPTIONS, targets=replace(TARGETS, at=(0.0,)))
+    one = run(data, tmp_path / "one", options)
+    path = tmp_path / "config.yaml"
+    path.write_text(config.dump(Config(small_model(), options)))
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone",
+        "-m", "unitdisc", "train", str(path), str(tmp_path / "two"),
+        "--train", str(data / "train"), "--dev", str(data / "dev"),
+    ]  # fmt: skip
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=200)
+    assert done.returncode == 0, done.stderr[-2000:]
+    two = checkpoint.newest(tmp_path / "two")
+    assert two is not None
+    assert two["targets"] == one["targets"]
+    for name, value in one["model"].items():
+        if name.startswith(("encoder", "prediction")):
+            assert torch.allclose(value, two["model"][name], atol=2e-4), name
+    assert bool(two["model"]["quantizer.fitted"])
+
+
+def test_labels_that_are_not_the_checkpoints_are_refused(data: Path, whole: Path, tmp_path: Path):
+    exp = tmp_path / "exp"
+    options = replace(OPTIONS, steps=8, save_every=3)
+    run(data, exp, options)
+    for path in (exp / "checkpoints").glob("00000008.pt"):
+        path.unlink()
+    labels = exp / "targets" / "00000004.npy"
+    content = bytearray(labels.read_bytes())
+    content[-2] ^= 1
+    labels.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"00000004\.npy: not the targets that the checkpoint was trained on"):
+        run(data, exp, options)
+    labels.unlink()
+    with pytest.raises(CheckpointError, match=r"00000004\.npy: the targets of this training are lost or damaged"):
+        run(data, exp, options)
+
+
+def test_the_encoder_learns_to_predict(data: Path, tmp_path: Path):
+    options = replace(
+        OPTIONS, steps=60, validate_every=60, save_every=60, log_every=10, targets=replace(TARGETS, at=(0.0,))
+    )
+    run(data, tmp_path / "exp", options)
+    losses = [r["prediction"] for r in read_metrics(tmp_path / "exp") if r["kind"] == "train"]
+    assert losses[-1] < 0.6 * losses[0]
+
+
+def test_other_losses_and_a_decoder_train_beside_the_prediction(data: Path, tmp_path: Path):
+    model = tiny_model()
+    tree = run(
+        data, tmp_path / "exp", quantizer=model.quantizer, decoder=model.decoder,
+        weights=LossWeights(prediction=1.0, echo=0.3, ctc=0.5),
+    )  # fmt: skip
+    assert tree["step"] == 8
+    dev = [r for r in read_metrics(tmp_path / "exp") if r["kind"] == "dev"][-1]
+    assert {"prediction", "echo", "ctc", "reconstruction"} <= dev.keys()
+
+
+def test_labels_come_back_as_they_were_written(tmp_path: Path):
+    random = np.random.default_rng(0)
+    labels = {
+        utt: random.integers(1 << 16, size=(n, 3)).astype(np.uint16) for utt, n in {"b": 4, "a": 0, "ü": 7}.items()
+    }
+    write_labels(tmp_path / "x", {u: len(x) for u, x in labels.items()}, 3, labels.values())
+    there = LabelFile(tmp_path / "x")
+    assert list(there) == ["b", "a", "ü"]
+    for utt, wanted in labels.items():
+        assert np.array_equal(there[utt], wanted)
+
+
+def one_speaker(folder: Path, utts: int, seed: int) -> DataDir:
+    data = make_data(folder, utts, seed, features=False)
+    (folder / "utt2spk").write_text("".join(f"{utt} {utt[0]}\n" for utt in data.utts))
+    return data
+
+
+@pytest.mark.parametrize(("at", "says"), [((0.5,), "from 0 on"), ((0.0, 1.0), "below 1"), ((0.5, 0.0), "rising")])
+def test_a_schedule_that_makes_no_sense_is_refused(at: tuple[float, ...], says: str):
+    with pytest.raises(ConfigError, match=says):
+        TargetsConfig(at=at)
+
+
+def test_the_schedule_scales_with_the_steps():
+    assert TargetsConfig().starts(1200) == [0, 300, 750]
+    assert TargetsConfig().starts(12) == [0, 3, 8]
+    assert TargetsConfig(at=(0.0, 0.01)).starts(10) == [0]

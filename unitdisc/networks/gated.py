@@ -1,0 +1,73 @@
+"""An encoder of gated, dilated convolutions: wide context from few layers, and fast on a CPU."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from unitdisc.errors import ConfigError
+from unitdisc.networks.draws import row_dropout
+from unitdisc.networks.encoder_base import Encoder
+from unitdisc.networks.padding import ceil_divide, masked, padding_mask
+
+WIDTH = 3  # of the dilated convolutions
+
+
+@dataclass(frozen=True)
+class GatedEncoderConfig:
+    """One strided convolution, then residual blocks at the rate of units."""
+
+    kind: Literal["gated"] = "gated"
+    channels: int = 192
+    stride: int = 2
+    dilations: tuple[int, ...] = (1, 2, 4, 8, 1, 2)  # one block each
+    dropout: float = 0.1  # of what each block adds
+
+    def __post_init__(self) -> None:
+        if self.channels < 1 or self.stride < 1 or any(d < 1 for d in self.dilations):
+            raise ConfigError("a gated encoder needs channels, stride and all dilations above 0")
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"dropout must lie in 0..1, got {self.dropout}")
+
+
+class GatedEncoder(Encoder):
+    """A strided convolution, residual blocks, and a layer normalisation of what comes out."""
+
+    def __init__(self, config: GatedEncoderConfig, dim_in: int) -> None:
+        super().__init__()
+        self.dim_in, self.dim, self.stride = dim_in, config.channels, config.stride
+        self.receptive_field = config.stride + 2 + (WIDTH - 1) * sum(config.dilations) * config.stride
+        self.first = nn.Conv1d(dim_in, config.channels, config.stride + 2, config.stride)
+        self.blocks = nn.ModuleList(_Block(config.channels, d, config.dropout) for d in config.dilations)
+        self.norm = nn.LayerNorm(config.channels)
+
+    def forward(self, x: Tensor, lengths: Tensor, seeds: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Encode x [B, T, dim_in]; return vectors [B, T', channels] and their lengths."""
+        x = masked(x, padding_mask(lengths, x.shape[1])).transpose(1, 2)
+        y = self.first(F.pad(x, (1, 1 + -x.shape[2] % self.stride))).transpose(1, 2)
+        lengths = ceil_divide(lengths, self.stride)
+        mask = padding_mask(lengths, y.shape[1])
+        for number, block in enumerate(cast("Iterable[_Block]", self.blocks)):
+            y = block(y, mask, seeds, number)
+        return masked(self.norm(y), mask), lengths
+
+
+class _Block(nn.Module):
+    """Normalisation, a gated convolution over time, and a linear layer, added to what came in."""
+
+    def __init__(self, channels: int, dilation: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = dropout
+        self.norm = nn.LayerNorm(channels)
+        side = dilation * (WIDTH // 2)
+        self.conv = nn.Conv1d(channels, 2 * channels, WIDTH, padding=side, dilation=dilation)
+        self.linear = nn.Linear(channels, channels)
+
+    def forward(self, x: Tensor, mask: Tensor | None, seeds: Tensor | None, number: int) -> Tensor:
+        y = self.conv(masked(self.norm(x), mask).transpose(1, 2))
+        y = self.linear(F.glu(y, 1).transpose(1, 2))
+        if self.training and seeds is not None and self.dropout:
+            y = row_dropout(y, self.dropout, seeds, number)
+        return x + y
