@@ -18,6 +18,7 @@ from unitdisc.data.kaldi import DataDir
 from unitdisc.data.units import read_units
 from unitdisc.encode import encode
 from unitdisc.errors import CheckpointError, ConfigError
+from unitdisc.features.augment import AugmentConfig
 from unitdisc.model import LossWeights, ModelConfig
 from unitdisc.networks.decoder import NoDecoderConfig
 from unitdisc.networks.gated import GatedEncoderConfig
@@ -37,6 +38,7 @@ OPTIONS = replace(
     optimizer=AdamWConfig(),
     targets=TARGETS,
     average=0.0,
+    augment=AugmentConfig(versions=2, warp=0.15),
     learning_rate=2e-3,
 )
 KILLER = """

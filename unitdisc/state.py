@@ -8,6 +8,7 @@ import torch
 
 from unitdisc.checkpoint import Polyak
 from unitdisc.errors import ConfigError
+from unitdisc.features.augment import AugmentConfig
 from unitdisc.model import UnitModel
 from unitdisc.targets import Made, TargetsConfig
 
@@ -83,6 +84,8 @@ class TrainConfig:
     schedule: Halving | Plateau | Linear = field(default_factory=Halving)
     optimizer: AdamConfig | AdamWConfig = field(default_factory=AdamConfig)
     targets: TargetsConfig = field(default_factory=TargetsConfig)  # of weights.prediction
+    augment: AugmentConfig = field(default_factory=AugmentConfig)  # of what the encoder hears
+    workers: int = 1  # processes that read batches ahead where utterances are changed; 0: a thread
     clip: float = 5.0  # of the gradient's norm; 0 for none
     skip_above: float = 20.0  # leave out a step whose gradient is so many times the running median; 0 for never
     average: float = 0.998  # decay of the running average of the weights; 0 for none
@@ -101,6 +104,8 @@ class TrainConfig:
         for name in ("steps", "batch", "accumulate", "validate_every", "save_every", "keep", "log_every"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.workers < 0:
+            raise ConfigError(f"workers must be 0 or more, got {self.workers}")
         if not 0 <= self.average < 1:
             raise ConfigError(f"average must lie in 0..1, got {self.average}")
 

@@ -27,6 +27,7 @@ from unitdisc.corpus import fit_normalisation_, open_corpus, phone_set
 from unitdisc.data.batches import ChunkPlan, Corpus, Prefetcher, WholePlan, share
 from unitdisc.data.kaldi import DataDir
 from unitdisc.errors import ConfigError, UnitdiscError
+from unitdisc.features.augment import Versions
 from unitdisc.model import ModelConfig, UnitModel
 from unitdisc.postfilter import Postfilter, decoded_pairs, fit_postfilter
 from unitdisc.quantizers.base import Reestimation
@@ -87,6 +88,13 @@ def _train(config: Config, exp: Path, train_data: DataDir, dev_data: DataDir, de
     with _stoppable() as stop:
         run_steps(state, config, corpus, dev, exp, log, device, stop)
     log.close()
+
+
+def forget_versions(folder: Path) -> None:
+    """Delete the changed utterances that were kept while training."""
+    dist.barrier()
+    if dist.is_main():
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def compile_(model: UnitModel, device: torch.device) -> None:
@@ -152,7 +160,12 @@ def run_steps(
     """Train until the last step, or until asked to stop."""
     options = config.train
     plan = batch_plan(corpus, options, state.model.encoder.stride)
-    batches = Prefetcher(corpus, plan, dist.rank(), dist.world_size())
+    if options.augment.on:
+        frames = int(corpus.lengths.sum())
+        features, folder = state.model.config.features, exp / "versions"
+        corpus.versions = Versions(features, options.augment, corpus.data, options.seed, folder, frames)
+    workers = options.workers if corpus.versions is not None else 0
+    batches = Prefetcher(corpus, plan, dist.rank(), dist.world_size(), workers=workers)
     targets = open_targets(state, exp, corpus, dev)
     if isinstance(state.model.quantizer, KMeans) and state.step < options.steps:
         state.model.quantizer.forget_()
@@ -188,6 +201,8 @@ def run_steps(
             saved = state.step
     bar.close()
     batches.close()
+    if state.step >= options.steps and corpus.versions is not None:
+        forget_versions(exp / "versions")
     if stop.asked:
         if state.step > saved:
             save_state(state, config, exp)

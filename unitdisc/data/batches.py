@@ -4,10 +4,11 @@ Since a step's batch depends on nothing that came before it, a resumed run needs
 processes agree on a global batch without talking: each takes its share of the same plan.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from unitdisc.data.kaldi import DataDir
 from unitdisc.errors import DataError
+from unitdisc.processes import in_order as run_in_order
 
 R = TypeVar("R")
 
@@ -32,6 +34,16 @@ class FrameReader(Protocol):
 
     def frames(self, utt: str) -> int:
         """Return the number of frames without reading them."""
+        ...
+
+
+class VersionReader(Protocol):
+    """What a corpus reads changed utterances from: as many frames as the unchanged ones have."""
+
+    count: int  # versions of each utterance
+
+    def frames(self, utt: str, version: int) -> np.ndarray:
+        """Return all frames of a version of an utterance, [T, D] float32."""
         ...
 
 
@@ -94,8 +106,10 @@ class Corpus:
         phones: Mapping[str, PhoneLabels] | None = None,
         stride: int = 1,  # frames per unit
         min_frames: int = 1,
+        versions: VersionReader | None = None,  # what an encoder hears while it learns
     ) -> None:
         self.data, self.frames, self.targets, self._waveform = data, frames, targets, waveform
+        self.versions = versions
         self._phones, self._stride = phones, stride
         self._speaker_number = {speaker: number for number, speaker in enumerate(speakers)}
         # An utterance whose features failed is listed beside them, and is not there.
@@ -107,8 +121,8 @@ class Corpus:
             why = "have phone labels and " if phones is not None else ""
             raise DataError(f"{data.path}: none of its {len(data.utts)} utterances {why}are {min_frames} frames long")
 
-    def batch(self, chunks: Sequence[Chunk]) -> Batch:
-        """Read chunks into a padded batch."""
+    def batch(self, chunks: Sequence[Chunk], versions: Sequence[int] = ()) -> Batch:
+        """Read chunks into a padded batch; with versions, the encoder hears these, one for each chunk."""
         frames = [self.frames[c.utt][c.first : c.first + c.frames] for c in chunks]
         batch = Batch(
             [c.utt for c in chunks],
@@ -127,6 +141,11 @@ class Corpus:
             batch.target_lengths = torch.tensor([len(w) for w in waves])
         if self._phones is not None:
             self._add_phones(batch, chunks, self._phones)
+        if self.versions is not None and versions:
+            heard = [self.versions.frames(c.utt, v) for c, v in zip(chunks, versions, strict=True)]
+            batch.heard = pad(
+                [torch.from_numpy(h[c.first : c.first + c.frames]) for h, c in zip(heard, chunks, strict=True)]
+            )
         return batch
 
     def _units(self, first: int, frames: int) -> Tensor:
@@ -248,28 +267,74 @@ def share(rows: list[R], part: int, parts: int) -> list[R]:
 
 
 class Prefetcher:
-    """Reads the next step's batch in a thread while the current one trains."""
+    """Reads batches ahead, while the current one trains: in a thread, or in processes of their own."""
 
-    def __init__(self, corpus: Corpus, plan: ChunkPlan | WholePlan, part: int = 0, parts: int = 1) -> None:
-        self._corpus, self._plan, self._part, self._parts = corpus, plan, part, parts
+    def __init__(
+        self, corpus: Corpus, plan: ChunkPlan | WholePlan, part: int = 0, parts: int = 1, *, workers: int = 0
+    ) -> None:
+        self._reader, self._workers = _Reader(corpus, plan, part, parts), workers
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="batches")
         self._next: tuple[int, Future[Batch]] | None = None
+        self._step = -1  # that the processes are to read next
+        self._batches: Iterator[dict[str, Any]] = iter(())
 
     def batch(self, step: int) -> Batch:
         """Return a step's share of its global batch, and start reading the next."""
+        if self._workers:
+            return self._from_processes(step)
         if self._next is None or self._next[0] != step:
-            self._next = (step, self._pool.submit(self._read, step))
+            self._next = (step, self._pool.submit(self._reader.read, step))
         batch = self._next[1].result()
-        self._next = (step + 1, self._pool.submit(self._read, step + 1))
+        self._next = (step + 1, self._pool.submit(self._reader.read, step + 1))
         return batch
 
-    def _read(self, step: int) -> Batch:
-        chunks = self._plan.chunks(step)
-        seeds = np.random.default_rng([self._plan.seed, step, 1]).integers(2**62, size=len(chunks)).tolist()
-        batch = self._corpus.batch(share(chunks, self._part, self._parts))
-        batch.seeds = torch.tensor(share(seeds, self._part, self._parts))
-        return batch
+    def _from_processes(self, step: int) -> Batch:
+        if step != self._step:
+            self._batches = run_in_order(
+                _read, itertools.count(step), self._workers, _start, (self._reader,), preload=__name__
+            )
+        self._step = step + 1
+        arrays = next(self._batches)
+        values: dict[str, Any] = {k: torch.from_numpy(v) if isinstance(v, np.ndarray) else v for k, v in arrays.items()}
+        return Batch(**values)
 
     def close(self) -> None:
         """Stop reading."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+        if isinstance(self._batches, Generator):
+            self._batches.close()
+
+
+@dataclass
+class _Reader:
+    """Reads the batches of one of several processes that train together."""
+
+    corpus: Corpus
+    plan: ChunkPlan | WholePlan
+    part: int
+    parts: int
+
+    def read(self, step: int) -> Batch:
+        """Return this process's share of a step's global batch."""
+        chunks = self.plan.chunks(step)
+        random = np.random.default_rng([self.plan.seed, step, 1])
+        seeds = random.integers(2**62, size=len(chunks)).tolist()
+        count = self.corpus.versions.count if self.corpus.versions is not None else 0
+        versions = random.integers(count, size=len(chunks)).tolist() if count else []
+        ours = [share(rows, self.part, self.parts) for rows in (chunks, versions)]
+        batch = self.corpus.batch(*ours)
+        batch.seeds = torch.tensor(share(seeds, self.part, self.parts))
+        return batch
+
+
+_here: list[_Reader] = []  # in a process that reads batches: what it reads them with
+
+
+def _start(reader: _Reader) -> None:
+    torch.set_num_threads(1)
+    _here.append(reader)
+
+
+def _read(step: int) -> dict[str, Any]:
+    # Arrays go through a pipe; tensors would need their process to live on.
+    return {k: v.numpy() if isinstance(v, Tensor) else v for k, v in vars(_here[0].read(step)).items()}

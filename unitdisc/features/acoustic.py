@@ -24,10 +24,14 @@ FULL_SCALE = 32768.0
 EPSILON = torch.finfo(torch.float32).eps  # Kaldi's floor under every logarithm
 
 
-def build_raw_features(config: FeatureConfig) -> FeatureModule:
-    """Make the module that a config names: `.dim`, `.grid`, forward(waves [B, S], samples [B]) -> Features."""
+def build_raw_features(config: FeatureConfig, warp: float = 1.0) -> FeatureModule:
+    """Make the module that a config names: `.dim`, `.grid`, forward(waves [B, S], samples [B]) -> Features.
+
+    The filters of fbank and MFCC may be warped, as in Kaldi's vocal tract length normalisation.
+    """
     if isinstance(config, (FbankConfig, MfccConfig)):
-        return KaldiFeatures(config)
+        return KaldiFeatures(config, warp)
+    assert warp == 1.0
     if isinstance(config, LogMelConfig):
         return LogMel(config)
     from unitdisc.features.ssl import SelfSupervised
@@ -81,11 +85,11 @@ class KaldiFeatures(_Spectral):
 
     cepstra: Tensor  # [M rounded up to a multiple of 8, ceps]
 
-    def __init__(self, config: FbankConfig | MfccConfig) -> None:
+    def __init__(self, config: FbankConfig | MfccConfig, warp: float = 1.0) -> None:
         super().__init__(config.grid, 1 << (config.window - 1).bit_length())
         self.config = config
         self._constant("window", _window(config.window_type, config.window) * FULL_SCALE)
-        self._set_banks(kaldi_banks(config, self.n_fft))
+        self._set_banks(kaldi_banks(config, self.n_fft, warp))
         static = config.mels + config.energy
         if isinstance(config, MfccConfig):
             self._constant("cepstra", nn.functional.pad(_cepstra(config), (0, 0, 0, -config.mels % 8)))
@@ -197,17 +201,35 @@ def _mel(hertz: Tensor) -> Tensor:
     return 1127.0 * torch.log1p(hertz / 700.0)
 
 
-def kaldi_banks(config: FbankConfig | MfccConfig, n_fft: int) -> Tensor:
-    """Return [n_fft / 2 + 1, M]: Kaldi's triangles, equally wide in mel, for power spectra."""
+def kaldi_banks(config: FbankConfig | MfccConfig, n_fft: int, warp: float = 1.0) -> Tensor:
+    """Return [n_fft / 2 + 1, M]: Kaldi's triangles, equally wide in mel unless warped, for power spectra."""
     fmax = config.fmax if config.fmax > 0 else config.sample_rate / 2 + config.fmax
     low, high = _mel(torch.tensor([config.fmin, fmax], dtype=torch.float64))
     edges = torch.linspace(float(low), float(high), config.mels + 2, dtype=torch.float64)
+    if warp != 1.0:
+        edges = _mel(warped(700 * torch.expm1(edges / 1127), config.fmin, fmax, warp))
     bins = _mel(torch.arange(n_fft // 2 + 1, dtype=torch.float64) * config.sample_rate / n_fft)[:, None]
     rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
     banks = torch.minimum(rising, falling).clamp(min=0)
     banks[-1] = 0  # Kaldi leaves out the bin at half the sample rate
     return _without_gaps(banks, config.mels, n_fft)
+
+
+def warped(hertz: Tensor, low: float, high: float, warp: float) -> Tensor:
+    """Return frequencies divided by a warp; towards the ends of the band, which stay, lines make up for it.
+
+    Kaldi's vocal tract length normalisation: the lines end 80 Hz over the band's lower end and 500 Hz below its upper.
+    """
+    first, last = (low + 80) * max(1.0, warp), (high - 500) * min(1.0, warp)
+    if not low < first < last < high:
+        raise ConfigError(
+            f"a warp of {warp:g} needs a wider band than {low:g} to {high:g} Hz; raise fmax or lower fmin"
+        )
+    below = low + (hertz - low) * (first / warp - low) / (first - low)
+    above = high + (hertz - high) * (high - last / warp) / (high - last)
+    inside = torch.where(hertz < first, below, torch.where(hertz < last, hertz / warp, above))
+    return torch.where((hertz < low) | (hertz > high), hertz, inside)
 
 
 def centre_frequencies(config: FbankConfig | MfccConfig) -> Tensor:

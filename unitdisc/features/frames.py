@@ -23,9 +23,10 @@ from unitdisc.features.configs import FeatureConfig
 class FrameMaker:
     """Makes frames of one recording at a time."""
 
-    def __init__(self, config: FeatureConfig, device: str | torch.device = "cpu") -> None:
+    def __init__(self, config: FeatureConfig, device: str | torch.device = "cpu", *, warp: float = 1.0) -> None:
+        """Prepare for a device; a warp is that of `build_raw_features`."""
         self.config, self.device = config, torch.device(device)
-        self._features = build_raw_features(config).to(self.device)
+        self._features = build_raw_features(config, warp).to(self.device)
         self.dim = int(str(self._features.dim))
 
     def raw(self, samples: ArrayLike, rate: int) -> FloatMatrix:
