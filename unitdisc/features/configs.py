@@ -133,6 +133,21 @@ class LogMelConfig(_Framed):
 
 
 @dataclass(frozen=True)
+class ExcitationConfig(_Framed):
+    """Pitch, voicing and band aperiodicity: what a decoder says beside log-mel, so that it need not whisper."""
+
+    kind: Literal["excitation"] = "excitation"
+    fmin: float = 60.0  # Hz; of the pitch
+    fmax: float = 450.0  # Hz
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_band(self.fmin, self.fmax, self.sample_rate)
+        if self.fmin < 20:
+            raise ConfigError(f"fmin of the pitch must be 20 Hz or more, got {self.fmin:g}")
+
+
+@dataclass(frozen=True)
 class _SelfSupervised(_Normalised):
     """A layer of a transformer that was trained on speech without labels; 16 kHz, hop 320, window 400, snipped edges.
 
