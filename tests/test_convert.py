@@ -16,15 +16,20 @@ from unitdisc.cli import main
 from unitdisc.convert import PEAK, ConvertOptions, active_level, as_loud, convert, fit_length
 from unitdisc.corpus import fit_normalisation_
 from unitdisc.data.kaldi import DataDir
+from unitdisc.data.subsets import subset
+from unitdisc.data.timing import FrameGrid
 from unitdisc.errors import ConfigError, DataError
+from unitdisc.features.pitch import pitch
 from unitdisc.files import file_name
 from unitdisc.model import ModelConfig, UnitModel
 from unitdisc.model_config import LossWeights
 from unitdisc.networks.conditioning import ConditioningConfig
 from unitdisc.networks.decoder import NoDecoderConfig, WaveformDecoderConfig
 from unitdisc.networks.wavenet import WaveNetConfig
+from unitdisc.voices import MOST, Voices, fit_voices
 
-FAST = ConvertOptions(iterations=4, batch=3)
+FAST = ConvertOptions(batch=3)
+WHISPER = replace(FAST, pitch="none", iterations=4)
 SMALL = WaveNetConfig(layers=3, cycles=1, residual=8, gate=16, skip=8, hidden=8)
 MODELS: dict[str, Callable[[], ModelConfig]] = {
     "frame": tiny_model,
@@ -55,6 +60,7 @@ def models(data: DataDir, tmp_path_factory: pytest.TempPathFactory) -> Callable[
             made[kind] = tmp_path_factory.mktemp(kind) / "checkpoints" / "00000001.pt"
             tree = {"config": {"model": config.to_tree(model.config)}, "speakers": ["a", "b"]}
             tree |= {"phones": list(model.phones), "model": model.state_dict(), "average": None, "step": 1}
+            tree["voices"] = Voices(torch.tensor([110.0, 220.0]).log(), torch.tensor([0.1, 0.2])).tree()
             checkpoint.save(made[kind], tree)
         return made[kind]
 
@@ -82,10 +88,18 @@ def check_sound(out: Path, data: DataDir) -> None:
         assert loud > -0.5 or np.abs(wave).max() > PEAK - 1e-3  # quieter only where it would have clipped
 
 
-@pytest.mark.parametrize(("kind", "form"), [("frame", "wav"), ("waveform", "wav"), ("reference", "flac")])
-def test_a_data_directory_becomes_sound(kind: str, form: str, models, data: DataDir, tmp_path: Path):
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("frame", FAST), ("frame", WHISPER), ("frame", replace(FAST, pitch="1.5")), ("waveform", FAST),
+        ("reference", replace(FAST, format="flac")),
+    ],
+)  # fmt: skip
+def test_a_data_directory_becomes_sound(kind: str, options: ConvertOptions, models, data: DataDir, tmp_path: Path):
     to = [str(data.path / "a-00.wav")] if kind == "reference" else ["b"]
-    made = convert(models(kind), [data.path], tmp_path, to, replace(FAST, format=form))
+    form = options.format
+    made = convert(models(kind), [data.path], tmp_path, to, options)
+    assert {row.pitch for row in made} == {"" if kind == "waveform" else options.pitch}
     assert [row.source for row in made] == data.utts
     assert {Path(row.path).suffix for row in made} == {f".{form}"}
     assert [json.loads(json.dumps(row._asdict())) for row in made] == rows_of(tmp_path)
@@ -116,15 +130,10 @@ def test_same_is_the_voice_of_the_source(models, data: DataDir, tmp_path: Path):
 
 
 def test_the_batch_and_the_company_change_nothing(models, data: DataDir, tmp_path: Path):
+    alone = subset(data, tmp_path / "alone", ["b-01"])
     for kind in ("frame", "waveform"):
-        for batch, sources in ((1, [data.path]), (4, [data.path]), (1, [data.path / "b-01.wav"])):
-            convert(
-                models(kind),
-                sources,
-                tmp_path / f"{kind}{batch}{len(sources[0].name)}",
-                ["a"],
-                replace(FAST, batch=batch),
-            )
+        for name, batch, source in (("one", 1, data), ("four", 4, data), ("alone", 1, alone)):
+            convert(models(kind), [source.path], tmp_path / f"{kind}-{name}", ["a"], replace(FAST, batch=batch))
         waves = [soundfile.read(path)[0] for path in sorted(tmp_path.glob(f"{kind}*/a/b-01.wav"))]
         assert len(waves) == 3
         for wave in waves[1:]:
@@ -183,6 +192,92 @@ def test_an_unknown_speaker_is_refused_by_name(models, data: DataDir, tmp_path: 
     assert not (tmp_path / "manifest.jsonl").exists()
 
 
+def harmonic_sound(frequency: np.ndarray) -> np.ndarray:
+    phase = 2 * np.pi * np.cumsum(frequency / 16000)
+    return 0.1 * sum(np.sin(k * phase + k * k) / k for k in range(1, 15))
+
+
+def heard_pitch(path: Path) -> np.ndarray:
+    return pitch(soundfile.read(path)[0], FrameGrid(16000, 160, 400))
+
+
+def test_the_pitch_of_the_source_is_moved_to_the_range_of_the_target(models, tmp_path: Path):
+    time = np.arange(24000) / 16000
+    contour = 120 * np.exp(0.1 * np.sqrt(2) * np.sin(2 * np.pi * 2 * time))
+    soundfile.write(tmp_path / "low.wav", harmonic_sound(contour), 16000)
+    convert(models("frame"), [tmp_path / "low.wav"], tmp_path / "out", ["a", "b"], FAST)
+    source = heard_pitch(tmp_path / "low.wav")
+    for target, middle, factor in (("a", 110, 0.1), ("b", 220, 0.2)):
+        heard = heard_pitch(tmp_path / "out" / target / "low.wav")
+        both = (heard > 0) & (source > 0)
+        assert both.mean() > 0.8
+        logs, wanted = np.log(heard[both]), np.log(source[both])
+        assert np.exp(np.median(logs)) == pytest.approx(middle, rel=0.02)
+        assert np.corrcoef(logs, wanted)[0, 1] > 0.95
+        spread = np.diff(np.quantile(wanted, [0.16, 0.84]))[0] / 2
+        assert np.polyfit(wanted, logs, 1)[0] == pytest.approx(np.clip(factor / spread, 1 / MOST, MOST), rel=0.1)
+
+
+@pytest.mark.parametrize(("wanted", "middle", "moving"), [("flat", 220.0, False), ("1.5", 180.0, True)])
+def test_the_pitch_may_be_flat_or_multiplied(wanted: str, middle: float, moving: bool, models, tmp_path: Path):
+    contour = 120 * np.exp(0.1 * np.sin(2 * np.pi * 2 * np.arange(24000) / 16000))
+    soundfile.write(tmp_path / "low.wav", harmonic_sound(contour), 16000)
+    convert(models("frame"), [tmp_path / "low.wav"], tmp_path / "out", ["b"], replace(FAST, pitch=wanted))
+    heard = heard_pitch(tmp_path / "out" / "b" / "low.wav")
+    voiced = np.log(heard[heard > 0])
+    assert np.exp(np.median(voiced)) == pytest.approx(middle, rel=0.02)
+    assert bool(np.quantile(voiced, 0.9) - np.quantile(voiced, 0.1) > 0.1) is moving
+
+
+def test_what_was_not_voiced_is_not_spoken_with_a_pitch(models, tmp_path: Path):
+    noise = 0.05 * np.random.default_rng(0).standard_normal(16000)
+    soundfile.write(tmp_path / "noise.wav", noise, 16000)
+    soundfile.write(tmp_path / "brief.wav", harmonic_sound(np.full(800, 150.0)), 16000)  # 50 ms
+    convert(models("frame"), [tmp_path / "noise.wav", tmp_path / "brief.wav"], tmp_path / "out", ["b"], FAST)
+    assert (heard_pitch(tmp_path / "out" / "b" / "noise.wav") > 0).mean() < 0.1
+    wave = soundfile.read(tmp_path / "out" / "b" / "brief.wav")[0]
+    assert len(wave) == 800
+    assert np.abs(wave).max() > 0.01
+
+
+def test_a_checkpoint_without_ranges_keeps_the_pitch_of_the_source(models, tmp_path: Path):
+    tree = checkpoint.load(models("frame"))
+    del tree["voices"]
+    checkpoint.save(tmp_path / "old.pt", tree)
+    soundfile.write(tmp_path / "low.wav", harmonic_sound(np.full(16000, 120.0)), 16000)
+    convert(tmp_path / "old.pt", [tmp_path / "low.wav"], tmp_path / "out", ["b"], FAST)
+    heard = heard_pitch(tmp_path / "out" / "b" / "low.wav")
+    assert np.median(heard[heard > 0]) == pytest.approx(120, rel=0.02)
+
+
+@pytest.mark.parametrize("wrong", ["loud", "0", "-1", "9", "nan", ""])
+def test_what_is_no_pitch_is_refused(wrong: str):
+    with pytest.raises(ConfigError, match="pitch: expected source, flat, none or a factor"):
+        ConvertOptions(pitch=wrong)
+
+
+def test_ranges_of_voices_are_taken_from_their_speech(tmp_path: Path):
+    lines = {"wav.scp": "", "utt2spk": ""}
+    for speaker, base in (("x", 100.0), ("y", 200.0), ("z", 0.0)):
+        for take in range(3):
+            contour = base * np.exp(0.1 * np.sin(2 * np.pi * (2 + take) * np.arange(16000) / 16000))
+            wave = harmonic_sound(contour) if base else 0.01 * np.random.default_rng(take).standard_normal(16000)
+            soundfile.write(tmp_path / f"{speaker}{take}.wav", wave, 16000)
+            lines["wav.scp"] += f"{speaker}{take} {tmp_path}/{speaker}{take}.wav\n"
+            lines["utt2spk"] += f"{speaker}{take} {speaker}\n"
+    for name, text in lines.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "y1.wav").unlink()  # what cannot be read is left out
+    voices = fit_voices(DataDir.read(tmp_path), ["x", "y", "z", "absent"], FrameGrid(16000, 160, 400))
+    assert [voices.of(2), voices.of(3)] == [None, None]
+    for number, base in enumerate((100.0, 200.0)):
+        found = voices.of(number)
+        assert found is not None
+        assert np.exp(found.mean) == pytest.approx(base, rel=0.02)
+        assert found.deviation == pytest.approx(0.085, abs=0.03)
+    assert Voices.of_tree(voices.tree()).of(1) == voices.of(1)
+
+
 def test_a_stranger_cannot_be_resynthesised_by_a_table_of_speakers(models, data: DataDir, tmp_path: Path):
     with pytest.raises(DataError, match="a-00 is no speaker of the training data"):
         convert(models("frame"), [data.path / "a-00.wav"], tmp_path, ["same"], FAST)
@@ -220,7 +315,7 @@ def test_sources_that_cannot_be_opened_are_refused(names: list[str], message: st
 
 
 def test_conversions_that_are_there_are_kept(models, data: DataDir, tmp_path: Path, capsys):
-    arguments = ["convert", str(models("frame")), str(data.path / "a-00.wav"), str(tmp_path), "--iterations", "2"]
+    arguments = ["convert", str(models("frame")), str(data.path / "a-00.wav"), str(tmp_path)]
     with pytest.raises(SystemExit) as stop:
         main([*arguments, "--to", "b"])
     assert stop.value.code == 0

@@ -12,15 +12,20 @@ LAYERS = {
     "data": 2, "features": 2, "quantizers": 2, "networks": 2,
     "sampling": 3, "synthesis": 3, "evaluate": 3, "hashes": 3,
     "model": 4, "model_config": 4,
-    "checkpoint": 5, "corpus": 5, "postfilter": 5, "validate": 5, "targets": 5,
-    "state": 6, "cluster": 6, "train": 6, "encode": 6, "segment": 6, "convert": 6,
+    "checkpoint": 5, "corpus": 5, "postfilter": 5, "voices": 5, "validate": 5, "targets": 5,
+    "state": 6, "cluster": 6, "train": 6, "encode": 6, "segment": 6, "intonation": 6, "convert": 6,
     "report": 7,
     "cli": 8, "__main__": 9,
 }  # fmt: skip
 # Rooms of one floor do not know each other, except here.
 SIDEWAYS = {("features", "data")}
 # Rooms that may not look below a given set even though the floor would allow it.
-ONLY = {"evaluate": {"data"}, "synthesis": {"data", "features"}, "sampling": {"networks"}, "report": {"data", "evaluate"}}
+ONLY = {
+    "evaluate": {"data"},
+    "synthesis": {"data", "features"},
+    "sampling": {"networks"},
+    "report": {"data", "evaluate"},
+}
 
 
 def room(path: Path) -> str:

@@ -12,7 +12,12 @@ from unitdisc.features.configs import ExcitationConfig
 from unitdisc.features.excitation import NOWHERE, Excitation, analyse, log_contour
 from unitdisc.features.pitch import pitch
 
-GRIDS = [FrameGrid(16000, 160, 400), FrameGrid(8000, 80, 200), FrameGrid(22050, 256, 1024), FrameGrid(16000, 160, 400, True)]  # fmt: skip
+GRIDS = [
+    FrameGrid(16000, 160, 400),
+    FrameGrid(8000, 80, 200),
+    FrameGrid(22050, 256, 1024),
+    FrameGrid(16000, 160, 400, True),
+]
 
 
 def voice(frequency: np.ndarray, rate: int, harmonics: int = 20) -> np.ndarray:
@@ -123,7 +128,7 @@ def test_the_pitch_is_that_of_another_tracker():
         contour = base * np.exp(0.2 * np.sin(2 * np.pi * 2.1 * at) + 0.1 * np.sin(2 * np.pi * 5 * at))
         wave = voice(contour, 16000) + 0.005 * random.standard_normal(len(at))
         heard = pitch(wave, GRIDS[0])
-        theirs, times = world.harvest(wave, 16000, frame_period=5.0)
+        theirs, _ = world.harvest(wave, 16000, frame_period=5.0)
         theirs = theirs[1::2][: len(heard)]  # at 5, 15, ... ms, where our frames are centred
         both = (heard > 0) & (theirs > 0)
         assert both.mean() > 0.95

@@ -1,6 +1,5 @@
 """Source and filter: the pitch asked for, the level that log-mel says, no seams, and silence that stays silent."""
 
-import numpy as np
 import pytest
 import torch
 
@@ -10,7 +9,11 @@ from unitdisc.features.configs import LogMelConfig
 from unitdisc.features.excitation import Excitation
 from unitdisc.synthesis.source_filter import SourceFilter, speak
 
-CONFIGS = [LogMelConfig(mels=40), LogMelConfig(mels=80), LogMelConfig(sample_rate=8000, hop=80, window=200, n_fft=256, fmax=4000.0, mels=30)]  # fmt: skip
+CONFIGS = [
+    LogMelConfig(mels=40),
+    LogMelConfig(mels=80),
+    LogMelConfig(sample_rate=8000, hop=80, window=200, n_fft=256, fmax=4000.0, mels=30),
+]
 
 
 def flat(config: LogMelConfig, frames: int, level: float = -4.0) -> torch.Tensor:

@@ -121,7 +121,8 @@ def average_last(exp: Path, last: int) -> Path:
     for name in names:
         merged[name] = torch.stack([tree["model"][name].double() for tree in trees]).mean(0).to(merged[name].dtype)
     path = exp / f"average-{last}.pt"
-    kept = {key: trees[-1].get(key) for key in ("config", "speakers", "phones", "step", "reestimated_at", "postfilter")}
+    last_of_all = ("config", "speakers", "phones", "step", "reestimated_at", "postfilter", "voices")
+    kept = {key: trees[-1].get(key) for key in last_of_all}
     save(path, {**kept, "model": merged, "average": None, "averaged_steps": [tree["step"] for tree in trees]})
     return path
 

@@ -4,7 +4,9 @@
     OUT/manifest.jsonl       what was made from what: utt, source utterance and speaker, target, file, seconds, gain
     OUT/wav.scp, utt2spk     the folder is a data directory itself, whose speakers are the targets
 
-The result depends on the model, the source, the target, the seed and the temperature alone, not on the batch.
+A decoder of log-mel frames speaks with a pitch: that of the source, moved to where the target's voice lies, or another
+that is asked for. The result depends on the model, the source, how high its speaker speaks (from what else SOURCE has
+of the same speaker), the target, the seed and the temperature alone, not on the batch.
 """
 
 import json
@@ -25,9 +27,13 @@ from unitdisc.data.batches import FrameReader, pad
 from unitdisc.data.kaldi import DataDir, Recording
 from unitdisc.errors import ConfigError, DataError
 from unitdisc.features.invert import griffin_lim
+from unitdisc.features.pitch import pitch
 from unitdisc.files import file_name, whole_file
+from unitdisc.intonation import Intonation, parse_pitch
 from unitdisc.model import UnitModel
 from unitdisc.postfilter import Postfilter
+from unitdisc.synthesis.source_filter import speak
+from unitdisc.voices import PitchRange, Voices, pitch_range
 
 SAME = "same"  # the target that means: resynthesise in the voice of the source
 ALL = "all"  # the target that means: every speaker of the training data
@@ -44,6 +50,12 @@ class ConvertOptions:
     batch: int = 8  # utterances sampled together
     format: Literal["wav", "flac"] = "wav"
     postfilter: bool = True  # give decoded log-mel the mean and the movement of real speech
+    # Of frame decoders: the source's, moved to the target's range; flat; a number that the source's is multiplied by;
+    # none: a whisper, by Griffin-Lim.
+    pitch: str = "source"
+
+    def __post_init__(self) -> None:
+        parse_pitch(self.pitch)
 
 
 class Target(NamedTuple):
@@ -51,6 +63,7 @@ class Target(NamedTuple):
 
     name: str
     speaker: Tensor | None  # number [] int64 of a known speaker, or a vector [S]; none: the source's own
+    pitch: PitchRange | None = None  # where the voice lies, if that is known
 
 
 class Made(NamedTuple):
@@ -63,6 +76,20 @@ class Made(NamedTuple):
     path: str
     seconds: float
     gain: float
+    pitch: str  # as it was asked for; of a waveform decoder, which has its own, empty
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What all batches have in common."""
+
+    model: UnitModel
+    postfilter: Postfilter | None
+    data: DataDir
+    frames: FrameReader
+    intonation: Intonation
+    out: Path
+    options: ConvertOptions
 
 
 def convert(
@@ -87,12 +114,15 @@ def convert(
     if (out / "manifest.jsonl").exists() and not force:
         raise DataError(f"{out}: there are conversions already; --force replaces them")
     data, frames = open_sources(sources, model)
+    voices = Voices.of_tree(tree["voices"]) if tree.get("voices") else None
+    intonation = Intonation(options.pitch, data, model.grid, model.speakers, voices)
+    work = _Work(model, postfilter, data, frames, intonation, out, options)
     made: list[Made] = []
-    for target in find_targets(model, to):
+    for target in find_targets(model, to, voices):
         rows = sorted(data.utts, key=frames.frames)
         for first in range(0, len(rows), options.batch):
             utts = rows[first : first + options.batch]
-            made += _convert_batch(model, postfilter, data, frames, utts, target, out, options)
+            made += _convert_batch(work, utts, target)
             progress(len(utts))
     write_manifest(out, sorted(made))
     return sorted(made)
@@ -127,43 +157,42 @@ def name_of(path: Path) -> str:
     return "_".join(path.stem.split())
 
 
-def find_targets(model: UnitModel, to: Sequence[str]) -> list[Target]:
+def find_targets(model: UnitModel, to: Sequence[str], known: Voices | None = None) -> list[Target]:
     """Turn names of speakers, "same", "all" and audio files into voices."""
     targets: list[Target] = []
     for name in to:
         if name == SAME:
             targets.append(Target(SAME, None))
         elif name == ALL:
-            targets += [Target(s, torch.tensor(n)) for n, s in enumerate(model.speakers)]
+            targets += [known_voice(model, n, known) for n in range(len(model.speakers))]
         elif name in model.speakers:
-            targets.append(Target(name, torch.tensor(model.speakers.index(name))))
+            targets.append(known_voice(model, model.speakers.index(name), known))
         elif Path(name).is_file():
-            targets.append(Target(name_of(Path(name)), voice_of(model, Path(name))))
+            targets.append(heard_voice(model, Path(name)))
         else:
-            known = ", ".join(model.speakers[:8]) + (", ..." if len(model.speakers) > 8 else "")
-            raise DataError(f"--to {name}: neither an audio file nor a speaker of the training data ({known})")
+            some = ", ".join(model.speakers[:8]) + (", ..." if len(model.speakers) > 8 else "")
+            raise DataError(f"--to {name}: neither an audio file nor a speaker of the training data ({some})")
     if len({target.name for target in targets}) < len(targets):
         raise DataError("--to: two targets have the same name")
     return targets
 
 
-def voice_of(model: UnitModel, path: Path) -> Tensor:
-    """Return the speaker vector [S] of a recording; only for models that take a voice from speech."""
+def known_voice(model: UnitModel, number: int, voices: Voices | None) -> Target:
+    """Return a speaker of the training data as a target."""
+    return Target(model.speakers[number], torch.tensor(number), voices.of(number) if voices else None)
+
+
+def heard_voice(model: UnitModel, path: Path) -> Target:
+    """Return the voice of a recording as a target; only for models that take a voice from speech."""
     data, frames = open_sources([path], model)
     reference = torch.from_numpy(frames[data.utts[0]])[None].to(model.mean.device)
-    return model.speaker_vectors(reference, torch.tensor([reference.shape[1]], device=reference.device))[0]
+    speaker = model.speaker_vectors(reference, torch.tensor([reference.shape[1]], device=reference.device))[0]
+    wave = data.source(data.utts[0]).load(model.grid.sample_rate)
+    return Target(name_of(path), speaker, pitch_range([pitch(wave, model.grid)]))
 
 
-def _convert_batch(
-    model: UnitModel,
-    postfilter: Postfilter | None,
-    data: DataDir,
-    frames: FrameReader,
-    utts: list[str],
-    target: Target,
-    out: Path,
-    options: ConvertOptions,
-) -> Iterator[Made]:
+def _convert_batch(work: _Work, utts: list[str], target: Target) -> Iterator[Made]:
+    model, data, frames, options = work.model, work.data, work.frames, work.options
     device, rate = model.mean.device, model.grid.sample_rate
     rows = [torch.from_numpy(np.ascontiguousarray(frames[utt])).to(device) for utt in utts]
     lengths = torch.tensor([len(row) for row in rows], device=device)
@@ -174,18 +203,27 @@ def _convert_batch(
     sound = model.generate(content, encoded.lengths, speaker, seeds, options.temperature)
     for utt, row in zip(utts, sound.cpu(), strict=True):
         original = data.source(utt).load(rate)
-        wave = row
+        wave, spoken = row, ""
         if row.dim() == 2:
-            log_mel = row[: model.grid.frames(len(original))]
-            if postfilter is not None:
-                log_mel = postfilter(log_mel, voice_number(model, target, data.utt2spk[utt]))
-            wave = griffin_lim(log_mel, model.config.targets, options.iterations, options.seed)
+            wave, spoken = _voiced(work, row[: model.grid.frames(len(original))], original, utt, target), options.pitch
         samples, gain = as_loud(fit_length(wave.numpy(), len(original)), original)
-        path = out / file_name(target.name) / f"{file_name(utt)}.{options.format}"
+        path = work.out / file_name(target.name) / f"{file_name(utt)}.{options.format}"
         path.parent.mkdir(parents=True, exist_ok=True)
         save_audio(path, samples, rate)
         name = f"{target.name}-{utt}"
-        yield Made(name, utt, data.utt2spk[utt], target.name, str(path.relative_to(out)), len(samples) / rate, gain)
+        home = str(path.relative_to(work.out))
+        yield Made(name, utt, data.utt2spk[utt], target.name, home, len(samples) / rate, gain, spoken)
+
+
+def _voiced(work: _Work, log_mel: Tensor, original: np.ndarray, utt: str, target: Target) -> Tensor:
+    """Return the sound of decoded log-mel [T, M], with the pitch that is wanted."""
+    model, options, speaker = work.model, work.options, work.data.utt2spk[utt]
+    if work.postfilter is not None:
+        log_mel = work.postfilter(log_mel, voice_number(model, target, speaker))
+    excitation = work.intonation.of(original, speaker, None if target.name == SAME else target.pitch)
+    if excitation is None:
+        return griffin_lim(log_mel, model.config.targets, options.iterations, options.seed)
+    return speak(log_mel, excitation, model.config.targets, options.seed)
 
 
 def voice_number(model: UnitModel, target: Target, source: str) -> int | None:

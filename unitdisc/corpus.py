@@ -121,11 +121,13 @@ class LiveFrames:
         self._by_speaker: dict[str, Normalisation] = {}
 
     def __getitem__(self, utt: str) -> np.ndarray:
-        """Return an utterance's frames, normalised."""
+        """Return an utterance's frames, normalised; none of one that is too short."""
         speaker = self._data.utt2spk[utt]
+        if not self.frames(utt):
+            return np.zeros((0, self._maker.dim), dtype=np.float32)
         if self._config.cmvn == "speaker" and speaker not in self._by_speaker:
             stats = Cmvn(self._maker.dim)
-            for other in self._data.spk2utt[speaker]:
+            for other in filter(self.frames, self._data.spk2utt[speaker]):
                 stats.add_(self._maker.raw(self._samples(other), self._config.sample_rate))
             self._by_speaker[speaker] = stats.normalisation(self._config.cmvn_variance)
         return self._maker.frames_of(self._samples(utt), self._config.sample_rate, self._by_speaker.get(speaker))

@@ -37,6 +37,7 @@ from unitdisc.runlog import Meter, RunLog
 from unitdisc.state import State, TrainConfig
 from unitdisc.targets import Targets, codebook_sample
 from unitdisc.validate import validate
+from unitdisc.voices import Voices, fit_voices
 
 LASTING = 5  # steps in a row whose gradients stand out: a new level, and no spike
 
@@ -197,7 +198,8 @@ def run_steps(
             log.metrics(state.step, "dev", values)
             log.say(f"step {state.step}: dev " + " ".join(f"{k} {v:.4g}" for k, v in values.items()))
         if state.step % options.save_every == 0 or state.step == options.steps:
-            save_state(state, config, exp, postfilter_of(state, corpus) if state.step == options.steps else None)
+            fitted = (postfilter_of(state, corpus), voices_of(state, corpus)) if state.step == options.steps else ()
+            save_state(state, config, exp, *fitted)
             saved = state.step
     bar.close()
     batches.close()
@@ -367,7 +369,17 @@ def postfilter_of(state: State, corpus: Corpus) -> Postfilter | None:
         return fit_postfilter(pairs, len(state.model.speakers), state.model.config.targets.mels)
 
 
-def save_state(state: State, config: Config, exp: Path, postfilter: Postfilter | None = None) -> None:
+def voices_of(state: State, corpus: Corpus) -> Voices | None:
+    """Measure how high the voices of a model speak, if its decoder leaves the pitch to be chosen."""
+    decoder = state.model.decoder
+    if not dist.is_main() or decoder is None or not decoder.frames:
+        return None
+    return fit_voices(corpus.data, state.model.speakers, state.model.grid)
+
+
+def save_state(
+    state: State, config: Config, exp: Path, postfilter: Postfilter | None = None, voices: Voices | None = None
+) -> None:
     """Write a checkpoint and delete old ones."""
     if dist.is_main():
         names = {
@@ -375,6 +387,7 @@ def save_state(state: State, config: Config, exp: Path, postfilter: Postfilter |
             "speakers": list(state.model.speakers),
             "phones": list(state.model.phones),
             "postfilter": postfilter and postfilter.tree(),
+            "voices": voices and voices.tree(),
         }
         checkpoint.save(exp / "checkpoints" / f"{state.step:08d}.pt", {**names, **state.tree()})
         checkpoint.prune(exp, config.train.keep)

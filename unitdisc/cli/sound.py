@@ -30,7 +30,12 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "--temperature", type=zero_or_more, default=1.0, help="below 1: nearer to the likeliest (default: %(default)s)"
     )
     convert.add_argument(
-        "--iterations", type=positive, default=60, help="of Griffin-Lim, for frame decoders (default: %(default)s)"
+        "--pitch", default="source", metavar="PITCH",
+        help="of frame decoders: source (the source's contour, moved to where the target's voice lies), flat, a factor "
+        "for the source's own pitch, or none (a whisper, by Griffin-Lim) (default: %(default)s)",
+    )  # fmt: skip
+    convert.add_argument(
+        "--iterations", type=positive, default=60, help="of Griffin-Lim, for --pitch none (default: %(default)s)"
     )
     convert.add_argument(
         "--no-postfilter", action="store_true", help="leave log-mel as the decoder makes it: flatter than speech"
@@ -50,8 +55,9 @@ def run_convert(options: argparse.Namespace) -> None:
 
     dist.check_device(options.device)
     wanted = ConvertOptions(
-        options.seed, options.temperature, options.iterations, options.batch, options.format, not options.no_postfilter
-    )
+        options.seed, options.temperature, options.iterations, options.batch, options.format,
+        not options.no_postfilter, options.pitch,
+    )  # fmt: skip
     with tqdm(unit="utt", disable=None, file=sys.stderr) as bar:
         made = convert(
             options.exp, options.source, options.out, options.to, wanted,

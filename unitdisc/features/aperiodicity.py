@@ -1,7 +1,10 @@
 """How much of each band of a voiced frame is noise, from how alike neighbouring periods are."""
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
+from scipy.fft import next_fast_len
 
 from unitdisc.data.timing import FrameGrid, centre
 
@@ -25,12 +28,12 @@ def aperiodicity(wave: NDArray[np.floating], frequency: Array, grid: FrameGrid) 
         return share
     rate = grid.sample_rate
     centres = np.array([centre(int(n), grid.hop / rate, grid.offset) for n in voiced]) * rate
-    spectrum = np.fft.rfft(wave, len(wave) + rate // 50)
-    bins = np.fft.rfftfreq(len(wave) + rate // 50, 1 / rate)
-    for band, (low, high) in enumerate(zip(EDGES[:-1], EDGES[1:], strict=True)):
+    size = next_fast_len(len(wave) + rate // 50)
+    spectrum, bins = np.fft.rfft(wave, size), np.fft.rfftfreq(size, 1 / rate)
+    for band, (low, high) in enumerate(pairwise(EDGES)):
         if low >= rate / 2:
             continue
-        analytic = np.zeros(len(wave) + rate // 50, dtype=np.complex128)
+        analytic = np.zeros(size, dtype=np.complex128)
         inside = (bins >= low) & (bins < high)
         analytic[: len(bins)][inside] = 2 * spectrum[inside]
         analytic = np.fft.ifft(analytic)

@@ -8,6 +8,7 @@ of the seed and of time, so an utterance that comes in pieces makes the same sou
 
 import math
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -123,18 +124,16 @@ class SourceFilter:
         turns, late = self._turns(frequency, place, low, high, weight)
         if not len(turns):
             return []
-        low, high = torch.from_numpy(low[turns]), torch.from_numpy(high[turns])
+        one, other = torch.from_numpy(low[turns]), torch.from_numpy(high[turns])
         share = torch.from_numpy(weight[turns]).to(spectra.real)[:, None]
         angles = torch.arange(self.size // 2 + 1) * (2 * math.pi / self.size)
         # A pulse lies up to a sample before the one at which its period was seen to begin.
         early = torch.from_numpy(1.0 - late).to(spectra.real)[:, None]
-        logs = spectra[low] + share * (spectra[high] - spectra[low]) - 1j * angles * early
+        logs = spectra[one] + share * (spectra[other] - spectra[one]) - 1j * angles * early
         made = torch.fft.irfft(logs.exp() * (angles > 0), self.size)
         return [_laid(made, torch.from_numpy(begin + turns - 1) - self._given)]
 
-    def _turns(
-        self, frequency: Array, place: Array, low: Places, high: Places, weight: Array
-    ) -> tuple[Places, Array]:
+    def _turns(self, frequency: Array, place: Array, low: Places, high: Places, weight: Array) -> tuple[Places, Array]:
         """Return at which of the samples a period has begun since the one before, and by how much of a sample.
 
         Each sample lies at a place among the frames, between two of them and nearer to the second by a weight.
@@ -179,6 +178,6 @@ def _add(sound: Tensor, pieces: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
 
 def _interpolation(frequencies: Tensor) -> Tensor:
     """Return [bands, F]: how a value for each band becomes one for each frequency, by lines between their middles."""
-    middles = [(low + high) / 2 for low, high in zip(EDGES[:-1], EDGES[1:], strict=True)]
+    middles = [(low + high) / 2 for low, high in pairwise(EDGES)]
     bands = np.eye(len(middles))
     return torch.from_numpy(np.stack([np.interp(frequencies.numpy(), middles, row) for row in bands])).float()

@@ -1,0 +1,118 @@
+"""How high and how lively the model's voices speak: mean and deviation of log F0.
+
+Taken from the training speech after training, and kept in the checkpoint. A pitch contour is moved from one voice to
+another by mean and deviation.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unitdisc.data.kaldi import DataDir
+from unitdisc.data.timing import FrameGrid
+from unitdisc.errors import CheckpointError, DataError
+from unitdisc.features.excitation import Excitation
+from unitdisc.features.pitch import Array, pitch
+
+PER_VOICE, IN_ALL = 10, 500  # utterances whose pitch is tracked, at most
+MOST = 1.6  # times that a contour's movements may be made larger, or smaller
+LOWEST, HIGHEST = 45.0, 600.0  # Hz, of a moved contour
+FEW = 20  # voiced frames under which a voice has no range
+
+
+class PitchRange(NamedTuple):
+    """Where a voice's pitch lies."""
+
+    mean: float  # of log F0
+    deviation: float
+
+
+@dataclass(frozen=True)
+class Voices:
+    """Pitch ranges of the model's speakers, in the order of its list; NaN of who has none."""
+
+    mean: Tensor  # [V]
+    deviation: Tensor  # [V]
+
+    def of(self, voice: int) -> PitchRange | None:
+        """Return the range of a voice, if it has one."""
+        mean, deviation = float(self.mean[voice]), float(self.deviation[voice])
+        return None if math.isnan(mean) else PitchRange(mean, deviation)
+
+    def tree(self) -> dict[str, Tensor]:
+        """Return what a checkpoint holds."""
+        return {"mean": self.mean, "deviation": self.deviation}
+
+    @classmethod
+    def of_tree(cls, tree: Mapping[str, Tensor]) -> "Voices":
+        """Take up what a checkpoint holds."""
+        try:
+            return cls(**tree)
+        except TypeError:
+            raise CheckpointError(f"the checkpoint's voices are of another version, with {', '.join(tree)}") from None
+
+
+def fit_voices(data: DataDir, speakers: Sequence[str], grid: FrameGrid) -> Voices:
+    """Track the pitch of some utterances of every speaker; who has no audio, or no voiced speech, has no range."""
+    most = max(1, min(PER_VOICE, IN_ALL // max(len(speakers), 1)))
+    ranges = [pitch_range(pitches(data, spread(data.spk2utt.get(speaker, []), most), grid)) for speaker in speakers]
+    columns = torch.tensor([found or (math.nan, math.nan) for found in ranges], dtype=torch.float32).reshape(-1, 2)
+    return Voices(columns[:, 0].clone(), columns[:, 1].clone())
+
+
+def pitches(data: DataDir, utts: Iterable[str], grid: FrameGrid) -> Iterator[Array]:
+    """Yield the pitch of each utterance whose audio can be read, in Hz, 0 where there is none."""
+    for utt in utts:
+        try:
+            wave = data.source(utt).load(grid.sample_rate)
+        except DataError:
+            continue
+        yield pitch(wave, grid)
+
+
+def spread(utts: Sequence[str], most: int) -> list[str]:
+    """Return at most so many utterances, from everywhere in the list."""
+    return list(utts[:: math.ceil(len(utts) / most) or 1])
+
+
+def pitch_range(contours: Iterable[Array]) -> PitchRange | None:
+    """Return the range of contours in Hz, 0 where unvoiced; none if hardly anything is voiced."""
+    voiced = np.concatenate([np.zeros(0), *(np.log(contour[contour > 0]) for contour in contours)])
+    if len(voiced) < FEW:
+        return None
+    # Halved and doubled periods are outliers: the middle and the spread are taken by quantiles.
+    low, middle, high = np.quantile(voiced, [0.16, 0.5, 0.84]).tolist()
+    return PitchRange(middle, max((high - low) / 2, 0.02))
+
+
+def moved(excitation: Excitation, source: PitchRange | None, target: PitchRange | None) -> Excitation:
+    """Move a contour from one range to another; without both it stays where it is."""
+    if source is None or target is None:
+        return excitation
+    factor = min(max(target.deviation / source.deviation, 1 / MOST), MOST)
+    return _changed(excitation, lambda log: target.mean + factor * (log - source.mean))
+
+
+def scaled(excitation: Excitation, factor: float) -> Excitation:
+    """Multiply a pitch."""
+    return _changed(excitation, lambda log: log + math.log(factor))
+
+
+def flat(excitation: Excitation, level: PitchRange | None) -> Excitation:
+    """Let the pitch be the same everywhere: the middle of a range, or of the contour itself."""
+    own = excitation.frequency[excitation.frequency > 0].log()
+    if not len(own):
+        return excitation
+    mean = float(own.median()) if level is None else level.mean
+    return _changed(excitation, lambda log: torch.full_like(log, mean))
+
+
+def _changed(excitation: Excitation, change: Callable[[Tensor], Tensor]) -> Excitation:
+    voiced = excitation.frequency > 0
+    log = change(torch.where(voiced, excitation.frequency, 1.0).log())
+    return excitation._replace(frequency=torch.where(voiced, log.exp().clamp(LOWEST, HIGHEST), 0.0))
