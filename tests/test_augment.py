@@ -1,16 +1,18 @@
 """Changed utterances: filters warped as Kaldi warps them, versions that are always the same, batches read ahead."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 import torchaudio.compliance.kaldi as compliance
-from made_data import put_data
+from made_data import put_audio, put_data
 
-from unitdisc.data.batches import ChunkPlan, Corpus, Prefetcher
+from unitdisc.data.batches import Chunk, ChunkPlan, Corpus, Prefetcher
 from unitdisc.data.kaldi import DataDir
-from unitdisc.errors import ConfigError
+from unitdisc.errors import ConfigError, DataError
 from unitdisc.features.acoustic import kaldi_banks
 from unitdisc.features.augment import AugmentConfig, Draw, Versions
 from unitdisc.features.cmvn import load_normalised
@@ -30,7 +32,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> DataDir:
 
 
 def versions_of(data: DataDir, folder: Path, augment: AugmentConfig = AUGMENT, seed: int = 0) -> Versions:
-    return Versions(FEATURES, augment, data, seed, folder, frames=1000)
+    return Versions(FEATURES, augment, data, seed, folder, data.utts)
 
 
 @pytest.mark.parametrize("warp", [0.8, 0.93, 1.06, 1.25])
@@ -52,7 +54,7 @@ def test_a_band_too_narrow_to_warp_is_refused():
 
 
 def test_warps_spread_over_their_range_and_their_middle_is_none():
-    warps = np.array([Draw(AUGMENT, 0, "utt", n).warp for n in range(2000)])
+    warps = np.array([Draw(AUGMENT, 160, 0, "utt", n).warp for n in range(2000)])
     assert 1 / 1.18 - 0.006 <= warps.min() < 0.87
     assert 1.16 < warps.max() <= 1.186
     assert np.log(warps).mean() == pytest.approx(0, abs=0.01)
@@ -67,7 +69,7 @@ def test_a_version_is_the_same_however_it_is_made(data: DataDir, tmp_path: Path)
     assert np.array_equal(one, again)
     assert np.array_equal(one, never_kept.frames(utt, 2))
     assert not (tmp_path / "none").exists()
-    draw = Draw(AUGMENT, 0, utt, 2)
+    draw = Draw(AUGMENT, 160, 0, utt, 2)
     direct = FrameMaker(FEATURES, warp=draw.warp).frames_of(data.source(utt).load(16000), 16000)
     np.testing.assert_allclose(one, direct, atol=4e-3)
 
@@ -104,4 +106,70 @@ def test_processes_read_the_batches_that_a_thread_reads(data: DataDir, tmp_path:
 )
 def test_features_that_cannot_be_changed_are_refused(data: DataDir, tmp_path: Path, features: object, says: str):
     with pytest.raises(ConfigError, match=says):
-        Versions(features, AUGMENT, data, 0, tmp_path, 100)  # type: ignore[arg-type]
+        Versions(features, AUGMENT, data, 0, tmp_path, data.utts)  # type: ignore[arg-type]
+
+
+DEGRADED = AugmentConfig(versions=40, degraded=1, rooms=0, microphones=0, telephones=0, noises=0, kept=0)
+
+
+@pytest.mark.parametrize("part", ["rooms", "microphones", "telephones", "noises"])
+def test_each_degradation_changes_the_sound_and_the_share_that_is_asked_for(data: DataDir, tmp_path: Path, part: str):
+    utt = data.utts[0]
+    clean = versions_of(data, tmp_path, DEGRADED).frames(utt, 0)
+    half = versions_of(data, tmp_path, replace(DEGRADED, **{part: 0.5}))
+    changed = [not np.array_equal(half.frames(utt, version), clean) for version in range(40)]
+    assert 10 <= sum(changed) <= 30
+    assert np.isfinite(half.frames(utt, 0)).all()
+    share = versions_of(data, tmp_path, replace(DEGRADED, degraded=0.5, **{part: 1.0}))
+    assert 10 <= sum(not np.array_equal(share.frames(utt, version), clean) for version in range(40)) <= 30
+
+
+def test_noise_of_a_folder_is_used(data: DataDir, tmp_path: Path):
+    put_audio(tmp_path / "noise" / "a.wav", 500, seed=9)
+    augment = replace(DEGRADED, noises=1.0, noise_folder=str(tmp_path / "noise"), snr=(0.0, 0.0))
+    frames = [versions_of(data, tmp_path, augment).frames(data.utts[0], version) for version in range(4)]
+    assert all(np.isfinite(f).all() for f in frames)
+    with pytest.raises(DataError, match="has no recordings"):
+        versions_of(data, tmp_path, replace(augment, noise_folder=str(tmp_path) + "/none"))
+
+
+def test_silence_and_one_frame_stay_finite(tmp_path: Path):
+    folder = tmp_path / "data"
+    (folder).mkdir()
+    soundfile.write(folder / "a.wav", np.zeros(16000, np.float32), 16000)
+    put_audio(folder / "b.wav", 240)
+    (folder / "wav.scp").write_text("a a.wav\nb b.wav\n")
+    (folder / "utt2spk").write_text("a a\nb b\n")
+    silent = DataDir.read(folder)
+    everything = replace(DEGRADED, rooms=1, microphones=1, telephones=1, noises=1, warp=0.2, tempo=0.2)
+    for version in range(8):
+        for utt in silent.utts:
+            frames = versions_of(silent, tmp_path / "x", everything).frames(utt, version)
+            assert len(frames)
+            assert np.isfinite(frames).all()
+
+
+def test_a_tempo_keeps_pitch_and_labels_in_place(data: DataDir, tmp_path: Path):
+    utt = max(data.utts, key=lambda u: data.source(u).samples(16000))
+    fast = versions_of(data, tmp_path, AugmentConfig(versions=30, tempo=0.3, kept=0))
+    clean = load_normalised(data.path, FEATURES)
+    tempos = [fast.tempo(utt, version) for version in range(30)]
+    assert 0.76 < min(tempos) < 0.9
+    assert 1.1 < max(tempos) < 1.31
+    for version in (int(np.argmin(tempos)), int(np.argmax(tempos))):
+        frames, tempo = fast.frames(utt, version), tempos[version]
+        assert len(frames) == pytest.approx(clean.frames(utt) / tempo, abs=1)
+        corpus = Corpus(data, clean, ["s0", "s1"], versions=fast, stride=2)
+        whole = Chunk(utt, 0, clean.frames(utt))
+        batch = corpus.batch([whole], [version])
+        assert batch.heard is not None
+        assert batch.units is not None
+        units = batch.units[0]
+        assert len(units) == -(-int(batch.lengths[0]) // 2)
+        # The static cepstra of a unit are those of the unchanged unit that it is said to be.
+        ours = batch.heard[0, :, :13][: 2 * len(units) // 2 * 2].numpy()
+        theirs = clean[utt][:, :13]
+        places = np.minimum(units.numpy() * 2, len(theirs) - 1)
+        near = np.linalg.norm(ours[::2] - theirs[places], axis=1).mean()
+        far = np.linalg.norm(ours[::2] - theirs[places[::-1]], axis=1).mean()
+        assert near < 0.6 * far

@@ -29,6 +29,7 @@ from unitdisc.data.kaldi import DataDir
 from unitdisc.errors import ConfigError, UnitdiscError
 from unitdisc.features.augment import Versions
 from unitdisc.model import ModelConfig, UnitModel
+from unitdisc.networks.decoder import NoDecoderConfig
 from unitdisc.postfilter import Postfilter, decoded_pairs, fit_postfilter
 from unitdisc.quantizers.base import Reestimation
 from unitdisc.quantizers.clustering import kmeans
@@ -53,6 +54,7 @@ class Config:
 def train(config: Config, exp: str | Path, train_dir: str | Path, dev_dir: str | Path) -> None:
     """Train a model, or go on from the newest whole checkpoint of its folder."""
     check_schedule(config)
+    check_augment(config)
     device = config.train.device
     device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     with dist.group(device):
@@ -117,6 +119,16 @@ def check_schedule(config: Config) -> None:
         )
 
 
+def check_augment(config: Config) -> None:
+    """Refuse to change the tempo of speech for losses that compare each frame with what was there before."""
+    weights, decoder = config.model.weights, not isinstance(config.model.decoder, NoDecoderConfig)
+    if config.train.augment.tempo and (decoder or max(weights.echo, weights.ctc, weights.framewise) > 0):
+        raise ConfigError(
+            "augment.tempo: only a prediction of clusters knows what to do with speech that is faster or slower; "
+            "set decoder.kind to none and weights.echo, ctc and framewise to 0, or augment.tempo to 0"
+        )
+
+
 def resume_(state: State, config: Config, exp: Path, log: RunLog, device: torch.device) -> None:
     """Take up the newest whole checkpoint, if there is one, refusing one of another model."""
     tree = checkpoint.newest(exp, device, log.say)
@@ -162,9 +174,8 @@ def run_steps(
     options = config.train
     plan = batch_plan(corpus, options, state.model.encoder.stride)
     if options.augment.on:
-        frames = int(corpus.lengths.sum())
         features, folder = state.model.config.features, exp / "versions"
-        corpus.versions = Versions(features, options.augment, corpus.data, options.seed, folder, frames)
+        corpus.versions = Versions(features, options.augment, corpus.data, options.seed, folder, corpus.utts)
     workers = options.workers if corpus.versions is not None else 0
     batches = Prefetcher(corpus, plan, dist.rank(), dist.world_size(), workers=workers)
     targets = open_targets(state, exp, corpus, dev)

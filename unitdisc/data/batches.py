@@ -38,12 +38,17 @@ class FrameReader(Protocol):
 
 
 class VersionReader(Protocol):
-    """What a corpus reads changed utterances from: as many frames as the unchanged ones have."""
+    """What a corpus reads changed utterances from."""
 
     count: int  # versions of each utterance
+    retimed: bool  # whether some are faster or slower; if not, all have the frames of the unchanged utterance
 
     def frames(self, utt: str, version: int) -> np.ndarray:
         """Return all frames of a version of an utterance, [T, D] float32."""
+        ...
+
+    def tempo(self, utt: str, version: int) -> float:
+        """Return how many times as fast as the utterance a version is."""
         ...
 
 
@@ -142,11 +147,21 @@ class Corpus:
         if self._phones is not None:
             self._add_phones(batch, chunks, self._phones)
         if self.versions is not None and versions:
-            heard = [self.versions.frames(c.utt, v) for c, v in zip(chunks, versions, strict=True)]
-            batch.heard = pad(
-                [torch.from_numpy(h[c.first : c.first + c.frames]) for h, c in zip(heard, chunks, strict=True)]
-            )
+            self._add_heard(batch, chunks, versions, self.versions)
         return batch
+
+    def _add_heard(self, batch: Batch, chunks: Sequence[Chunk], versions: Sequence[int], reader: VersionReader) -> None:
+        heard, units = [], []
+        for chunk, version in zip(chunks, versions, strict=True):
+            whole, tempo = reader.frames(chunk.utt, version), reader.tempo(chunk.utt, version)
+            last = max(len(whole) - 1, 0) // self._stride * self._stride
+            first = min(int(chunk.first / tempo) // self._stride * self._stride, last)
+            heard.append(torch.from_numpy(whole[first : first + chunk.frames]))
+            units.append(((self._units(first, len(heard[-1])) + 0.5) * tempo).long())
+        batch.heard = pad(heard)
+        if reader.retimed:  # the unchanged frames are not those of the same moments
+            batch.frames, batch.lengths = batch.heard, torch.tensor([len(h) for h in heard])
+            batch.units = pad(units, value=-1)
 
     def _units(self, first: int, frames: int) -> Tensor:
         return first // self._stride + torch.arange(-(-frames // self._stride))

@@ -11,19 +11,37 @@ from unitdisc.errors import DataError
 Change = Callable[[np.ndarray, int, np.random.Generator], np.ndarray]
 
 
-def add_noise(samples: np.ndarray, rate: int, rng: np.random.Generator, decibels: float) -> np.ndarray:
-    """Add white noise at a signal-to-noise ratio over the whole utterance; silence stays silent."""
+def add_noise(
+    samples: np.ndarray, rate: int, rng: np.random.Generator, decibels: float, noise: np.ndarray | None = None
+) -> np.ndarray:
+    """Add noise, white unless given, at a signal-to-noise ratio over the whole utterance; silence stays silent."""
     power = float(np.mean(np.square(samples)))
-    noise = rng.standard_normal(len(samples))
+    noise = rng.standard_normal(len(samples)) if noise is None else noise / max(_level(noise), 1e-12)
     return samples + noise * np.sqrt(power / 10 ** (decibels / 10))
 
 
-def reverberate(samples: np.ndarray, rate: int, rng: np.random.Generator, seconds: float = 0.5) -> np.ndarray:
-    """Add a room: direct sound and a noise tail that falls by 60 dB in so many seconds, as loud as the direct sound."""
+def coloured_noise(count: int, rng: np.random.Generator, slope: float) -> np.ndarray:
+    """Return [count] samples of noise whose power falls with frequency to this power: 0 white, 1 pink, 2 brown."""
+    spectrum = np.fft.rfft(rng.standard_normal(count))
+    return np.fft.irfft(spectrum * np.arange(1, len(spectrum) + 1) ** (-slope / 2), count)
+
+
+def equalise(samples: np.ndarray, rate: int, rng: np.random.Generator, decibels: float) -> np.ndarray:
+    """Filter as an unknown microphone: a smooth curve over the band, of this deviation at six of its points."""
+    spectrum = np.fft.rfft(samples)
+    places = np.linspace(0, 5, len(spectrum))
+    curve = np.interp(places, np.arange(6), rng.normal(0, decibels, 6))
+    return np.fft.irfft(spectrum * 10 ** (curve / 20), len(samples))
+
+
+def reverberate(
+    samples: np.ndarray, rate: int, rng: np.random.Generator, seconds: float = 0.5, decibels: float = 0.0
+) -> np.ndarray:
+    """Add a room: direct sound and, so many dB below it, a tail of noise that falls by 60 dB in so many seconds."""
     times = np.arange(max(int(seconds * rate), 1)) / rate
     tail = rng.standard_normal(len(times)) * 10 ** (-3 * times / seconds)
     tail[: int(0.003 * rate)] = 0.0  # the first reflections come 3 ms, about a metre, after the direct sound
-    tail /= max(float(np.sqrt(np.sum(tail**2))), 1e-12)
+    tail /= max(float(np.sqrt(np.sum(tail**2))), 1e-12) * 10 ** (decibels / 20)
     tail[0] += 1.0
     wet = signal.fftconvolve(samples, tail)[: len(samples)]
     return wet * _level(samples) / max(_level(wet), 1e-12)

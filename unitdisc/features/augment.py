@@ -6,21 +6,25 @@ the disk or made anew, and a training that goes on hears what it would have hear
 
 import math
 import zlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from unitdisc.config import digest
+from unitdisc.data.audio import AudioSource
+from unitdisc.data.change import add_noise, coloured_noise, equalise, limit_band, reverberate
 from unitdisc.data.kaldi import DataDir, data_digest
 from unitdisc.data.store import FloatMatrix
-from unitdisc.errors import ConfigError
+from unitdisc.errors import ConfigError, DataError
 from unitdisc.features.configs import FbankConfig, FeatureConfig, MfccConfig
 from unitdisc.features.frames import FrameMaker
 from unitdisc.files import whole_file
 
 WARP_STEP = 0.01  # warps are rounded to this, so that filters are made once
+LONGEST = 30.0  # s of another recording that stands for noise
 
 
 @dataclass(frozen=True)
@@ -29,48 +33,72 @@ class AugmentConfig:
 
     versions: int = 8  # of each utterance; one is drawn each time
     warp: float = 0.0  # the frequencies of voices are multiplied by up to 1 + warp, or divided
+    tempo: float = 0.0  # speech is up to 1 + tempo times as fast, or as slow; its pitch stays
+    degraded: float = 0.0  # share of the versions that are heard through a room, a microphone and noise, as follows
+    rooms: float = 0.5  # share of these that are in a room
+    decay: tuple[float, float] = (0.2, 0.8)  # s in which its sound falls by 60 dB
+    microphones: float = 0.5  # share that are equalised
+    telephones: float = 0.1  # share of which only a band is left
+    noises: float = 0.8  # share with noise: white, coloured, or of other utterances
+    snr: tuple[float, float] = (3.0, 25.0)  # dB over the whole utterance
+    noise_folder: str = ""  # of recordings that are used as noise, too
     kept: float = 4.0  # GB of versions that are kept on the disk while training; others are made each time
 
     def __post_init__(self) -> None:
-        if self.versions < 1 or not 0 <= self.warp < 0.5 or self.kept < 0:
+        if self.versions < 1 or not (0 <= self.warp < 0.5 and 0 <= self.tempo < 0.5) or self.kept < 0:
             raise ConfigError(
-                "augment: versions must be above 0, warp in 0..0.5, kept not below 0, "
-                f"got {self.versions}, {self.warp}, {self.kept}"
+                "augment: versions must be above 0, warp and tempo in 0..0.5, kept not below 0, "
+                f"got {self.versions}, {self.warp}, {self.tempo}, {self.kept}"
             )
+        for name in ("degraded", "rooms", "microphones", "telephones", "noises"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"augment.{name} is a share between 0 and 1, got {getattr(self, name)}")
+        if not 0 < self.decay[0] <= self.decay[1] or self.snr[0] > self.snr[1]:
+            raise ConfigError(f"augment: decay and snr are ranges, low and high, got {self.decay} and {self.snr}")
 
     @property
     def on(self) -> bool:
         """Tell whether anything is changed."""
-        return self.warp > 0
+        return self.warp > 0 or self.tempo > 0 or self.degraded > 0
 
 
 class Draw:
     """What one version of an utterance is like."""
 
-    def __init__(self, config: AugmentConfig, seed: int, utt: str, version: int) -> None:
-        random = np.random.default_rng([seed, zlib.crc32(utt.encode()), version])
-        stretch = math.exp(math.log1p(config.warp) * random.uniform(-1, 1))
+    def __init__(self, config: AugmentConfig, hop: int, seed: int, utt: str, version: int) -> None:
+        self.random = np.random.default_rng([seed, zlib.crc32(utt.encode()), version])
+        stretch, speed = (math.exp(math.log1p(x) * self.random.uniform(-1, 1)) for x in (config.warp, config.tempo))
         self.warp = round(round(stretch / WARP_STEP) * WARP_STEP, 6)  # 1: as it is
+        self.hop = max(round(hop * speed), 1)  # samples: a frame is made so often
+        self.tempo = self.hop / hop  # times as fast
+        self.degraded = bool(self.random.random() < config.degraded)
 
 
 class Versions:
     """The versions of the utterances of a data directory, ready for the model."""
 
     def __init__(
-        self, features: FeatureConfig, augment: AugmentConfig, data: DataDir, seed: int, folder: Path, frames: int
+        self,
+        features: FeatureConfig,
+        augment: AugmentConfig,
+        data: DataDir,
+        seed: int,
+        folder: Path,
+        utts: Sequence[str],
     ) -> None:
-        """Keep in a folder what may be kept; the data has so many frames in all."""
+        """Prepare for the utterances that can be used; keep in a folder what may be kept."""
         if not isinstance(features, (MfccConfig, FbankConfig)):
             raise ConfigError("augment: set features.kind to mfcc or fbank; others cannot be changed so")
         if features.cmvn == "speaker":
             raise ConfigError("augment: a version is normalised by itself; set features.cmvn to utterance")
-        self.count = augment.versions
+        self.count, self._recordings = augment.versions, _recordings(augment.noise_folder)
         self.augment, self._features, self._data, self._seed = augment, features, data, seed
+        self.retimed = augment.tempo > 0
         about = [digest(features), digest(augment), seed, data_digest(data.path)]
         self.folder = folder / digest(about)
-        self._number = {utt: number for number, utt in enumerate(data.utts)}
-        size = frames * FrameMaker(features).dim * 2
-        self._kept = min(int(augment.kept * 1e9 / max(size, 1)), augment.versions)
+        self._utts, self._number = utts, {utt: number for number, utt in enumerate(utts)}
+        size = sum(features.grid.frames(data.source(utt).samples(features.sample_rate)) for utt in utts)
+        self._kept = min(int(augment.kept * 1e9 / (2 * size * FrameMaker(features).dim)), augment.versions)
 
     def frames(self, utt: str, version: int) -> FloatMatrix:
         """Return the frames [T, D] of a version, to half precision."""
@@ -83,13 +111,76 @@ class Versions:
                 np.save(out, frames, allow_pickle=False)
         return frames.astype(np.float32)
 
+    def tempo(self, utt: str, version: int) -> float:
+        """Return how many times as fast as the utterance a version is."""
+        return self._draw(utt, version).tempo
+
     def make(self, utt: str, version: int) -> FloatMatrix:
         """Return the frames [T, D] of a version, made anew."""
-        draw = Draw(self.augment, self._seed, utt, version)
-        samples = self._data.source(utt).load(self._features.sample_rate)
-        return _maker(self._features, draw.warp).frames_of(samples, self._features.sample_rate)
+        draw, rate = self._draw(utt, version), self._features.sample_rate
+        samples = self._data.source(utt).load(rate)
+        if draw.degraded and len(samples):
+            samples = self._degraded(samples.astype(np.float64), rate, draw.random).astype(np.float32)
+        return _maker(replace(self._features, hop=draw.hop), draw.warp).frames_of(samples, rate)
+
+    def _draw(self, utt: str, version: int) -> Draw:
+        return Draw(self.augment, self._features.hop, self._seed, utt, version)
+
+    def _degraded(self, samples: np.ndarray, rate: int, random: np.random.Generator) -> np.ndarray:
+        augment, level = self.augment, float(np.sqrt(np.mean(samples**2)))
+        room, microphone, telephone, noise = random.random(4) < (
+            augment.rooms,
+            augment.microphones,
+            augment.telephones,
+            augment.noises,
+        )
+        if room:
+            samples = reverberate(samples, rate, random, random.uniform(*augment.decay), random.uniform(0, 10))
+        if noise:
+            snr = random.uniform(*augment.snr)
+            samples = add_noise(samples, rate, random, snr, self._noise(len(samples), rate, random))
+        if microphone:
+            samples = equalise(samples, rate, random, 4.0)
+        if telephone:
+            samples = limit_band(samples, rate, random, random.uniform(100, 400), random.uniform(3000, 7000))
+        return samples * level / max(float(np.sqrt(np.mean(samples**2))), 1e-12)
+
+    def _noise(self, count: int, rate: int, random: np.random.Generator) -> np.ndarray:
+        """Return noise [count]: of the folder of recordings, if there is one, white, coloured, or many voices."""
+        kind = int(random.integers(0 if self._recordings else 1, 4))
+        if kind == 0:
+            return _looped(self._recordings[random.integers(len(self._recordings))], rate, count, random)
+        if kind == 1:
+            return random.standard_normal(count)
+        if kind == 2:
+            return coloured_noise(count, random, random.uniform(0, 2))
+        voices = [self._data.source(self._utts[i]) for i in random.integers(len(self._utts), size=4)]
+        loops = [_looped(voice, rate, count, random) for voice in voices]
+        return np.sum([loop / max(float(np.sqrt(np.mean(loop**2))), 1e-12) for loop in loops], axis=0)
 
 
-@lru_cache(maxsize=64)
+def _recordings(folder: str) -> list[AudioSource]:
+    """Return the recordings in a folder, in order."""
+    if not folder:
+        return []
+    endings = (".wav", ".flac", ".ogg", ".mp3", ".sph")
+    try:
+        paths = sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in endings)
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be read: {error.strerror}") from None
+    if not paths:
+        raise DataError(f"augment.noise_folder: {folder} has no recordings ({', '.join(endings)})")
+    return [AudioSource(path) for path in paths]
+
+
+def _looped(source: AudioSource, rate: int, count: int, random: np.random.Generator) -> np.ndarray:
+    """Return [count] samples of a recording from a random place on, again and again if it is too short."""
+    samples = source.load(rate, count=int(LONGEST * rate))
+    if not len(samples):
+        return np.zeros(count)
+    return np.resize(np.roll(samples, -int(random.integers(len(samples)))), count)
+
+
+@lru_cache(maxsize=512)
 def _maker(config: FeatureConfig, warp: float) -> FrameMaker:
     return FrameMaker(config, warp=warp)
