@@ -390,7 +390,20 @@ def test_the_formats_are_those_of_the_page(data):
         assert name in page or name.startswith("targets"), name
     manifest = json.loads((data.path / "feats.json").read_text())
     assert sorted(manifest) == sorted(
-        ["format", "version", "digest", "config", "data", "dim", "period", "offset", "utterances", "frames", "failed"]
+        [
+            "format",
+            "version",
+            "digest",
+            "config",
+            "data",
+            "dim",
+            "period",
+            "offset",
+            "utterances",
+            "frames",
+            "failed",
+            "short",
+        ]
     )
 
 

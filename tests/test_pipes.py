@@ -42,7 +42,8 @@ from unitdisc.errors import DataError
     ],
 )
 def test_what_decodes_is_understood(command, decode):
-    assert parse_command(command, "wav.scp:1") == decode
+    program = Path(command.split()[0]).name
+    assert parse_command(command, "wav.scp:1") == decode._replace(program=program.replace("cat", ""))
 
 
 @pytest.mark.parametrize(
@@ -121,7 +122,7 @@ NAMES = st.text(st.characters(codec="utf-8", exclude_characters="$`*?\\\0\n\r"),
 @given(NAMES.filter(lambda name: not name.startswith("-") and not set(name) <= set("();<>|&")))
 def test_a_replaced_path_is_the_path(name):
     command = replace_path("sph2pipe -f wav -c 2 old.sph | sox -t wav - -r 8000 -t wav - |", "old.sph", name)
-    assert parse_command(command, "here") == Decode(name, 1, 8000)
+    assert parse_command(command, "here") == Decode(name, 1, 8000, "sph2pipe")
 
 
 def test_decode_commands_are_read_without_starting_anything(tmp_path: Path, monkeypatch):

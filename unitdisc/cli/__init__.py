@@ -14,8 +14,24 @@ from importlib import import_module
 from typing import NoReturn
 
 from unitdisc import __version__
+from unitdisc.cli.arguments import add_allow_pipes
+from unitdisc.data.pipes import ALLOW
 from unitdisc.errors import UnitdiscError
 
+# Verbs that read a wav.scp.
+WITH_AUDIO = (
+    "check",
+    "subset",
+    "split",
+    "combine",
+    "features",
+    "train",
+    "kmeans",
+    "encode",
+    "convert",
+    "items",
+    "report",
+)
 MODULES = ("data", "features", "train", "units", "abx", "score", "segment", "sound", "report")
 
 
@@ -28,6 +44,8 @@ def parser() -> argparse.ArgumentParser:
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True)
     for name in MODULES:
         import_module(f"unitdisc.cli.{name}").add_verbs(verbs)
+    for verb in WITH_AUDIO:
+        add_allow_pipes(verbs.choices[verb])
     return top
 
 
@@ -37,6 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         options = parser().parse_args(arguments)
         name = f"unitdisc {options.verb}"
+        if getattr(options, "allow_pipes", False):
+            os.environ[ALLOW] = "1"
         code = options.run(options)
         sys.stdout.flush()  # a full disk behind a > is to be told here
     except UnitdiscError as error:

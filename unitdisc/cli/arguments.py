@@ -70,6 +70,13 @@ def add_device(verb: argparse.ArgumentParser, note: str = "") -> None:
     verb.add_argument("--device", type=device, default="cpu", metavar="DEVICE", help=help_text)
 
 
+def add_allow_pipes(verb: argparse.ArgumentParser) -> None:
+    """Add --allow-pipes."""
+    verb.add_argument(
+        "--allow-pipes", action="store_true", help="let a shell run commands of wav.scp that do more than decode a file"
+    )
+
+
 def add_set(verb: argparse.ArgumentParser) -> None:
     """Add --set."""
     verb.add_argument(

@@ -33,7 +33,6 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "data", type=Path, nargs="+", metavar="DATA", help="Kaldi data directories without an utterance in common"
     )
     _add_force(combine)
-    _add_pipes(combine)
     combine.set_defaults(run=run_combine)
 
 
@@ -53,7 +52,6 @@ def _add_check(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "--all", action="store_true", help=f"show all messages, not the first {SHOWN} errors and warnings"
     )
     check.add_argument("--json", action="store_true", help="print the report as JSON")
-    _add_pipes(check)
     check.set_defaults(run=run_check)
 
 
@@ -102,7 +100,6 @@ def _add_subset(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     choice.add_argument("--per-speaker", type=positive, metavar="N", help="the first N utterances of each speaker")
     subset.add_argument("--seed", type=int, default=0, help="of --random (default: %(default)s)")
     _add_force(subset)
-    _add_pipes(subset)
     subset.set_defaults(run=run_subset)
 
 
@@ -118,7 +115,6 @@ def _add_split(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     split.add_argument("--parts", type=positive, required=True, metavar="N", help="how many")
     split.add_argument("--by-utt", action="store_true", help="a speaker may be in several parts")
     _add_force(split)
-    _add_pipes(split)
     split.set_defaults(run=run_split)
 
 
@@ -136,12 +132,6 @@ def _refuse_existing(out: Path, force: bool) -> None:
         raise DataError(f"{out}: there already; --force writes over it")
 
 
-def _add_pipes(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument(
-        "--allow-pipes", action="store_true", help="let a shell run commands of wav.scp that do more than decode a file"
-    )
-
-
 def run_check(options: argparse.Namespace) -> int:
     """Check data directories; exit with 1 if one of them has errors."""
     from unitdisc.data.check import check_data_dir
@@ -150,11 +140,11 @@ def run_check(options: argparse.Namespace) -> int:
     reports = []
     for path in options.data:
         if options.fix:
-            fixed = fix_data_dir(path, options.allow_pipes)
+            fixed = fix_data_dir(path)
             _show("fixed", fixed.changes, everything=True)
             if fixed.backup is not None:
                 print(f"{path}: the tables as they were are in {fixed.backup}", file=sys.stderr)
-        report = check_data_dir(path, options.allow_pipes, options.decode, options.rate, options.alignment)
+        report = check_data_dir(path, None, options.decode, options.rate, options.alignment)
         reports.append(report)
         if not options.json:
             _show("error", report.errors, options.all)
@@ -218,7 +208,7 @@ def run_subset(options: argparse.Namespace) -> None:
     from unitdisc.data.tables import read_lines
     from unitdisc.errors import DataError
 
-    data = DataDir.read(options.data, options.allow_pipes)
+    data = DataDir.read(options.data)
     _refuse_existing(options.out, options.force)
     if options.speakers:
         utts = utts_of(data, options.speakers)
@@ -226,7 +216,7 @@ def run_subset(options: argparse.Namespace) -> None:
         unwanted = set(utts_of(data, options.not_speakers))
         utts = [utt for utt in data.utts if utt not in unwanted]
     elif options.not_in:
-        others = DataDir.read(options.not_in, options.allow_pipes).utt2spk
+        others = DataDir.read(options.not_in).utt2spk
         utts = [utt for utt in data.utts if utt not in others]
     elif options.utts:
         utts = [words[0] for _, line in read_lines(options.utts) if (words := line.split())]
@@ -248,7 +238,7 @@ def run_split(options: argparse.Namespace) -> None:
     from unitdisc.data.subsets import split
     from unitdisc.errors import DataError
 
-    data = DataDir.read(options.data, options.allow_pipes)
+    data = DataDir.read(options.data)
     outs = [options.out / str(n) for n in range(1, options.parts + 1)]
     for out in (options.out, *outs):
         _refuse_existing(out, options.force)
@@ -265,7 +255,7 @@ def run_combine(options: argparse.Namespace) -> None:
     from unitdisc.data.subsets import combine
 
     _refuse_existing(options.out, options.force)
-    print(_counts(combine([DataDir.read(path, options.allow_pipes) for path in options.data], options.out)))
+    print(_counts(combine([DataDir.read(path) for path in options.data], options.out)))
 
 
 def _counts(data: "DataDir") -> str:

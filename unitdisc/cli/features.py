@@ -32,7 +32,6 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         help="stop if more than this share of the utterances cannot be used (default: %(default)s)",
     )  # fmt: skip
     add_device(parser, ", for self-supervised features")
-    parser.add_argument("--allow-pipes", action="store_true", help="run commands in wav.scp with a shell")
     parser.add_argument("--json", action="store_true", help="print one JSON object for each directory")
     parser.set_defaults(run=run)
 
@@ -66,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
     config = load_config(options.config)
     for path in options.data:
         start = time.perf_counter()
-        data = DataDir.read(path, allow_pipes=options.allow_pipes)
+        data = DataDir.read(path)
         with tqdm(total=len(data.utts), desc=str(path), unit="utt", disable=None, file=sys.stderr) as bar:
 
             def progress(done: int, total: int, bar: Any = bar) -> None:
@@ -79,5 +78,8 @@ def run(options: argparse.Namespace) -> int:
             continue
         what = ", ".join(summary.made) if summary.made else "kept what was there"
         failed = f", {len(summary.failed)} failed (listed in feats.json)" if summary.failed else ""
+        if summary.short:
+            most = 1000 * max(summary.short.values())
+            failed += f", {len(summary.short)} up to {most:.0f} ms shorter than their headers say (filled with silence)"
         print(f"{path}: {what}: {summary.utterances} utterances, {summary.frames} frames{failed}; {seconds:.1f} s")
     return 0

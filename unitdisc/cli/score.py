@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unitdisc.cli.arguments import above_zero, count, positive, zero_or_more
+from unitdisc.cli.arguments import above_zero, add_allow_pipes, count, positive, zero_or_more
 from unitdisc.errors import DataError
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def _parser(
     verb.add_argument(
         "--resamples", type=count, default=1000, metavar="N", help="of the bootstrap; 0: none (default: %(default)s)"
     )
+    add_allow_pipes(verb)
     return verb
 
 

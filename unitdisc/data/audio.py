@@ -6,6 +6,7 @@ import math
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -13,12 +14,14 @@ from typing import NamedTuple
 import numpy as np
 import soundfile
 
+from unitdisc.data.decoders import decoded, decoder_of
 from unitdisc.data.headers import check_header
 from unitdisc.data.pipes import Channel
 from unitdisc.data.resample import needed_input, resample, resampled_count
 from unitdisc.errors import DataError
 from unitdisc.files import whole_file
 
+SHORT_TAIL = 0.15  # s by which an MP3 or Ogg may end before its header says; it is filled with silence, and counted
 OVERSHOOT = 0.5  # s by which a segment may end after its recording, as in Kaldi's extract-segments; it is cut
 # In these (and Vorbis) libsndfile seeks to the very sample; MP3 and Opus, begun in the middle, come out
 # slightly other, so they are decoded from their beginning.
@@ -33,6 +36,27 @@ class AudioInfo(NamedTuple):
     channels: int
 
 
+_short_tails: ContextVar[dict[str, float] | None] = ContextVar("short_tails", default=None)
+
+
+@contextmanager
+def short_tails() -> Iterator[dict[str, float]]:
+    """Collect, for the length of a with block, the recordings that end early and by how many seconds."""
+    tails: dict[str, float] = {}
+    token = _short_tails.set(tails)
+    try:
+        yield tails
+    finally:
+        _short_tails.reset(token)
+
+
+def note_short_tail(name: str, seconds: float) -> None:
+    """Count a recording that ends before its header says."""
+    tails = _short_tails.get()
+    if tails is not None:
+        tails[name] = seconds
+
+
 @dataclass(frozen=True)
 class AudioSource:
     """Where the audio of one utterance is; reading it is another matter."""
@@ -43,6 +67,7 @@ class AudioSource:
     end: float | None = None  # s; None: up to the end of the recording
     decode_rate: int | None = None  # Hz, if the decode command of wav.scp resamples
     wanted_rate: int | None = None  # Hz; a file at another rate is refused instead of resampled
+    program: str = ""  # of the decode command in wav.scp; runs, without a shell, where libsndfile cannot open `path`
     command: str | None = None  # run by a shell in place of reading `path`; only ever set by allow_pipes
     where: str = ""  # file:line that named this audio, for errors
 
@@ -112,8 +137,17 @@ class AudioSource:
             raise DataError(f"{self.path}: no such audio file")
         if self.path.is_dir():
             raise DataError(f"{self.path}: expected an audio file, got a folder")
-        check_header(self.path)
-        with _opened(self.path, str(self.path)) as sound:
+        try:
+            check_header(self.path)
+            opened = _opened(self.path, str(self.path))
+            sound = opened.__enter__()
+        except DataError:
+            program = decoder_of(self.path, self.program)
+            if not program:
+                raise
+            opened = _opened(io.BytesIO(decoded(self.path, program)), f"{self.path}, decoded by {program},")
+            sound = opened.__enter__()
+        with sound:
             yield sound
 
     def _name(self) -> str:
@@ -156,6 +190,11 @@ class AudioSource:
                 samples = sound.read(end, dtype="float32", always_2d=True)[begin:]
         except (soundfile.LibsndfileError, RuntimeError) as error:
             raise DataError(f"{self._name()}: damaged: {error}; copy it again") from None
+        missing = end - begin - len(samples)
+        if 0 < missing <= SHORT_TAIL * sound.samplerate and sound.format not in SEEKS and self.command is None:
+            # Headers of MP3 and Ogg count the padding of the coder, which some files lack at their end.
+            note_short_tail(self._name(), missing / sound.samplerate)
+            samples = np.pad(samples, ((0, missing), (0, 0)))
         if len(samples) < end - begin:
             raise DataError(
                 f"{self._name()}: truncated: the header announces {sound.frames} samples, the audio ends at "

@@ -6,13 +6,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from unitdisc.data.alignment import check_end, read_alignment
 from unitdisc.data.audio import AudioSource
+from unitdisc.data.band import band_end, long_term_spectrum
 from unitdisc.data.headers import ogg_is_cut
 from unitdisc.data.kaldi import FORMS, DataDir, data_digest
 from unitdisc.data.tables import scan_rows
 from unitdisc.errors import DataError
 
+LISTENED = 20  # utterances whose spectrum is looked at
 SHORT = 0.1  # s; shorter utterances hardly hold a phone
 
 
@@ -46,7 +50,7 @@ class Report(NamedTuple):
 
 def check_data_dir(
     path: str | Path,
-    allow_pipes: bool = False,
+    allow_pipes: bool | None = None,
     decode: bool = False,
     rate: int | None = None,
     alignment: str | Path | None = None,
@@ -79,9 +83,27 @@ def check_data_dir(
             findings.append(
                 Finding(f"{path}: utterances are {mixed}; all will be resampled to the model's rate", False)
             )
+    if durations:
+        findings += [Finding(message, False) for message in _band_doubts(data, list(durations))]
     if alignment is not None and data.utts:
         findings += _alignment_findings(data, Path(alignment), durations)
     return Report(path, len(data.utts), len(data.spk2utt), sum(durations.values()), dict(rates), findings)
+
+
+def _band_doubts(data: DataDir, utts: list[str]) -> Iterator[str]:
+    """Listen to some utterances: do their spectra end below half the rate?"""
+    some = [utts[i] for i in np.unique(np.linspace(0, len(utts) - 1, LISTENED).astype(int))]
+    rate = Counter(data.source(utt).native_rate() for utt in some).most_common(1)[0][0]
+    try:
+        end = band_end(long_term_spectrum(data.source(utt).load(rate) for utt in some), rate)
+    except DataError:  # said of the utterance itself, when it is used or with --decode
+        return
+    if end is not None:
+        yield (
+            f"{data.path}: the recordings hold nothing above {end / 1000:.1f} kHz of their {rate / 2000:g} kHz, as "
+            "after a lossy codec or a telephone; set features.floor_db to 25 (mfcc, fbank), or features.fmax to "
+            f"{end:.0f}, or the empty bands will weigh as much as speech"
+        )
 
 
 def _table_problems(path: Path) -> Iterator[str]:

@@ -24,7 +24,7 @@ class Fixed(NamedTuple):
     dropped: list[str]  # utterances that are gone
 
 
-def fix_data_dir(path: str | Path, allow_pipes: bool = False) -> Fixed:
+def fix_data_dir(path: str | Path, allow_pipes: bool | None = None) -> Fixed:
     """Mend a data directory in place.
 
     Lines are sorted, converted to UTF-8 and Unix line ends; second lines for a key, lines that cannot be read, and
@@ -83,7 +83,7 @@ def _drop(table: dict[str, str], reasons: Mapping[str, str], changes: list[str])
         changes.append(f"dropped {utt}: {reason}")
 
 
-def _without_audio(path: Path, tables: dict[str, dict[str, str]], allow_pipes: bool) -> dict[str, str]:
+def _without_audio(path: Path, tables: dict[str, dict[str, str]], allow_pipes: bool | None) -> dict[str, str]:
     """Open the audio of every utterance; return those for which that fails, and why."""
     data, bad = DataDir(path), {}
     for utt, line in tables.get("segments", {}).items():

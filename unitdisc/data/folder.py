@@ -10,6 +10,7 @@ from typing import NamedTuple
 from unitdisc.data.alignment import join_alignments
 from unitdisc.data.audio import AudioSource
 from unitdisc.data.corpora import AUDIO, write_alignment
+from unitdisc.data.decoders import FFMPEG, is_missing
 from unitdisc.data.kaldi import DataDir, Segment, write_data_dir
 from unitdisc.errors import DataError
 
@@ -40,9 +41,11 @@ def import_folder(
     if not folder.is_dir():
         what = "expected a folder of recordings, got a file" if folder.exists() else "no such folder of recordings"
         raise DataError(f"{folder}: {what}")
-    audio = sorted(path for path in _files(folder) if path.suffix.lower() in AUDIO and path.is_file())
+    files = sorted(path for path in _files(folder) if path.is_file())
+    audio, unread = _recordings(files)
     if not audio:
-        raise DataError(f"{folder}: expected recordings ({', '.join(AUDIO)}), got none; convert other formats first")
+        kinds = f"expected recordings ({', '.join((*AUDIO, *FFMPEG))}), got none"
+        raise DataError(f"{folder}: {'; '.join([kinds, *unread])}; convert other formats first")
     speaker_of = _speakers(speaker)
     short = Counter(_short(path.relative_to(folder), speaker_of(path.relative_to(folder), folder)) for path in audio)
     paths: dict[str, Path] = {}
@@ -81,7 +84,17 @@ def import_folder(
         utt2dur=durations,
     )
     aligned, notes = _alignments(data, paths)
-    return Imported(data, left_out, aligned, notes)
+    return Imported(data, left_out, aligned, [*unread, *notes])
+
+
+def _recordings(files: list[Path]) -> tuple[list[Path], list[str]]:
+    """Return the recordings among files, and what is to be said of those that nothing here can read."""
+    others = Counter(path.suffix.lower() for path in files if path.suffix.lower() in FFMPEG)
+    if not others or not is_missing("ffmpeg"):
+        return [path for path in files if path.suffix.lower() in (*AUDIO, *FFMPEG)], []
+    kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items()))
+    note = f"{sum(others.values())} recordings were passed by ({kinds}): install ffmpeg, and they are read too"
+    return [path for path in files if path.suffix.lower() in AUDIO], [note]
 
 
 def _files(folder: Path) -> Iterator[Path]:

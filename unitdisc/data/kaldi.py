@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from unitdisc.data.audio import AudioSource
-from unitdisc.data.pipes import Decode, parse_command
+from unitdisc.data.pipes import Decode, parse_command, pipes_allowed
 from unitdisc.data.tables import BLANKS, FIX, read_pairs, read_rows, read_table, read_words, write_table
 from unitdisc.errors import DataError
 
@@ -67,8 +67,8 @@ class DataDir:
     images: dict[str, Path] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, path: str | Path, allow_pipes: bool = False) -> "DataDir":
-        """Read and check a data directory; no audio file is touched."""
+    def read(cls, path: str | Path, allow_pipes: bool | None = None) -> "DataDir":
+        """Read and check a data directory; no audio file is touched. `allow_pipes` None: as `pipes_allowed` says."""
         path = Path(path)
         if path.is_file():
             raise DataError(f"{path}: expected a data directory, got a file")
@@ -103,7 +103,8 @@ class DataDir:
             return AudioSource(resolve(self.path, recording.entry), segment.channel or 0, start, end, where=where)
         decode = recording.decode
         channel = segment.channel or 0 if decode.channel is None else decode.channel
-        return AudioSource(resolve(self.path, decode.path), channel, start, end, decode.rate, where=where)
+        path = resolve(self.path, decode.path)
+        return AudioSource(path, channel, start, end, decode.rate, program=decode.program, where=where)
 
     def _read_speakers(self) -> None:
         if (self.path / "utt2spk").exists():
@@ -203,7 +204,7 @@ def _inverted(spk2utt: Mapping[str, list[str]], path: Path) -> dict[str, str]:
     return dict(sorted(utt2spk.items()))
 
 
-def _read_recordings(path: Path, allow_pipes: bool) -> dict[str, Recording]:
+def _read_recordings(path: Path, allow_pipes: bool | None) -> dict[str, Recording]:
     recordings = {}
     for number, key, entry in read_rows(path, FORMS["wav.scp"]):
         if not entry:
@@ -225,14 +226,14 @@ def _read_segments(path: Path, recordings: Mapping[str, Recording]) -> dict[str,
     return segments
 
 
-def parse_recording(entry: str, line: int, where: str, allow_pipes: bool) -> Recording:
+def parse_recording(entry: str, line: int, where: str, allow_pipes: bool | None = None) -> Recording:
     """Read what stands behind the key in wav.scp; other commands than those that decode need allow_pipes."""
     if not entry.endswith("|"):
         return Recording(line, entry)
     try:
         return Recording(line, entry, parse_command(entry, where))
     except DataError:
-        if not allow_pipes:
+        if not (pipes_allowed() if allow_pipes is None else allow_pipes):
             raise
         return Recording(line, entry)
 

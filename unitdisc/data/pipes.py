@@ -4,6 +4,7 @@ Only commands that do no more than decode a file, choose or mix channels, and re
 effect is what `AudioSource` then does by itself. Everything else is refused, with the word that was not understood.
 """
 
+import os
 import shlex
 from collections.abc import Mapping
 from pathlib import PurePath
@@ -15,12 +16,21 @@ from unitdisc.errors import DataError
 Channel = int | Literal["mix"]  # from 0; mix: the mean of all
 
 
+ALLOW = "UNITDISC_ALLOW_PIPES"  # environment: what --allow-pipes sets for a run and the processes that it starts
+
+
+def pipes_allowed() -> bool:
+    """Tell whether the user lets a shell run commands of wav.scp that are not understood."""
+    return os.environ.get(ALLOW) == "1"
+
+
 class Decode(NamedTuple):
     """What a decode command does."""
 
     path: str
     channel: Channel | None = None  # None: all channels are kept
     rate: int | None = None  # Hz; None: as it is
+    program: str = ""  # that reads the file: flac, sph2pipe, sox, ffmpeg
 
 
 class _Refused(Exception):
@@ -92,7 +102,7 @@ def _stage(words: list[str], before: Decode | None) -> Decode:
     parsers = {"flac": _flac, "sph2pipe": _sph2pipe, "sox": _sox, "ffmpeg": _ffmpeg, "cat": _cat}
     if program not in parsers:
         raise _Refused(repr(words[0]))
-    decode = parsers[program](words[1:])
+    decode = parsers[program](words[1:])._replace(program="" if program == "cat" else program)
     if before is None:
         if decode.path == "-":
             raise _Refused(f"{program!r} of standard input")
@@ -104,7 +114,7 @@ def _stage(words: list[str], before: Decode | None) -> Decode:
     if before.rate and decode.rate not in (None, before.rate):
         raise _Refused(f"rate {decode.rate} after rate {before.rate}")
     channel = decode.channel if before.channel is None else before.channel
-    return Decode(before.path, channel, decode.rate or before.rate)
+    return Decode(before.path, channel, decode.rate or before.rate, before.program)
 
 
 def _one_path(paths: list[str]) -> str:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import torch
 
-from unitdisc.data.audio import AudioSource
+from unitdisc.data.audio import AudioSource, short_tails
 from unitdisc.data.kaldi import DataDir, data_digest
 from unitdisc.data.store import FeatureReader, record
 from unitdisc.errors import ConfigError, DataError
@@ -50,6 +50,7 @@ class Summary(NamedTuple):
     utterances: int  # in the archives
     frames: int
     failed: dict[str, str]  # utterance -> reason
+    short: dict[str, float]  # utterance -> s by which its recording ended before its header says; filled with silence
 
 
 def extract(
@@ -76,7 +77,7 @@ def extract(
     if not missing:
         kept = there["feats"]
         assert kept is not None
-        return Summary((), kept.utterances, kept.frames, kept.failed)
+        return Summary((), kept.utterances, kept.frames, kept.failed, kept.short)
     key = f"{digest} {' '.join(tree_digest(trees[name]) for name in missing)}"
     archives = PartialArchives(data.path, missing, key, data.utt2spk)
     try:
@@ -87,12 +88,12 @@ def extract(
             grid = wanted[name].grid
             manifests[name] = Manifest(
                 tree_digest(trees[name]), trees[name], digest, feature_dim(wanted[name]), grid.period, grid.offset,
-                utterances, archives.frames, archives.failed,
+                utterances, archives.frames, archives.failed, archives.short,
             ).to_json()  # fmt: skip
         archives.finish(manifests)
     finally:
         archives.close()
-    return Summary(tuple(missing), utterances, archives.frames, archives.failed)
+    return Summary(tuple(missing), utterances, archives.frames, archives.failed, archives.short)
 
 
 def _present(data_dir: Path, name: str, tree: dict[str, object], digest: str) -> Manifest | None:
@@ -169,8 +170,10 @@ def _maker(config: FeatureConfig, device: str) -> FrameMaker:
 def _make(utt: str, source: AudioSource, configs: tuple[FeatureConfig, ...], device: str) -> Made:
     """Read an utterance and make its features; what is wrong with its audio is its own failure, not the run's."""
     try:
-        wave = source.load(configs[0].sample_rate)
+        with short_tails() as tails:
+            wave = source.load(configs[0].sample_rate)
         matrices = [_maker(config, device).raw(wave, config.sample_rate) for config in configs]
     except (DataError, OSError) as error:
         return Made(utt, (), (), str(error))
-    return Made(utt, tuple(record(utt, m) for m in matrices), tuple(frame_sums(m) for m in matrices))
+    records = tuple(record(utt, m) for m in matrices)
+    return Made(utt, records, tuple(frame_sums(m) for m in matrices), short=sum(tails.values()))

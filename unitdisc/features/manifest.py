@@ -26,6 +26,9 @@ class Manifest:
     utterances: int
     frames: int
     failed: dict[str, str] = field(default_factory=dict)  # utterances that are not in the archive, and why
+    short: dict[str, float] = field(
+        default_factory=dict
+    )  # utterances that ended before their header says, by how many s
 
     def to_json(self) -> str:
         """Write as JSON text."""

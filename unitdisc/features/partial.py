@@ -32,6 +32,7 @@ class Made(NamedTuple):
     records: tuple[bytes, ...]
     stats: tuple[NDArray[np.float64], ...]  # each [2, D + 1]
     error: str | None = None
+    short: float = 0.0  # s by which the recording ended before its header says
 
 
 class PartialArchives:
@@ -66,6 +67,7 @@ class PartialArchives:
     def _begin(self) -> None:
         self.lines: list[str] = []
         self.failed: dict[str, str] = {}
+        self.short: dict[str, float] = {}
         self._ends = [0 for _ in self.names]
         self._index: list[list[str]] = [[] for _ in self.names]
         self._stats: list[dict[str, NDArray[np.float64]]] = [{} for _ in self.names]
@@ -98,7 +100,7 @@ class PartialArchives:
             if [zlib.crc32(blob) for blob in records] != entry["crcs"]:
                 return None
             stats = tuple(frame_sums(parse_record(blob)) for blob in records if blob)
-            return Made(entry["utt"], records, stats, entry["error"])
+            return Made(entry["utt"], records, stats, entry["error"], entry.get("short", 0.0))
         except (ValueError, KeyError, TypeError):
             return None
 
@@ -107,6 +109,8 @@ class PartialArchives:
         if made.error is not None:
             self.failed[made.utt] = made.error
             return
+        if made.short:
+            self.short[made.utt] = made.short
         speaker = self.speakers[made.utt]
         for n, (blob, stats) in enumerate(zip(made.records, made.stats, strict=True)):
             self._index[n].append(scp_line(made.utt, self._homes[n], self._ends[n]))
@@ -115,7 +119,7 @@ class PartialArchives:
 
     def append(self, made: Made) -> None:
         """Write what was made of the next utterance; it counts once its line stands in the journal."""
-        entry: dict[str, Any] = {"utt": made.utt, "error": made.error}
+        entry: dict[str, Any] = {"utt": made.utt, "error": made.error, **({"short": made.short} if made.short else {})}
         records = made.records or tuple(b"" for _ in self.names)
         entry["sizes"] = [len(blob) for blob in records]
         entry["crcs"] = [zlib.crc32(blob) for blob in records]
