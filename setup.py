@@ -18,6 +18,16 @@ MINI = ["espeakng-loader>=0.2.4"]
 IMAGES = ["pillow>=10.1", "matplotlib>=3.8"]  # the recipes of images; matplotlib brings fonts
 SSL = ["safetensors>=0.4"]
 EXPORT = ["onnx>=1.16"]
+# Pinned: another version is another judge. moonshine-voice after 0.0.49 comes without its weights. Resemblyzer names
+# webrtcvad, which needs a compiler, in place of webrtcvad-wheels: docs/scores.md says how it is installed without one.
+JUDGES = [
+    "moonshine-voice==0.0.49",
+    "hama==1.7.0",
+    "speechmos==0.0.1.1",
+    "pyworld-prebuilt==0.3.6.post1",
+    "webrtcvad-wheels>=2.0.14",
+    "onnxruntime>=1.18",
+]
 DEV = [
     "pytest>=8",
     "pytest-timeout>=2.3",
@@ -66,6 +76,7 @@ setup(
         "images": IMAGES,
         "ssl": SSL,
         "export": EXPORT,
+        "judges": JUDGES,
         "dev": [*REPORT, *MINI, *IMAGES, *SSL, *EXPORT, *DEV],
     },
     entry_points={"console_scripts": ["unitdisc = unitdisc.cli:main"]},

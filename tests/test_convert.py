@@ -352,3 +352,18 @@ def test_a_loud_result_is_turned_down_as_a_whole():
 def test_lengths_are_exact():
     assert fit_length(np.arange(5.0), 3).tolist() == [0, 1, 2]
     assert fit_length(np.arange(3.0), 5).tolist() == [0, 1, 2, 0, 0]
+
+
+def test_copies_are_the_recordings_as_the_synthesiser_hears_them(data: DataDir, tmp_path: Path, capsys):
+    for _ in range(2):
+        with pytest.raises(SystemExit) as stop:
+            main(["copy", str(data.path), str(tmp_path), "--force"])
+        assert stop.value.code == 0
+    assert f"{tmp_path}: {len(data.utts)} utterances" in capsys.readouterr().out
+    check_sound(tmp_path, data)
+    made = DataDir.read(tmp_path)
+    assert made.utt2spk == {f"copy-{utt}": data.utt2spk[utt] for utt in data.utts}
+    with pytest.raises(SystemExit) as stop:
+        main(["copy", str(data.path), str(tmp_path)])
+    assert stop.value.code == 1
+    assert "--force replaces them" in capsys.readouterr().err

@@ -37,6 +37,7 @@ from unitdisc.voices import PitchRange, Voices, pitch_range
 
 SAME = "same"  # the target that means: resynthesise in the voice of the source
 ALL = "all"  # the target that means: every speaker of the training data
+COPY = "copy"  # what copy-synthesis has in a manifest in place of a target
 PEAK = 0.98  # of full scale; a louder result is turned down as a whole
 
 
@@ -279,6 +280,6 @@ def write_manifest(out: Path, made: list[Made]) -> None:
     with whole_file(out / "wav.scp") as file:
         file.writelines(f"{row.utt} {row.path}\n" for row in made)
     with whole_file(out / "utt2spk") as file:
-        file.writelines(f"{row.utt} {row.target if row.target != SAME else row.speaker}\n" for row in made)
+        file.writelines(f"{row.utt} {row.target if row.target not in (SAME, COPY) else row.speaker}\n" for row in made)
     with whole_file(out / "manifest.jsonl") as file:
         file.writelines(json.dumps(row._asdict(), ensure_ascii=False) + "\n" for row in made)

@@ -2,9 +2,14 @@
 
 import argparse
 import json
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from unitdisc.cli.arguments import count, positive
+
+if TYPE_CHECKING:
+    from unitdisc.evaluate.scores import Score
 
 
 def add_conversion(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -33,6 +38,13 @@ def add_conversion(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser
     verb.add_argument(
         "--train-alignment", type=Path, help="phones of the training speech (default: phones.ctm of --train)"
     )
+    verb.add_argument(
+        "--judges", nargs="?", const="all", metavar="NAMES",
+        help="also ask models from outside (extra [judges]): all that are installed, or of words,phones,voice,quality,"
+        "pitch those named; each figure beside the same of recordings, and of `unitdisc copy` where it is among FOLDER",
+    )  # fmt: skip
+    verb.add_argument("--most", type=positive, metavar="N", help="judge so many sounds of each kind (default: all)")
+    verb.add_argument("--rows", type=Path, metavar="FILE", help="write what was heard of each sound, as JSON lines")
     verb.add_argument("--epochs", type=positive, default=20, help="of the probe (default: %(default)s)")
     verb.add_argument("--json", action="store_true", help="print whole scores as JSON instead of a table")
     verb.add_argument("--seed", type=int, default=0, help="of all that is drawn (default: %(default)s)")
@@ -65,7 +77,49 @@ def run_conversion(options: argparse.Namespace) -> None:
         )  # fmt: skip
     if options.source and any(row.resynthesis for row in rows):
         scores.append(cepstral_distance(options.converted, options.source, resamples=options.resamples))
+    judged = _judged(options) if options.judges else []
+    scores += judged
     if options.json:
         print(json.dumps({"format": FORMAT, "scores": [score.to_json() for score in scores]}, ensure_ascii=False))
-    else:
-        print(table(scores))
+        return
+    print(table(scores))
+    if judged:
+        print()
+        print_beside(judged)
+
+
+def _judged(options: argparse.Namespace) -> "list[Score]":
+    """Ask the judges that are there, and name those that are not."""
+    from tqdm import tqdm
+
+    from unitdisc.errors import DataError
+    from unitdisc.evaluate.judged import judge
+    from unitdisc.evaluate.judges import JUDGES, find_judges
+
+    if not options.source:
+        raise DataError("--judges: needs the recordings that were converted; give --source DATA")
+    judges, missing = find_judges(tuple(JUDGES) if options.judges == "all" else tuple(options.judges.split(",")))
+    for name, why in missing:
+        print(f"judge {name}: not asked: {why}", file=sys.stderr)
+    if options.judges != "all" and missing:
+        raise DataError(f"--judges {options.judges}: {missing[0].judge} {missing[0].why}")
+    with tqdm(unit="sound", disable=None, file=sys.stderr) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        return judge(
+            options.converted, options.source, options.real, alignment=options.alignment, judges=judges,
+            most=options.most, rows=options.rows, resamples=options.resamples, progress=progress,
+        )  # fmt: skip
+
+
+def print_beside(scores: "list[Score]") -> None:
+    """Print judged scores as a table with a column for each kind of sound."""
+    from unitdisc.evaluate.judged import beside
+
+    rows = list(beside(scores))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -45,6 +45,39 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     convert.add_argument("--force", action="store_true", help="replace conversions that are there")
     convert.set_defaults(run=run_convert)
 
+    copy = verbs.add_parser(
+        "copy",
+        help="take speech apart into bands, pitch and noise, and put it together again",
+        description="Copy-synthesis, without a model: what the synthesiser alone makes of recordings, to compare "
+        "conversions with. OUT/copy/<utt>.wav and a manifest, as `unitdisc convert` writes them.",
+        allow_abbrev=False,
+    )
+    copy.add_argument("data", metavar="DATA", help="a data directory")
+    copy.add_argument("out", metavar="OUT", help="folder to write to")
+    copy.add_argument("--mels", type=positive, default=40, help="bands of the envelope (default: %(default)s)")
+    copy.add_argument("--rate", type=positive, default=16000, metavar="HZ", help="sample rate (default: %(default)s)")
+    copy.add_argument("--force", action="store_true", help="replace copies that are there")
+    copy.set_defaults(run=run_copy)
+
+
+def run_copy(options: argparse.Namespace) -> None:
+    """Copy and print what was made."""
+    from tqdm import tqdm
+
+    from unitdisc.copying import copy_speech
+    from unitdisc.data.kaldi import DataDir
+    from unitdisc.features.configs import LogMelConfig
+
+    rate, data = options.rate, DataDir.read(options.data)
+    hop, window = round(0.01 * rate), round(0.025 * rate)
+    config = LogMelConfig(
+        sample_rate=rate, hop=hop, window=window, n_fft=1 << (window - 1).bit_length(), mels=options.mels,
+        fmax=min(8000.0, rate / 2),
+    )  # fmt: skip
+    with tqdm(total=len(data.utts), unit="utt", disable=None, file=sys.stderr) as bar:
+        made = copy_speech(data, options.out, config, force=options.force, progress=bar.update)
+    print(f"{options.out}: {len(made)} utterances, {sum(row.seconds for row in made):.1f} s (manifest.jsonl)")
+
 
 def run_convert(options: argparse.Namespace) -> None:
     """Convert and print what was made."""
