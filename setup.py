@@ -43,6 +43,7 @@ DEV = [
     "kaldi-native-io>=1.22",
     "vector-quantize-pytorch==1.32.*",
     "editdistance>=0.8",
+    "lhotse>=1.24",
     "tensorboard>=2.16",
     "matplotlib>=3.8",  # figures of tools/
     "pillow>=10.1",

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 import textgrid
+from made_data import put_audio, put_tables
 
 from unitdisc.data.exports import export_units, write_ctm, write_text
 from unitdisc.data.kaldi import DataDir
@@ -79,6 +80,38 @@ def test_lhotse_has_supervisions_with_times(units: Path, data: DataDir):
     first = json.loads((units.parent / "out" / "supervisions.jsonl").read_text().splitlines()[0])
     assert (first["id"], first["speaker"], first["text"]) == ("a-1", "a", "5 2 7")
     assert first["alignment"]["unit"][1] == ["2", 0.045, 0.06, None]
+
+
+def test_lhotse_itself_reads_cuts_with_their_units(tmp_path: Path):
+    lhotse = pytest.importorskip("lhotse")
+    wave = put_audio(tmp_path / "long.wav", 32000)
+    put_tables(
+        tmp_path,
+        {
+            "wav.scp": f"r {tmp_path}/long.wav\n",
+            "utt2spk": "a-1 a\na-2 a\n",
+            "segments": "a-1 r 0.1 0.5\na-2 r 1.2 2.0\n",
+        },
+    )
+    header = UnitHeader(period=0.02, codes=(8,), offset=0.005)
+    rows = [UnitLine.of_frames("a-1", [5] * 10 + [2] * 10), UnitLine.of_frames("a-2", [1] * 25 + [3] * 15)]
+    write_units(tmp_path / "units.jsonl", header, rows)
+    export_units(tmp_path / "units.jsonl", tmp_path / "out", ["lhotse"], DataDir.read(tmp_path))
+    recordings = lhotse.RecordingSet.from_jsonl(tmp_path / "out/recordings.jsonl")
+    supervisions = lhotse.SupervisionSet.from_jsonl(tmp_path / "out/supervisions.jsonl")
+    lhotse.validate(recordings)
+    lhotse.validate(supervisions)
+    lhotse.validate_recordings_and_supervisions(recordings, supervisions)
+    cuts = lhotse.CutSet.from_manifests(recordings, supervisions).trim_to_supervisions()
+    lhotse.validate(cuts)
+    assert [cut.supervisions[0].id for cut in cuts] == ["a-1", "a-2"]
+    second = list(cuts)[1]
+    assert second.supervisions[0].text == "1 3"
+    assert second.supervisions[0].speaker == "a"
+    assert [item.symbol for item in second.supervisions[0].alignment["unit"]] == ["1", "3"]
+    assert second.supervisions[0].alignment["unit"][0].duration == pytest.approx(0.5)
+    assert second.supervisions[0].alignment["unit"][1].end == pytest.approx(0.8)
+    np.testing.assert_array_equal(second.load_audio()[0], wave[19200:32000])
 
 
 def test_fairseq_without_audio_says_what_to_give(units: Path):

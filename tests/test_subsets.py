@@ -1,5 +1,6 @@
 """Subsets, parts and combinations of data directories mean the same audio."""
 
+import errno
 import itertools
 import json
 from pathlib import Path
@@ -129,7 +130,7 @@ def test_features_of_a_subset_are_its_own_and_need_not_be_made_again(tmp_path: P
     part = subset(data, tmp_path / "part", data.utts[:2])
     summary = extract(part, config)
     frames = sum(FeatureReader(data.path / "feats.scp").frames(utt) for utt in part.utts)
-    assert summary == ((), 2, frames, {})
+    assert summary == ((), 2, frames, {}, {})
     rest = subset(data, tmp_path / "rest", data.utts[2:])
     assert extract(combine([part, rest], tmp_path / "whole"), config) == extract(data, config)
     assert not list(tmp_path.glob("[prw]*/*.ark"))
@@ -156,3 +157,17 @@ def test_a_directory_is_not_combined_into_itself(tmp_path: Path):
     data = DataDir.read(put_data(tmp_path / "d"))
     with pytest.raises(DataError, match="d: expected another folder than the one to choose from"):
         combine([data], tmp_path / "d")
+
+
+@pytest.mark.parametrize("failing", ["_carry_alignments", "_carry_features"])
+def test_a_subset_that_the_disk_is_too_full_for_is_no_data_directory(tmp_path: Path, failing: str, monkeypatch):
+    data = DataDir.read(put_data(tmp_path / "d"))
+
+    def full(*_arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(f"unitdisc.data.subsets.{failing}", full)
+    with pytest.raises(OSError, match="No space"):
+        subset(data, tmp_path / "part", ["s0-u0"])
+    with pytest.raises(DataError, match=r"expected wav\.scp"):
+        DataDir.read(tmp_path / "part")

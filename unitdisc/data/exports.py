@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from unitdisc.data.kaldi import DataDir
+from unitdisc.data.resample import resampled_count
 from unitdisc.data.units import UnitHeader, UnitLine, read_header, read_units, unit_file
 from unitdisc.errors import DataError
 from unitdisc.files import file_name, whole_file
@@ -80,22 +81,65 @@ def write_espnet(units: Path, folder: Path, data: DataDir | None = None) -> None
 
 
 def write_lhotse(units: Path, folder: Path, data: DataDir | None = None) -> None:
-    """Write a manifest of lhotse's supervision segments, units as an alignment, one JSON a line."""
+    """Write lhotse's supervision segments, units as an alignment, and with a data directory its recordings."""
     header = read_header(units)
     with whole_file(folder / "supervisions.jsonl") as out:
         for line in read_units(units):
-            rows = [[str(u), round(start, 6), round(end - start, 6), None] for start, end, u in spans(line, header)]
+            length = header.offset + int(line.durations.sum()) * header.period
+            place = {"recording_id": line.utt, "start": 0.0, "channel": 0}
+            if data is not None:
+                source = _known(data, line.utt).source(line.utt)
+                recording = data.segments[line.utt].recording if line.utt in data.segments else line.utt
+                channel = source.channel if isinstance(source.channel, int) else 0
+                place = {"recording_id": recording, "start": round(source.start, 6), "channel": channel}
+                length = min(length, source.seconds())  # the last frame may stick out by half a hop
+            start = float(str(place["start"]))
+            # In lhotse the times of an alignment count from the start of the recording, as the segment's own do.
+            rows = [
+                [str(unit), round(start + first, 6), round(min(last, length) - first, 6), None]
+                for first, last, unit in spans(line, header)
+                if first < length
+            ]
             record = {
                 "id": line.utt,
-                "recording_id": line.utt,
-                "start": 0.0,
-                "duration": round(header.offset + int(line.durations.sum()) * header.period, 6),
-                "channel": 0,
+                **place,
+                "duration": round(length, 6),
                 "text": " ".join(str(unit) for unit in _merged(line)),
                 "alignment": {"unit": rows},
             }
             if data is not None:
-                record["speaker"] = _known(data, line.utt).utt2spk[line.utt]
+                record["speaker"] = data.utt2spk[line.utt]
+            print(json.dumps(record, ensure_ascii=False), file=out)
+    if data is not None:
+        _write_recordings(units, folder, data)
+
+
+def _write_recordings(units: Path, folder: Path, data: DataDir) -> None:
+    """Write lhotse's manifest of the recordings that the units' utterances lie in."""
+    done: set[str] = set()
+    with whole_file(folder / "recordings.jsonl") as out:
+        for line in read_units(units):
+            name = data.segments[line.utt].recording if line.utt in data.segments else line.utt
+            if name in done:
+                continue
+            done.add(name)
+            source, entry = data.source(line.utt), data.recordings[name]
+            info = source.info()
+            if entry.is_command and (source.command or source.program or source.decode_rate):
+                audio = {"type": "command", "source": entry.entry.rstrip().removesuffix("|").rstrip()}
+            else:
+                audio = {"type": "file", "source": str(source.path.resolve())}
+            channels = list(range(1 if source.channel == "mix" and audio["type"] == "command" else info.channels))
+            rate = source.decode_rate or info.rate
+            samples = resampled_count(info.samples, info.rate, rate)
+            record = {
+                "id": name,
+                "sources": [{**audio, "channels": channels}],
+                "sampling_rate": rate,
+                "num_samples": samples,
+                "duration": samples / rate,
+                "channel_ids": channels,
+            }
             print(json.dumps(record, ensure_ascii=False), file=out)
 
 
@@ -124,7 +168,7 @@ FORMATS: dict[str, Callable[[Path, Path, DataDir | None], None]] = {
 FILES = {
     "fairseq": ("units.tsv", "units.km"),
     "espnet": ("text.units", "token_list"),
-    "lhotse": ("supervisions.jsonl",),
+    "lhotse": ("supervisions.jsonl", "recordings.jsonl"),
 }
 
 

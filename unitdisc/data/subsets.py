@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from unitdisc.data.alignment import read_alignment, write_ctm
-from unitdisc.data.kaldi import DataDir, Recording, data_digest, resolve, write_data_dir
+from unitdisc.data.kaldi import DataDir, Recording, Segment, data_digest, resolve, write_data_dir
 from unitdisc.data.pipes import replace_path
 from unitdisc.data.store import FeatureReader
 from unitdisc.data.tables import read_table, write_table
@@ -84,6 +84,24 @@ def _write(datas: Sequence[DataDir], out: Path, utts: list[str]) -> DataDir:
     utt2spk = {utt: home[utt].utt2spk[utt] for utt in utts}
     speakers = set(utt2spk.values())
     gender = {spk: g for data in datas for spk, g in data.spk2gender.items() if spk in speakers}
+    try:
+        return _write_tables(datas, home, utts, out, segments, recordings, utt2spk, gender)
+    except BaseException:  # a full disk, say: without wav.scp nothing takes the folder for a data directory
+        for name in ("wav.scp", "images.scp"):
+            (out / name).unlink(missing_ok=True)
+        raise
+
+
+def _write_tables(
+    datas: Sequence[DataDir],
+    home: Mapping[str, DataDir],
+    utts: list[str],
+    out: Path,
+    segments: dict[str, Segment],
+    recordings: Mapping[str, tuple[DataDir, Recording]],
+    utt2spk: dict[str, str],
+    gender: dict[str, str],
+) -> DataDir:
     made = write_data_dir(
         out,
         [(name, _entry(data, recording)) for name, (data, recording) in recordings.items()],

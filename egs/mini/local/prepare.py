@@ -3,7 +3,6 @@
 python local/prepare.py CORPUS DATA    writes DATA/train, DATA/dev and DATA/test
 """
 
-import os
 import re
 import sys
 from pathlib import Path
@@ -36,8 +35,8 @@ def prepare(corpus: Path, data: Path) -> list[str]:
     report = []
     for split in sorted(set(split_of.values())):
         speaker_of = {utt: utt.split("-")[0] for utt in alignment if split_of[utt.split("-")[0]] == split}
-        # Relative to the data directory, so that the recipe's folder can be moved.
-        above = os.path.relpath(corpus.resolve(), (data / split).resolve())
+        # Absolute, so that every tool finds them from every folder.
+        above = corpus.resolve()
         write_data_dir(
             data / split,
             [(utt, f"{above}/wav/{speaker}/{utt}.wav") for utt, speaker in speaker_of.items()],
