@@ -6,12 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from unitdisc.batch_norm import BatchNorm
 from unitdisc.config import from_tree
 from unitdisc.errors import ConfigError
 from unitdisc.networks.blocks import BlockEncoder, one_thread
 from unitdisc.networks.encoder import ConvEncoderConfig, ConvLSTMEncoderConfig, Encoder, build_encoder
 from unitdisc.networks.gated import GatedEncoderConfig
-from unitdisc.networks.padding import MaskedBatchNorm, masked, padding_mask
+from unitdisc.networks.padding import masked, padding_mask
 
 SMALL = {
     "50": ConvEncoderConfig(channels=8),
@@ -111,7 +112,7 @@ def test_empty_utterances_in_a_batch_are_zero(name: str):
     assert (y[1] == 0).all()
 
 
-def batch_norm_oracle(norm: MaskedBatchNorm, x: Tensor, mask: Tensor) -> Tensor:
+def batch_norm_oracle(norm: BatchNorm, x: Tensor, mask: Tensor) -> Tensor:
     """Pack the valid frames, and let torch's own batch normalisation do it."""
     packed = x.transpose(1, 2)[mask]  # [N, C, F]
     torch_norm = nn.BatchNorm1d(x.shape[1]).double()
@@ -130,23 +131,23 @@ def test_masked_batch_norm_is_torchs_over_the_valid_frames(lengths: list[int], s
     frames = max(lengths) + 2
     x = torch.randn(len(lengths), 3, frames, 4) * 2 + 5
     mask = torch.arange(frames) < torch.tensor(lengths)[:, None]
-    norm = MaskedBatchNorm(3)
+    norm = BatchNorm(3)
     nn.init.normal_(norm.weight)
     nn.init.normal_(norm.bias)
     y = masked(norm(x, mask), mask, time=2)
-    ours = torch.cat([y.flatten(), norm.mean, norm.variance]).double()
+    ours = torch.cat([y.flatten(), norm.running_mean, norm.running_var]).double()
     torch.testing.assert_close(ours, batch_norm_oracle(norm, x, mask), rtol=1e-4, atol=1e-5)
 
 
 def test_masked_batch_norm_has_torchs_gradient():
     torch.manual_seed(1)
-    norm, x = MaskedBatchNorm(2).double(), torch.randn(2, 2, 5, 3, dtype=torch.float64, requires_grad=True)
+    norm, x = BatchNorm(2).double(), torch.randn(2, 2, 5, 3, dtype=torch.float64, requires_grad=True)
     mask = torch.tensor([[True] * 5, [True, True, False, False, False]])
     assert torch.autograd.gradcheck(lambda x: masked(norm(x, mask), mask, time=2), (x,))
     full = torch.ones(2, 5, dtype=torch.bool)
-    one, two = MaskedBatchNorm(2).double(), MaskedBatchNorm(2).double()
+    one, two = BatchNorm(2).double(), BatchNorm(2).double()
     torch.testing.assert_close(one(x, full), two(x, None))
-    torch.testing.assert_close(one.variance, two.variance)
+    torch.testing.assert_close(one.running_var, two.running_var)
 
 
 def test_no_mask_is_made_when_every_row_is_full():

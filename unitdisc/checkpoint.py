@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from unitdisc import config as configs
+from unitdisc.buffers import averaged_state
 from unitdisc.errors import CheckpointError
 from unitdisc.files import whole_file
 from unitdisc.model import ModelConfig, UnitModel
@@ -116,7 +117,7 @@ def average_last(exp: Path, last: int) -> Path:
             f"{exp}: the codebook was re-estimated at step {marks[-1]}, within the last {last} checkpoints, "
             f"and its codes have other meanings before and after; average at most the last {whole}"
         )
-    names = [name for name, value in trees[-1]["model"].items() if value.is_floating_point() and _averages(name)]
+    names = [name for name, _ in averaged_state(build_model(trees[-1], averaged=False))]
     merged = dict(trees[-1]["model"])
     for name in names:
         merged[name] = torch.stack([tree["model"][name].double() for tree in trees]).mean(0).to(merged[name].dtype)
@@ -127,27 +128,22 @@ def average_last(exp: Path, last: int) -> Path:
     return path
 
 
-def _averages(name: str) -> bool:
-    """Tell what an average touches: not the reservoir's vectors, which are data and not weights."""
-    return "reservoir" not in name
-
-
 class Polyak:
     """A running average of the weights, which restarts where the codebook is made anew.
 
-    Averaged are the parameters and the running statistics of batch normalisations; other buffers are taken as they are.
+    Averaged are the parameters and the buffers that modules name (buffers.py); other buffers are taken as they are.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
-        self.values = {name: value.detach().clone() for name, value in _live(model)}
+        self.values = {name: value.detach().clone() for name, value in averaged_state(model)}
         self.updates = dict.fromkeys(self.values, 0)
 
     @torch.no_grad()
     def update_(self, model: nn.Module) -> None:
         """Move towards the model's weights; young averages move faster, so that the start is forgotten."""
         by_age: dict[int, tuple[list[Tensor], list[Tensor]]] = {}
-        for name, value in _live(model):
+        for name, value in averaged_state(model):
             ours, theirs = by_age.setdefault(self.updates[name], ([], []))
             ours.append(self.values[name])
             theirs.append(value)
@@ -158,7 +154,7 @@ class Polyak:
     @torch.no_grad()
     def restart_(self, model: nn.Module, prefix: str) -> None:
         """Forget the average of the weights below a prefix."""
-        for name, value in _live(model):
+        for name, value in averaged_state(model):
             if name.startswith(prefix):
                 self.values[name].copy_(value)
                 self.updates[name] = 0
@@ -166,7 +162,7 @@ class Polyak:
     @contextmanager
     def swapped(self, model: nn.Module) -> Iterator[None]:
         """Put the averaged weights into the model for the length of a with block."""
-        own = {name: value.detach().clone() for name, value in _live(model)}
+        own = {name: value.detach().clone() for name, value in averaged_state(model)}
         self._put_(model, self.values)
         try:
             yield
@@ -176,22 +172,15 @@ class Polyak:
     @staticmethod
     @torch.no_grad()
     def _put_(model: nn.Module, values: dict[str, Tensor]) -> None:
-        for name, value in _live(model):
+        for name, value in averaged_state(model):
             value.copy_(values[name])
 
     def state_dict(self) -> dict[str, Any]:
         """Return all state, for a checkpoint."""
         return {"decay": self.decay, "values": self.values, "updates": self.updates}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up the state of a checkpoint."""
-        for name, value in state["values"].items():
-            self.values[name].copy_(value)
-        self.updates = dict(state["updates"])
-
-
-def _live(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    yield from model.named_parameters()
-    for name, value in model.named_buffers():
-        if name.rsplit(".", 1)[-1] in ("running_mean", "running_var"):
-            yield name, value
+    def load_state_dict(self, state: dict[str, Any], model: nn.Module) -> None:
+        """Take up the state of a checkpoint; the average of what it has none of begins at the model's own value."""
+        for name, value in averaged_state(model):
+            self.values[name].copy_(state["values"].get(name, value))
+            self.updates[name] = state["updates"].get(name, 0)

@@ -308,15 +308,9 @@ def _failures(work: Path, shards: list[Shard]) -> dict[str, str]:
 
 
 def codebook_of(model: UnitModel) -> np.ndarray:
-    """Return the codewords of a model, [K, D]; those of several codebooks one after the other."""
-    device = model.mean.device
-    with model.inference(device):
-        rows = []
-        for group, count in enumerate(model.quantizer.codes):
-            units = torch.zeros(1, count, len(model.quantizer.codes), dtype=torch.int64, device=device)
-            units[0, :, group] = torch.arange(count, device=device)
-            rows.append(model.quantizer.decode(units)[0].cpu().numpy())
-    return np.concatenate(rows)
+    """Return the codewords of a model, [K, d]; those of several codebooks one after the other."""
+    with model.inference(model.mean.device):
+        return np.concatenate([words.cpu().numpy() for words in model.quantizer.codewords()])
 
 
 def _summary(out: Path, header: UnitHeader, kept: bool) -> Summary:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -30,14 +30,6 @@ def model_hash(settings: object, codebook: str, state: Mapping[str, Tensor]) -> 
     for name in sorted(state):
         _add_tensor(hasher, name, state[name])
     return hasher.hexdigest()[:DIGITS]
-
-
-def lasting_state(quantizer: Quantizer) -> Iterator[tuple[str, Tensor]]:
-    """Yield what units depend on of a quantiser's state: not the reservoir, and no counters."""
-    yield from quantizer.named_parameters()
-    for name, tensor in quantizer.named_buffers():
-        if name.rsplit(".", 1)[-1] in ("running_mean", "running_var"):
-            yield name, tensor
 
 
 def _add_tensor(hasher: "hashlib._Hash", name: str, tensor: Tensor) -> None:

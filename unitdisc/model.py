@@ -14,12 +14,13 @@ from torch import Tensor, nn
 
 from unitdisc import config as configs
 from unitdisc import dist
+from unitdisc.buffers import unit_state
 from unitdisc.errors import ConfigError, DataError
 from unitdisc.features.acoustic import centre_frequencies, feature_dim
 from unitdisc.features.cmvn import Normalisation
 from unitdisc.features.configs import FbankConfig, archive_tree
 from unitdisc.features.frames import FrameMaker
-from unitdisc.hashes import codebook_hash, lasting_state, model_hash
+from unitdisc.hashes import codebook_hash, model_hash
 from unitdisc.model_config import LossWeights, ModelConfig
 from unitdisc.networks.blocks import BlockEncoder, one_thread
 from unitdisc.networks.conditioning import Conditioning
@@ -414,11 +415,13 @@ class UnitModel(nn.Module):
 
     def model_hash(self) -> str:
         """Return 12 hexadecimal digits of everything that units depend on: features, encoder, quantiser."""
-        features = {**configs.to_tree(self.config.features), **archive_tree(self.config.features)}
-        settings = [features, configs.to_tree(self.config.encoder)]
+        ways = {k: v for k, v in configs.to_tree(self.config.features).items() if k.startswith("cmvn")}
+        settings = [{**ways, **archive_tree(self.config.features)}, configs.to_tree(self.config.encoder)]
         state = {"mean": self.mean, "std": self.std}
-        state |= {f"encoder.{name}": tensor for name, tensor in self.encoder.state_dict().items()}
-        state |= {f"quantizer.{name}": tensor for name, tensor in lasting_state(self.quantizer)}
+        for name, tensor in unit_state(self.encoder):  # named as in version 0.1.0, so that a model keeps its hash
+            old = name.replace(".running_mean", ".mean").replace(".running_var", ".variance")
+            state[f"encoder.{old}"] = tensor
+        state |= {f"quantizer.{name}": tensor for name, tensor in unit_state(self.quantizer)}
         return model_hash(settings, self.codebook_hash(), state)
 
 

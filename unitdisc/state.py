@@ -144,7 +144,7 @@ class State:
         self.model.load_state_dict(tree["model"])
         self.optimizer.load_state_dict(tree["optimizer"])
         if self.average and tree["average"]:
-            self.average.load_state_dict(tree["average"])
+            self.average.load_state_dict(tree["average"], self.model)
         self.step, self.reestimated_at, self.norms = tree["step"], tree["reestimated_at"], list(tree["norms"])
         self.scale, self.best, self.stale = tree["plateau"]
         self.targets = Made(**tree["targets"]) if tree.get("targets") else None

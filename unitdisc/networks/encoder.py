@@ -13,10 +13,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
+from unitdisc.batch_norm import BatchNorm
 from unitdisc.errors import ConfigError
 from unitdisc.networks.encoder_base import Encoder
 from unitdisc.networks.gated import GatedEncoder, GatedEncoderConfig
-from unitdisc.networks.padding import MaskedBatchNorm, ceil_divide, masked, padding_mask
+from unitdisc.networks.padding import ceil_divide, masked, padding_mask
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,7 @@ class ConvLSTMEncoder(Encoder):
         channels, bands = config.planes, dim_in // config.planes
         for time, band in zip(config.time_strides, config.band_strides, strict=True):
             self.convs.append(_PlaneConv(channels, config.channels, config.kernel, time, band))
-            self.norms.append(MaskedBatchNorm(config.channels))
+            self.norms.append(BatchNorm(config.channels))
             channels, bands, self.stride = config.channels, -(-bands // band), self.stride * time
         sizes = [channels * bands] + [config.cells] * (config.layers - 1)
         self.lstms = nn.ModuleList(nn.LSTM(n, config.cells, batch_first=True, bidirectional=True) for n in sizes)

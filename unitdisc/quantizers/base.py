@@ -56,6 +56,10 @@ class Quantizer(nn.Module, ABC):
     def decode(self, units: Tensor) -> Tensor:
         """Return the values [B, T, dim] of units [B, T, G]; those of unit -1 are zero."""
 
+    @abstractmethod
+    def codewords(self) -> list[Tensor]:
+        """Return the codewords of each codebook, [K, d]; values are made of one from each, side by side or added."""
+
     def begin_step_(self, step: int) -> Reestimation | None:
         """Do what falls due before this training step: end a warm-up, re-estimate the codebook."""
         return None
@@ -107,3 +111,7 @@ class Identity(Quantizer):
     def decode(self, units: Tensor) -> Tensor:
         """Fail: there are no units to decode."""
         raise NotImplementedError("Identity has no units; it passes values through")
+
+    def codewords(self) -> list[Tensor]:
+        """Return none: there are no codebooks."""
+        return []

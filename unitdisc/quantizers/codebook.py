@@ -161,7 +161,8 @@ class CodebookQuantizer(Quantizer):
         vectors = self.reservoir.vectors.to(self.codebook.device)
         before = count_units(self.units_of(vectors), self.codes[0])
         self._fit_(vectors, self.reservoir.generator())
-        dist.broadcast_(self.codebook.data)
+        for tensor in self._fitted():
+            dist.broadcast_(tensor)
         units = self.units_of(vectors)
         after = count_units(units, self.codes[0])
         return Reestimation(
@@ -178,6 +179,14 @@ class CodebookQuantizer(Quantizer):
         """Make the codebooks anew from projected vectors [N, D]."""
         for group, part in enumerate(self._parts(vectors).unbind(1)):
             self.codebook.data[group] = kmeans(part.contiguous(), self.codes[0], generator).centres
+
+    def _fitted(self) -> list[Tensor]:
+        """Return what `_fit_` makes anew, which must be the same in all processes."""
+        return [self.codebook.data]
+
+    def codewords(self) -> list[Tensor]:
+        """Return the codebooks, each [K, d]."""
+        return list(self.codebook.detach())
 
     def _zero_loss(self) -> Tensor:
         # The codebook takes part, with gradient zero, so that DDP finds every parameter in each backward pass.

@@ -1,7 +1,7 @@
 """Vector quantisation with a codebook that follows the mean of its vectors (exponential moving averages)."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -49,6 +49,7 @@ class EMA(CodebookQuantizer):
     that nobody uses stays where it is, however small N_i becomes, and a re-estimation leaves no stale sums behind.
     """
 
+    averaged_buffers: ClassVar = ("codebook",)
     usage_average: Tensor  # [G, K]; N_i, 1 at first
 
     def __init__(self, dim_in: int, config: EMAConfig, generator: torch.Generator | None = None) -> None:
@@ -94,6 +95,9 @@ class EMA(CodebookQuantizer):
         steps = max(1, self.step - self._collected_since)
         counts = count_units(self.units_of(vectors), self.codes[0])
         self.usage_average.copy_(counts * (self.reservoir.seen / (len(vectors) * steps))).clamp_(min=1e-3)
+
+    def _fitted(self) -> list[Tensor]:
+        return [*super()._fitted(), self.usage_average]
 
     def _zero_loss(self) -> Tensor:
         return self.codebook.new_zeros(())

@@ -89,6 +89,10 @@ class FSQ(Quantizer):
         whole = units.clamp(min=0) // self.radix % self.levels - self.levels // 2
         return (whole / (self.levels // 2)).masked_fill(units < 0, 0)
 
+    def codewords(self) -> list[Tensor]:
+        """Return the values of all units, [K, dim]: all combinations of levels."""
+        return [self.decode(torch.arange(self.codes[0], device=self.levels.device)[None, :, None])[0]]
+
     def health(self) -> Health:
         """Tell how the codes were used over the last 100 to 200 training steps."""
         return self.usage.health('try fewer levels, or norm "before-vq"')

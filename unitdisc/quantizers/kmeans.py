@@ -105,6 +105,10 @@ class KMeans(Quantizer):
         known = units[..., 0]
         return self.codebook[0][known.clamp(min=0)].masked_fill((known < 0)[..., None], 0)
 
+    def codewords(self) -> list[Tensor]:
+        """Return the centres, [K, D]."""
+        return [self.codebook[0]]
+
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *arguments: Any) -> None:
         theirs = state_dict.get(prefix + "codebook")
         if theirs is not None and theirs.shape != self.codebook.shape:
@@ -148,7 +152,8 @@ def kmeans_of_stream(
             units, distances = nearest(x, centres, floats)
             sums.index_add_(0, units, x.double())
             counts += torch.bincount(units, minlength=codes)
-            total += torch.tensor([float(distances.sum(dtype=torch.float64)), len(x)], dtype=torch.float64)
+            total[0] += distances.sum(dtype=torch.float64)
+            total[1] += len(x)
         for tensor in (sums, counts, total):
             dist.all_reduce_(tensor)
         inertia = float(total[0] / total[1])
