@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from unitdisc.networks.decoder import NoDecoderConfig
 from unitdisc.networks.gated import GatedEncoderConfig
 from unitdisc.networks.prediction import PredictionConfig
 from unitdisc.quantizers.kmeans import KMeansConfig
+from unitdisc.quantizers.schedule import ScheduleConfig
 from unitdisc.runlog import read_metrics
 from unitdisc.state import AdamWConfig, Linear
 from unitdisc.targets import LabelFile, TargetsConfig, write_labels
@@ -65,7 +67,7 @@ if place == "labels":
 if place == "hash":
     targets.files_hash = at(targets.files_hash, 4)
 if place == "codebook":
-    train.fit_codebook_ = at(train.fit_codebook_, 1)
+    train.output_sample = at(train.output_sample, 1)
 train.train(config.load(sys.argv[1], train.Config), *sys.argv[2:5])
 """
 
@@ -188,6 +190,56 @@ def test_other_losses_and_a_decoder_train_beside_the_prediction(data: Path, tmp_
     assert tree["step"] == 8
     dev = [r for r in read_metrics(tmp_path / "exp") if r["kind"] == "dev"][-1]
     assert {"prediction", "echo", "ctc", "reconstruction"} <= dev.keys()
+
+
+LATE = replace(OPTIONS, targets=replace(TARGETS, at=(0.0,)), freeze=0.5, save_every=2)
+
+
+@pytest.mark.parametrize("kind", ["vq", "ema", "kmeans", "rvq"])
+@pytest.mark.parametrize("average", [0.0, 0.9])
+def test_codebook_and_decoder_learn_after_the_encoder(data: Path, tmp_path: Path, kind: str, average: float):
+    changes = {"model": {"quantizer": {"kind": kind, "codes": 8}}}
+    quantizer = config.from_tree(Config, changes, "").model.quantizer
+    if kind == "vq":
+        quantizer = replace(quantizer, dim=None, norm="none", schedule=ScheduleConfig(warm_up=0, until=0))
+    elif kind != "kmeans":
+        quantizer = replace(quantizer, schedule=ScheduleConfig(warm_up=0, until=0))
+    exp = tmp_path / "exp"
+    run(data, exp, replace(LATE, average=average), quantizer=quantizer, decoder=tiny_model().decoder)
+    trees = [checkpoint.load(path) for path in checkpoint.step_files(exp)]
+    moved = [
+        {
+            name.split(".")[0]
+            for name, value in one["model"].items()
+            if value.is_floating_point() and not torch.equal(value, other["model"][name])
+        }
+        for one, other in pairwise(trees)
+    ]
+    assert [tree["step"] for tree in trees] == [2, 4, 6, 8]
+    assert moved[0] == {"encoder", "prediction"}
+    assert moved[2] - {"quantizer"} == {"decoder", "conditioning"}
+    rows = {r["step"]: r for r in read_metrics(exp) if r["kind"] == "dev"}
+    assert "reconstruction" not in rows[4]
+    assert {"reconstruction", "perplexity"} <= rows[6].keys()
+    assert "prediction" not in rows[6]
+    assert [r["step"] for r in read_metrics(exp) if r["kind"] == "codebook"] == [4]
+
+
+def test_a_thawed_encoder_learns_slowly(data: Path, tmp_path: Path):
+    trees = []
+    for thaw in (0.1, 1.0):
+        options = replace(LATE, thaw=thaw, steps=4, freeze=0.75, save_every=1)
+        run(data, tmp_path / str(thaw), options, decoder=tiny_model().decoder)
+        trees.append([checkpoint.load(path)["model"] for path in checkpoint.step_files(tmp_path / str(thaw))[-2:]])
+    name = "encoder.first.weight"
+    slow, fast = (last[name] - before[name] for before, last in trees)
+    torch.testing.assert_close(slow, 0.1 * fast, atol=1e-6, rtol=1e-3)
+    assert fast.abs().max() > 0
+
+
+def test_a_frozen_encoder_with_nothing_else_to_learn_is_refused(data: Path, tmp_path: Path):
+    with pytest.raises(ConfigError, match="nothing would learn"):
+        run(data, tmp_path / "exp", replace(OPTIONS, freeze=0.5))
 
 
 def test_labels_come_back_as_they_were_written(tmp_path: Path):

@@ -169,6 +169,10 @@ class Polyak:
         finally:
             self._put_(model, own)
 
+    def give_(self, model: nn.Module) -> None:
+        """Put the averaged weights into the model for good."""
+        self._put_(model, self.values)
+
     @staticmethod
     @torch.no_grad()
     def _put_(model: nn.Module, values: dict[str, Tensor]) -> None:

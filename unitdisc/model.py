@@ -41,6 +41,8 @@ __all__ = ["Encoded", "Loss", "LossWeights", "ModelConfig", "Point", "UnitModel"
 
 Point = Literal["encoder", "projection", "vq", "conditioning"]
 Randomness = torch.Generator | Tensor | None
+# What a training is at: all of the model at once, the encoder by its prediction alone, or all but the encoder.
+Learner = Literal["all", "encoder", "codebook"]
 
 
 class TrainingBatch(Protocol):
@@ -162,8 +164,8 @@ class UnitModel(nn.Module):
             groups.append({"params": codebook, "lr": rate * factor, "name": "codebook"})
         return groups
 
-    def loss(self, batch: TrainingBatch, generator: Randomness = None) -> Loss:
-        """Return the loss of a batch.
+    def loss(self, batch: TrainingBatch, generator: Randomness = None, learner: Learner = "all") -> Loss:
+        """Return the loss of a batch, or of the part of the model that learns.
 
         A generator draws one seed for each row, from which jitter and hidden frames follow; a tensor [B] int64 gives
         these seeds, for draws that must not depend on how a global batch is split. Speaker -1 gets the mean voice.
@@ -173,28 +175,46 @@ class UnitModel(nn.Module):
         heard = batch.frames if batch.heard is None else batch.heard
         heard = self.normalise(self.perturbation(heard, seeds) if self.perturbation is not None else heard)
         hidden: Tensor | None = None
-        if self.prediction is not None and self.training and seeds is not None:
+        if self.prediction is not None and self.training and seeds is not None and learner != "codebook":
             heard, hidden = self.prediction.hide(heard, seeds)
         y, lengths = self.encoder(heard, batch.lengths, seeds)
-        quantized = self.quantizer(y, padding_mask(lengths, y.shape[1]))
         weight = batch.lengths.sum()
         count = weight.clamp(min=1)
-        parts = {"quantizer": quantized.loss * self._units_in_mean(lengths) * self.encoder.stride / count}
+        parts: dict[str, Tensor] = {}
         stats: dict[str, Tensor] = {}
-        if self.decoder is not None and self.config.weights.reconstruction > 0:
-            parts["reconstruction"] = self._reconstruction(batch, frames, quantized.values, lengths, seeds) / count
-        if self.echo is not None:
-            parts["echo"] = self.echo.loss(quantized.values, frames, batch.lengths) / count
-        if self.prediction is not None and batch.labels is not None:
+        if self.prediction is not None and batch.labels is not None and learner != "codebook":
             predicted = self.prediction.loss(y, batch.labels, batch.lengths, hidden)
             parts["prediction"] = predicted.total * self.encoder.stride / count
             stats["predicted"] = predicted.right
-        for name, head in self._head_losses(batch, quantized.values, lengths):
+        if learner == "encoder":
+            quantized = Quantized(y, torch.full((*y.shape[:2], len(self.quantizer.codes)), -1), y.new_zeros(()), {})
+        else:
+            quantized = self.quantizer(y, padding_mask(lengths, y.shape[1]))
+            parts["quantizer"] = quantized.loss * self._units_in_mean(lengths) * self.encoder.stride / count
+            parts.update(self._value_losses(batch, frames, quantized.values, lengths, seeds, stats))
+        total = sum((parts[name] * getattr(self.config.weights, name) for name in parts), weight.new_zeros(()).float())
+        return Loss(total, {k: v.detach() for k, v in parts.items()}, quantized, lengths, weight, stats)
+
+    def _value_losses(
+        self,
+        batch: TrainingBatch,
+        frames: Tensor,
+        values: Tensor,
+        lengths: Tensor,
+        seeds: Tensor | None,
+        stats: dict[str, Tensor],
+    ) -> dict[str, Tensor]:
+        """Return the losses of what is made of quantised values [B, T', D], per frame; fill in statistics."""
+        count, parts = batch.lengths.sum().clamp(min=1), {}
+        if self.decoder is not None and self.config.weights.reconstruction > 0:
+            parts["reconstruction"] = self._reconstruction(batch, frames, values, lengths, seeds) / count
+        if self.echo is not None:
+            parts["echo"] = self.echo.loss(values, frames, batch.lengths) / count
+        for name, head in self._head_losses(batch, values, lengths):
             scale = self.encoder.stride if name == "framewise" else 1
             parts[name] = head.total * scale / count
             stats[f"{name}_left_out"] = head.left_out.detach()
-        total = sum((parts[name] * getattr(self.config.weights, name) for name in parts), weight.new_zeros(()).float())
-        return Loss(total, {k: v.detach() for k, v in parts.items()}, quantized, lengths, weight, stats)
+        return parts
 
     def _units_in_mean(self, lengths: Tensor) -> Tensor:
         """Return the number of units that the quantiser divided its loss by: over processes, the mean of theirs."""

@@ -9,7 +9,8 @@ import torch
 from unitdisc.checkpoint import Polyak
 from unitdisc.errors import ConfigError
 from unitdisc.features.augment import AugmentConfig
-from unitdisc.model import UnitModel
+from unitdisc.model import Learner, UnitModel
+from unitdisc.quantizers.kmeans import KMeans
 from unitdisc.targets import Made, TargetsConfig
 
 
@@ -84,6 +85,8 @@ class TrainConfig:
     schedule: Halving | Plateau | Linear = field(default_factory=Halving)
     optimizer: AdamConfig | AdamWConfig = field(default_factory=AdamConfig)
     targets: TargetsConfig = field(default_factory=TargetsConfig)  # of weights.prediction
+    freeze: float = 1.0  # share of all steps after which codebook and decoder learn, and the encoder does not; 1: never
+    thaw: float = 0.0  # what the encoder's learning rate is then multiplied by; 0 holds it still
     augment: AugmentConfig = field(default_factory=AugmentConfig)  # of what the encoder hears
     workers: int = 1  # processes that read batches ahead where utterances are changed; 0: a thread
     clip: float = 5.0  # of the gradient's norm; 0 for none
@@ -104,10 +107,17 @@ class TrainConfig:
         for name in ("steps", "batch", "accumulate", "validate_every", "save_every", "keep", "log_every"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not 0 < self.freeze <= 1 or not 0 <= self.thaw <= 1:
+            raise ConfigError(f"freeze must lie above 0 and up to 1, thaw in 0..1, got {self.freeze} and {self.thaw}")
         if self.workers < 0:
             raise ConfigError(f"workers must be 0 or more, got {self.workers}")
         if not 0 <= self.average < 1:
             raise ConfigError(f"average must lie in 0..1, got {self.average}")
+
+    @property
+    def frozen_at(self) -> int:
+        """Return the step that begins with an encoder held still; that after the last step if none does."""
+        return max(round(self.freeze * self.steps), 1)
 
 
 class State:
@@ -125,6 +135,7 @@ class State:
         self.norms: list[float] = []  # of the gradients of the last 100 steps
         self.scale, self.best, self.stale = 1.0, math.inf, 0  # of the plateau schedule
         self.targets: Made | None = None  # of weights.prediction
+        self.predicts = getattr(model, "prediction", None) is not None  # models of images have none
 
     def tree(self) -> dict[str, Any]:
         """Return everything a checkpoint holds of this state."""
@@ -149,6 +160,20 @@ class State:
         self.scale, self.best, self.stale = tree["plateau"]
         self.targets = Made(**tree["targets"]) if tree.get("targets") else None
 
+    def learner(self, step: int) -> Learner:
+        """Return which part of the model learns at a step."""
+        if self.config.freeze == 1:
+            return "all"
+        if step >= self.config.frozen_at:
+            return "codebook"
+        return "encoder" if self.predicts else "all"
+
+    @property
+    def quantises(self) -> bool:
+        """Tell whether vectors are quantised at this step, or the codebook waits for the encoder to have learnt."""
+        late = isinstance(self.model.quantizer, KMeans) or (self.config.freeze < 1 and self.predicts)
+        return not late or self.step >= self.config.frozen_at
+
     def set_rates_(self) -> float:
         """Set this step's learning rates; return the model's."""
         schedule = self.config.schedule
@@ -166,7 +191,8 @@ class State:
 
     def _stage(self) -> tuple[int, int]:
         """Return the steps between which the same targets are learnt."""
-        starts = self.config.targets.starts(self.config.steps) if self.model.prediction is not None else [0]
+        starts = self.config.targets.starts(self.config.steps) if self.predicts else [0]
+        starts = sorted({*(start for start in starts if start < self.config.frozen_at), self.config.frozen_at})
         return (
             max(start for start in starts if start <= self.step),
             min((start for start in starts if start > self.step), default=self.config.steps),
@@ -190,6 +216,11 @@ class State:
         if self.average:
             self.average.restart_(self.model, "quantizer.")
 
+    def settle_(self) -> None:
+        """Take the averaged weights for the model's own."""
+        if self.average:
+            self.average.give_(self.model)
+
     def after_new_targets_(self, made: Made) -> None:
         """Begin with heads for new targets, as at the start: the encoder alone stays."""
         self.targets = made
@@ -201,10 +232,12 @@ class State:
             self.average.restart_(self.model, "prediction.")
 
     def after_new_codebook_(self) -> None:
-        """Note that units mean something else from here on."""
+        """Note that units mean something else from here on; all but the encoder begins as at the start."""
         self.reestimated_at = self.step
+        self.optimizer.state.clear()
+        self.norms = []
         if self.average:
-            self.average.restart_(self.model, "quantizer.")
+            self.average.restart_(self.model, "")
 
 
 def _optimizer(model: UnitModel, config: TrainConfig) -> torch.optim.Optimizer:

@@ -299,12 +299,17 @@ def _output_vectors(model: UnitModel, corpus: Corpus, path: Path) -> Vectors:
     return normalised
 
 
-def codebook_sample(model: UnitModel, corpus: Corpus, wanted: int, seed: int) -> Tensor:
-    """Return at most `wanted` vectors [N, D] of the unchanged corpus, as the quantiser would compare them."""
-    stride = model.encoder.stride
+def output_sample(model: UnitModel, corpus: Corpus, wanted: int, seed: int) -> Tensor:
+    """Return at most `wanted` of the encoder's outputs [N, D] of the unchanged corpus; the same in all processes."""
+    device = model.mean.device
 
-    def vectors(utt: str) -> Tensor:
-        frames = torch.from_numpy(corpus.frames[utt]).to(model.mean.device)
-        return model.probe(frames[None], torch.tensor([len(frames)], device=frames.device), "projection")[0][0].cpu()
+    def outputs(utt: str) -> Tensor:
+        frames = torch.from_numpy(corpus.frames[utt]).to(device)
+        return model.probe(frames[None], torch.tensor([len(frames)], device=device), "encoder")[0][0]
 
-    return _sample(vectors, _units(corpus, stride), wanted, np.random.default_rng([seed, 3]))
+    counts = _units(corpus, model.encoder.stride)
+    if dist.is_main():
+        sample = _sample(outputs, counts, wanted, np.random.default_rng([seed, 3]))
+    else:
+        sample = torch.empty(min(wanted, sum(counts.values())), model.encoder.dim, device=device)
+    return dist.broadcast_(sample)

@@ -32,14 +32,13 @@ from unitdisc.model import ModelConfig, UnitModel
 from unitdisc.networks.decoder import NoDecoderConfig
 from unitdisc.postfilter import Postfilter, decoded_pairs, fit_postfilter
 from unitdisc.quantizers.base import Reestimation
-from unitdisc.quantizers.clustering import kmeans
-from unitdisc.quantizers.kmeans import KMeans
 from unitdisc.runlog import Meter, RunLog
 from unitdisc.state import State, TrainConfig
-from unitdisc.targets import Targets, codebook_sample
+from unitdisc.targets import Targets, output_sample
 from unitdisc.validate import validate
 from unitdisc.voices import Voices, fit_voices
 
+SAMPLE = 100_000  # vectors that a codebook is set from, at least 32 per code
 LASTING = 5  # steps in a row whose gradients stand out: a new level, and no spike
 
 
@@ -117,6 +116,19 @@ def check_schedule(config: Config) -> None:
             f"the codebook would never be used: train.steps is {config.train.steps}, and the warm-up takes "
             f"{schedule.warm_up}; train longer, or lower model.quantizer.schedule.warm_up (and every, until)"
         )
+    if config.train.freeze == 1:
+        return
+    if schedule is not None and schedule.warm_up > config.train.frozen_at:
+        raise ConfigError(
+            f"train.freeze: the encoder would be held still from step {config.train.frozen_at}, before the codebook is "
+            f"used: model.quantizer.schedule.warm_up is {schedule.warm_up}; set it to 0"
+        )
+    weights = config.model.weights
+    if isinstance(config.model.decoder, NoDecoderConfig) and not max(weights.echo, weights.ctc, weights.framewise):
+        raise ConfigError(
+            "train.freeze: with the encoder held still nothing would learn: set decoder.kind, or weights.echo, ctc or "
+            "framewise above 0, or leave train.freeze at 1"
+        )
 
 
 def check_augment(config: Config) -> None:
@@ -179,8 +191,6 @@ def run_steps(
     workers = options.workers if corpus.versions is not None else 0
     batches = Prefetcher(corpus, plan, dist.rank(), dist.world_size(), workers=workers)
     targets = open_targets(state, exp, corpus, dev)
-    if isinstance(state.model.quantizer, KMeans) and state.step < options.steps:
-        state.model.quantizer.forget_()
     meter = Meter()
     saved = state.step
     bar = tqdm(total=options.steps, initial=state.step, unit="step", disable=None if dist.is_main() else True)
@@ -188,6 +198,7 @@ def run_steps(
         event = state.model.begin_step_(state.step)
         if event is not None:
             report_reestimation(state, event, log)
+        hold_or_begin_(state, corpus, log)
         batch = batches.batch(state.step)
         if targets is not None:
             batch = current(targets, state, log).label_(batch)
@@ -201,8 +212,8 @@ def run_steps(
             log.metrics(state.step, "train", {**values, "learning_rate": rate})
             warn_of_collapse(state, log)
             bar.set_postfix_str(" ".join(f"{k} {values[k]:.4g}" for k in ("loss", "perplexity") if k in values))
-        if state.step == options.steps and isinstance(state.model.quantizer, KMeans):
-            fit_codebook_(state, state.model.quantizer, corpus, log)
+        if state.step == options.steps:
+            hold_or_begin_(state, corpus, log)
         if state.step % options.validate_every == 0 or state.step == options.steps:
             values = validate_state(state, dev, options.validate_utts, device, targets)
             state.note_dev_loss_(values["loss"])
@@ -250,16 +261,18 @@ def averaged(state: State) -> AbstractContextManager[None]:
     return state.average.swapped(state.model) if state.average else nullcontext()
 
 
-def fit_codebook_(state: State, quantizer: KMeans, corpus: Corpus, log: RunLog) -> None:
-    """Set the codebook of an encoder that has learnt without one, from its outputs of the training data."""
-    if dist.is_main():
-        with averaged(state):
-            vectors = codebook_sample(state.model, corpus, max(100_000, 32 * quantizer.codes[0]), state.config.seed)
-        generator = torch.Generator().manual_seed(state.config.seed)
-        quantizer.set_(kmeans(vectors, quantizer.codes[0], generator).centres)
-    quantizer.share_()
-    state.after_new_codebook_()
-    log.say(f"step {state.step}: codebook set from the encoder's outputs")
+def hold_or_begin_(state: State, corpus: Corpus, log: RunLog) -> None:
+    """Set the codebook when an encoder has learnt without one, from its outputs of the training data."""
+    quantizer, seed = state.model.quantizer, state.config.seed
+    if not state.quantises:
+        quantizer.hold_()
+    elif quantizer.held:
+        state.settle_()
+        vectors = output_sample(state.model, corpus, max(SAMPLE, 32 * max(quantizer.codes)), seed)
+        quantizer.begin_(vectors, torch.Generator().manual_seed(seed))
+        state.after_new_codebook_()
+        log.metrics(state.step, "codebook", {"vectors": len(vectors)})
+        log.say(f"step {state.step}: codebook set from {len(vectors)} outputs of the encoder")
 
 
 def batch_plan(corpus: Corpus, options: TrainConfig, stride: int) -> ChunkPlan | WholePlan:
@@ -273,15 +286,18 @@ def batch_plan(corpus: Corpus, options: TrainConfig, stride: int) -> ChunkPlan |
 
 def train_step(state: State, batch: Any, meter: Meter, log: RunLog, device: torch.device) -> None:
     """Do one step: forward and backward over the parts of a batch, then the optimiser."""
-    options, model = state.config, state.model
+    options, model, learner = state.config, state.model, state.learner(state.step)
+    still = learner == "codebook" and options.thaw == 0
     model.train()
+    model.encoder.train(not still)
+    model.encoder.requires_grad_(not still)
     state.optimizer.zero_grad(set_to_none=True)
     torch.manual_seed(options.seed * 1_000_003 + state.step)  # for layers that draw by themselves
     autocast = torch.autocast(device.type, torch.bfloat16) if options.precision == "bfloat16" else nullcontext()
     weight = 0.0
     for part in _parts(batch, options.accumulate):
         with autocast:
-            loss = model.loss(part, part.seeds)
+            loss = model.loss(part, part.seeds, learner)
         # Parts and processes hold different numbers of frames; weighted so, they add up to the global batch's mean.
         (loss.total * loss.weight).backward()
         weight += float(loss.weight)
@@ -301,7 +317,13 @@ def train_step(state: State, batch: Any, meter: Meter, log: RunLog, device: torc
             )
         return
     meter.add_one("gradient_norm", norm)
+    slowed = (
+        [(p, p.detach().clone()) for p in model.encoder.parameters()] if learner == "codebook" and not still else []
+    )
     state.optimizer.step()
+    with torch.no_grad():
+        for parameter, before in slowed:
+            parameter.copy_(before.lerp(parameter, options.thaw))
     if state.average:
         state.average.update_(model)
 
@@ -367,7 +389,8 @@ def validate_state(
 ) -> dict[str, float]:
     """Score the dev set with the averaged weights."""
     with averaged(state):
-        return validate(state.model, dev, limit, device, label_=targets.dev_label_ if targets is not None else None)
+        label_ = targets.dev_label_ if targets is not None else None
+        return validate(state.model, dev, limit, device, label_=label_, learner=state.learner(state.step - 1))
 
 
 def postfilter_of(state: State, corpus: Corpus) -> Postfilter | None:

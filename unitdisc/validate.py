@@ -11,7 +11,7 @@ from unitdisc.data.alignment import Alignment, frame_labels, read_alignment
 from unitdisc.data.batches import Batch, Corpus, in_order
 from unitdisc.data.phones import SILENCE, SILENCES
 from unitdisc.evaluate.clusters import measures
-from unitdisc.model import UnitModel
+from unitdisc.model import Learner, UnitModel
 from unitdisc.quantizers.health import perplexity
 
 
@@ -23,10 +23,11 @@ def validate(
     device: torch.device,
     batch: int = 16,
     label_: Callable[[Batch], Batch] | None = None,
+    learner: Learner = "all",
 ) -> dict[str, float]:
     """Return losses pooled over frames, and the codebook's use and PNMI over all units.
 
-    `label_` adds to a batch what is to be predicted.
+    `label_` adds to a batch what is to be predicted; the losses are those by which a part of the model learns.
     """
     was_training = model.training
     model.eval()
@@ -35,7 +36,7 @@ def validate(
     utts, units = [], []
     for chunks in in_order(dev, batch, limit):
         read = dev.batch(chunks)
-        loss = model.loss((read if label_ is None else label_(read)).to(device))
+        loss = model.loss((read if label_ is None else label_(read)).to(device), learner=learner)
         for name, value in {"loss": loss.total, **loss.parts}.items():
             sums[name] += float(value) * float(loss.weight)
         weight += float(loss.weight)

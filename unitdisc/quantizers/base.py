@@ -64,6 +64,16 @@ class Quantizer(nn.Module, ABC):
         """Do what falls due before this training step: end a warm-up, re-estimate the codebook."""
         return None
 
+    held: bool = False  # whether `begin_` is waited for
+
+    def hold_(self) -> None:
+        """Quantise nothing until `begin_` is called: vectors pass on, with units -1, where there are codewords."""
+        return
+
+    def begin_(self, vectors: Tensor, generator: torch.Generator) -> None:
+        """Set all that follows from data by a sample [N, dim_in] of what is to be quantised, and quantise from now."""
+        return
+
     def health(self) -> Health | None:
         """Tell how the codes were used lately, with advice if the codebook is dying; None where nothing is counted."""
         return None

@@ -48,6 +48,7 @@ class CodebookQuantizer(Quantizer):
         self.codes = (codes,) * codebooks
         self.schedule = schedule
         self.step = -1
+        self.held = False
         self.front = Front(dim_in, self.dim, norm, dim is not None, generator)
         self.usage = Usage(codebooks, codes)
         self.reservoir: Reservoir | None = None
@@ -114,6 +115,19 @@ class CodebookQuantizer(Quantizer):
         self.usage.reset_()
         return event
 
+    def hold_(self) -> None:
+        """Pass vectors on until `begin_` is called."""
+        self.held = True
+
+    @torch.no_grad()
+    def begin_(self, vectors: Tensor, generator: torch.Generator) -> None:
+        """Set normalisation and codebooks by a sample [N, dim_in], and quantise from now."""
+        self.held = False
+        self._fit_(self.front.begin_(vectors.float()), generator)
+        self.usage.reset_()
+        if self.reservoir is not None:
+            self.reservoir.reset_()
+
     def health(self) -> Health:
         """Tell how the codes were used over the last 100 to 200 training steps."""
         return self.usage.health(self.remedies())
@@ -121,7 +135,7 @@ class CodebookQuantizer(Quantizer):
     @property
     def warming_up(self) -> bool:
         """Tell whether vectors still pass unquantised."""
-        return self.step < self.schedule.warm_up and self.schedule.warm_up > 0
+        return self.held or (self.step < self.schedule.warm_up and self.schedule.warm_up > 0)
 
     @abstractmethod
     def units_of(self, vectors: Tensor) -> Tensor:
@@ -200,7 +214,7 @@ class CodebookQuantizer(Quantizer):
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
-        destination[prefix + "steps"] = torch.tensor([self.step, self._collected_since])
+        destination[prefix + "steps"] = torch.tensor([self.step, self._collected_since, int(self.held)])
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *arguments: Any) -> None:
         theirs = state_dict.get(prefix + "codebook")
@@ -210,7 +224,8 @@ class CodebookQuantizer(Quantizer):
                 "use the configuration that it was trained with"
             )
         if prefix + "steps" in state_dict:
-            self.step, self._collected_since = state_dict.pop(prefix + "steps").tolist()
+            self.step, self._collected_since, *held = state_dict.pop(prefix + "steps").tolist()
+            self.held = bool(held and held[0])  # version 0.1.0 did not hold
         else:
             arguments[2].append(prefix + "steps")
         super()._load_from_state_dict(state_dict, prefix, *arguments)

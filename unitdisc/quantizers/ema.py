@@ -91,10 +91,11 @@ class EMA(CodebookQuantizer):
 
     def _fit_(self, vectors: Tensor, generator: torch.Generator) -> None:
         super()._fit_(vectors, generator)
-        assert self.reservoir is not None
         steps = max(1, self.step - self._collected_since)
         counts = count_units(self.units_of(vectors), self.codes[0])
-        self.usage_average.copy_(counts * (self.reservoir.seen / (len(vectors) * steps))).clamp_(min=1e-3)
+        # How many vectors a step has is known from a reservoir alone; else the mean is 1, as at first.
+        per_step = self.reservoir.seen / steps if self.reservoir is not None else self.codes[0]
+        self.usage_average.copy_(counts * (per_step / len(vectors))).clamp_(min=1e-3)
 
     def _fitted(self) -> list[Tensor]:
         return [*super()._fitted(), self.usage_average]

@@ -61,15 +61,18 @@ class KMeans(Quantizer):
         self.codebook.copy_(centres[None])
         self.fitted.fill_(True)
 
-    def forget_(self) -> None:
+    @property
+    def held(self) -> bool:  # type: ignore[override]
+        """Tell whether there are no centres yet."""
+        return not self.fitted
+
+    def hold_(self) -> None:
         """Be as before the fit."""
         self.fitted.fill_(False)
 
-    def share_(self) -> None:
-        """Take over what the first process has found."""
-        dist.broadcast_(self.codebook)
-        fitted = dist.broadcast_(self.fitted.to(torch.uint8))
-        self.fitted.copy_(fitted.bool())
+    def begin_(self, vectors: Tensor, generator: torch.Generator) -> None:
+        """Find the centres of a sample [N, D]."""
+        self.set_(kmeans(vectors, self.codes[0], generator).centres)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Quantized:
         """Replace each vector of x [B, T, D] by its centre; before the fit, pass vectors on, with units -1."""

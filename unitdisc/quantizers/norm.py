@@ -32,3 +32,16 @@ class Front(nn.Module):
         if self.norm is not None and not self.norm_first:
             x = self.norm(x)
         return x
+
+    @torch.no_grad()
+    def begin_(self, x: Tensor) -> Tensor:
+        """Set the running statistics by vectors [N, dim_in]; return what the codewords are compared with, [N, dim]."""
+        training = self.training
+        self.eval()
+        if self.norm is not None:
+            seen = (x if self.norm_first or self.projection is None else self.projection(x)).double()
+            self.norm.running_mean.copy_(seen.mean(0))
+            self.norm.running_var.copy_(seen.var(0, correction=min(len(x) - 1, 1)))
+        vectors = self(x)
+        self.train(training)
+        return vectors
