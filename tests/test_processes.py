@@ -90,6 +90,15 @@ def test_a_process_that_is_killed_is_told():
         list(in_order(die, range(10), 2, nothing))
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1])
+def test_signals_to_the_whole_job_do_not_end_its_processes(number: int):
+    results = in_order(slow_at_first, range(20), 2, nothing)
+    first = next(results)
+    for _, pid in (first, next(results)):
+        os.kill(pid, number)
+    assert [task for task, _ in results] == list(range(2, 20))
+
+
 def test_a_result_that_cannot_be_sent_is_told():
     with pytest.raises(TypeError, match="cannot be sent between processes"):
         list(in_order(unpicklable, range(2), 1, nothing))

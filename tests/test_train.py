@@ -15,6 +15,7 @@ from made_up import make_data, tiny_model
 from torch import Tensor
 
 from unitdisc import checkpoint, config
+from unitdisc import train as train_module
 from unitdisc.checkpoint import Polyak
 from unitdisc.errors import CheckpointError, ConfigError, UnitdiscError
 from unitdisc.quantizers.schedule import ScheduleConfig
@@ -217,6 +218,38 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(data: Path, tmp_path: Path):
     again = [*command, str(data / "dev"), "--set", f"train.steps={step + 2}"]
     assert subprocess.run(again, capture_output=True).returncode == 0
     assert checkpoint.newest(exp)["step"] == step + 2  # type: ignore[index]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
+def test_signals_of_terminals_and_schedulers_save(data: Path, tmp_path: Path, number: int, monkeypatch):
+    step = train_module.train_step
+
+    def interrupted(state: State, *rest: object) -> None:
+        step(state, *rest)
+        if state.step == 2:
+            os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(train_module, "train_step", interrupted)
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt):
+        run(data, tmp_path, replace(TRAIN, save_every=6))
+    assert signal.getsignal(number) == before
+    assert checkpoint.newest(tmp_path)["step"] == 3  # type: ignore[index]
+
+
+def test_nohup_keeps_a_training_alive(data: Path, tmp_path: Path, monkeypatch):
+    step = train_module.train_step
+
+    def hung_up(*arguments: object) -> None:
+        os.kill(os.getpid(), signal.SIGHUP)
+        step(*arguments)
+
+    monkeypatch.setattr(train_module, "train_step", hung_up)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert run(data, tmp_path)["step"] == TRAIN.steps
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_another_model_is_not_trained_in_the_same_folder(data: Path, whole: Path):

@@ -1,4 +1,4 @@
-"""Processes that share a run's work: deaf to Ctrl-C, which is their parent's, and gone when it is."""
+"""Processes that share a run's work: deaf to Ctrl-C and the like, which are their parent's, and gone when it is."""
 
 import multiprocessing
 import os
@@ -18,6 +18,8 @@ from unitdisc.errors import DataError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+# What terminals and schedulers send to all processes of a job; the parent says what becomes of it.
+DEAF = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1)
 AHEAD = 3  # tasks for each process that may wait for the one that is yielded next
 
 
@@ -103,22 +105,20 @@ class _Worker:
     def end(self) -> None:
         """Kill the process, if it was started."""
         if self._process.ident is not None:
-            self._process.terminate()
+            self._process.kill()
 
     def close(self) -> None:
         """Wait for the process's end and forget it."""
         if self._process.ident is not None:
-            self._process.join(5)
-            if self._process.is_alive():
-                self._process.kill()
-                self._process.join()
+            self._process.join()
         self._process.close()
         self._pipe.close()
 
 
 def _work(pipe: Connection, function: Callable[[Any], Any], prepare: Callable[..., object], arguments: tuple) -> None:
     """Answer tasks until the parent ends this process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in DEAF:
+        signal.signal(number, signal.SIG_IGN)
     _follow_parent()
     prepared = False
     answer: tuple[object, Exception | None, str]
@@ -155,13 +155,13 @@ def _follow_parent() -> None:
 
 @contextmanager
 def _deaf() -> Iterator[None]:
-    """Start processes that never hear Ctrl-C, from their first instruction on; this one heeds it at the end."""
+    """Start processes that are deaf from their first instruction on; this one heeds Ctrl-C at the end."""
     resource_tracker.ensure_running()  # it would unblock the signal when it starts
     here = threading.current_thread() is threading.main_thread()
     heard: list[int] = []
     # Blocked, for those to inherit; but another thread of ours may still take it, and half a start is worse than none.
     handler = signal.signal(signal.SIGINT, lambda number, _: heard.append(number)) if here else None
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, DEAF)
     try:
         yield
     finally:
