@@ -7,11 +7,11 @@ import numpy as np
 import soundfile
 
 from unitdisc.data.kaldi import DataDir
+from unitdisc.decoders.frame import FrameDecoderConfig
 from unitdisc.features.extract import ExtractConfig, extract
 from unitdisc.model import ModelConfig
 from unitdisc.networks.conditioning import ConditioningConfig
-from unitdisc.networks.decoder import FrameDecoderConfig
-from unitdisc.networks.encoder import ConvEncoderConfig
+from unitdisc.networks.encoders.conv import ConvEncoderConfig
 from unitdisc.networks.wavenet import WaveNetConfig
 from unitdisc.quantizers.schedule import ScheduleConfig
 from unitdisc.quantizers.vq import VQConfig

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from unitdisc.config import from_tree
 from unitdisc.errors import ConfigError
 from unitdisc.features import acoustic
-from unitdisc.features.acoustic import build_raw_features
+from unitdisc.features.build import build_raw_features
 from unitdisc.features.configs import FbankConfig, LogMelConfig, MfccConfig, archive_tree
 from unitdisc.features.extract import ExtractConfig
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from unitdisc.decoders.none import NoDecoderConfig
 from unitdisc.errors import ConfigError
 from unitdisc.model_config import LossWeights, ModelConfig
-from unitdisc.networks.decoder import NoDecoderConfig
 from unitdisc.networks.echo import Echo, EchoConfig
 
 STRIDE, CHANNELS, DIM = 3, 5, 4

@@ -10,8 +10,11 @@ from unitdisc.batch_norm import BatchNorm
 from unitdisc.config import from_tree
 from unitdisc.errors import ConfigError
 from unitdisc.networks.blocks import BlockEncoder, one_thread
-from unitdisc.networks.encoder import ConvEncoderConfig, ConvLSTMEncoderConfig, Encoder, build_encoder
-from unitdisc.networks.gated import GatedEncoderConfig
+from unitdisc.networks.encoders.base import Encoder
+from unitdisc.networks.encoders.build import build_encoder
+from unitdisc.networks.encoders.conv import ConvEncoderConfig
+from unitdisc.networks.encoders.conv_lstm import ConvLSTMEncoderConfig
+from unitdisc.networks.encoders.gated import GatedEncoderConfig
 from unitdisc.networks.padding import masked, padding_mask
 
 SMALL = {

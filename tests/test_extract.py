@@ -21,7 +21,7 @@ from unitdisc.data.kaldi import DataDir, write_data_dir
 from unitdisc.data.store import FeatureReader
 from unitdisc.errors import ConfigError, DataError
 from unitdisc.features import partial
-from unitdisc.features.acoustic import build_raw_features
+from unitdisc.features.build import build_raw_features
 from unitdisc.features.cmvn import global_normalisation, load_normalised, read_stats
 from unitdisc.features.configs import FbankConfig, LogMelConfig, MfccConfig
 from unitdisc.features.extract import ExtractConfig, extract

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from unitdisc.features.acoustic import build_raw_features
+from unitdisc.features.build import build_raw_features
 from unitdisc.features.configs import LogMelConfig
 from unitdisc.features.invert import griffin_lim, linear_spectrum
 

@@ -78,7 +78,7 @@ def batch_of(model: UnitModel, lengths: list[int], extra: int = 0, seed: int = 0
     """Make a batch whose padding is noise, so that looking at it would show; each row depends on its place alone."""
     rows = [torch.Generator().manual_seed(100 * seed + row) for row in range(len(lengths))]
     frames = torch.stack([torch.randn(99, model.dim_in, generator=g) for g in rows])[:, : max(lengths) + extra]
-    waves = model.decoder is not None and not model.decoder.frames
+    waves = model.decoder is not None and not model.decoder.needs_pitch
     per_frame = model.grid.hop if waves else 1
     shape = (99 * per_frame,) if waves else (99, 5)
     targets = torch.stack([torch.randn(shape, generator=g).clamp(-1, 1) for g in rows])
@@ -369,7 +369,7 @@ def test_generated_sound_covers_the_units_and_is_silent_on_padding(name: str):
 
 @pytest.mark.parametrize("window", [1, 40, 2**15])
 def test_means_are_generated_from_the_units_alone(window: int, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("unitdisc.networks.decoder.WINDOW", window)
+    monkeypatch.setattr("unitdisc.decoders.autoregressive.WINDOW", window)
     model = model_of("frame")
     mean, std = torch.randn(5), torch.rand(5) + 0.5
     model.set_target_normalisation_(mean, std)
@@ -534,7 +534,7 @@ def test_what_the_loss_misses_is_said():
 @pytest.mark.parametrize("name", ["frame", "waveform", "waveform, mixture"])
 @pytest.mark.parametrize("window", [1, 40, 2**16])
 def test_without_gradients_the_loss_is_computed_in_windows(name: str, window: int, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("unitdisc.networks.decoder.WINDOW", window)
+    monkeypatch.setattr("unitdisc.decoders.autoregressive.WINDOW", window)
     model = model_of(name).eval()
     batch = batch_of(model, [13, 30])
     with torch.no_grad():

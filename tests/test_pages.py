@@ -15,7 +15,7 @@ import yaml
 from made_up import tones
 
 from unitdisc import config as configs
-from unitdisc.networks.encoder import ConvEncoderConfig
+from unitdisc.networks.encoders.conv import ConvEncoderConfig
 from unitdisc.train import Config
 
 TOP = Path(__file__).parent.parent

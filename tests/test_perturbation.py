@@ -9,7 +9,8 @@ import torch
 from made_up import tiny_model
 
 from unitdisc.errors import ConfigError
-from unitdisc.features.acoustic import build_raw_features, centre_frequencies
+from unitdisc.features.acoustic import centre_frequencies
+from unitdisc.features.build import build_raw_features
 from unitdisc.features.configs import FbankConfig
 from unitdisc.networks.perturb import Perturbation, PerturbationConfig
 

@@ -6,8 +6,8 @@ import torch
 
 from unitdisc.data.timing import FrameGrid
 from unitdisc.errors import ConfigError
-from unitdisc.features.acoustic import build_raw_features
 from unitdisc.features.aperiodicity import BANDS, EDGES, aperiodicity
+from unitdisc.features.build import build_raw_features
 from unitdisc.features.configs import ExcitationConfig
 from unitdisc.features.excitation import NOWHERE, Excitation, analyse, log_contour
 from unitdisc.features.pitch import pitch

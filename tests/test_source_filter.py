@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from unitdisc.features.acoustic import build_raw_features
 from unitdisc.features.aperiodicity import BANDS
+from unitdisc.features.build import build_raw_features
 from unitdisc.features.configs import LogMelConfig
 from unitdisc.features.excitation import Excitation
 from unitdisc.synthesis.source_filter import SourceFilter, speak

@@ -9,13 +9,13 @@ from torchaudio.models import wav2vec2_model, wavlm_model
 
 from unitdisc.config import from_tree
 from unitdisc.data.timing import FrameGrid
+from unitdisc.decoders.waveform import WaveformDecoderConfig
 from unitdisc.errors import CheckpointError, ConfigError
 from unitdisc.features import configs, ssl
-from unitdisc.features.acoustic import build_raw_features, feature_dim
+from unitdisc.features.build import build_raw_features, feature_dim
 from unitdisc.features.configs import HubertConfig, Wav2Vec2Config, WavLMConfig
 from unitdisc.features.extract import ExtractConfig, extract
 from unitdisc.model import ModelConfig, UnitModel
-from unitdisc.networks.decoder import WaveformDecoderConfig
 
 KERNELS, STRIDES = (10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2)
 

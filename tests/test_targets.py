@@ -17,12 +17,12 @@ from test_train import TRAIN, assert_same
 from unitdisc import checkpoint, config
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.units import read_units
+from unitdisc.decoders.none import NoDecoderConfig
 from unitdisc.encode import encode
 from unitdisc.errors import CheckpointError, ConfigError
 from unitdisc.features.augment import AugmentConfig
 from unitdisc.model import LossWeights, ModelConfig
-from unitdisc.networks.decoder import NoDecoderConfig
-from unitdisc.networks.gated import GatedEncoderConfig
+from unitdisc.networks.encoders.gated import GatedEncoderConfig
 from unitdisc.networks.prediction import PredictionConfig
 from unitdisc.quantizers.kmeans import KMeansConfig
 from unitdisc.quantizers.schedule import ScheduleConfig

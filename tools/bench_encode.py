@@ -33,7 +33,7 @@ from unitdisc.data.kaldi import DataDir, write_data_dir
 from unitdisc.data.subsets import subset
 from unitdisc.encode import SHARD
 from unitdisc.model import ModelConfig, UnitModel
-from unitdisc.networks.encoder import ConvEncoderConfig
+from unitdisc.networks.encoders.conv import ConvEncoderConfig
 from unitdisc.quantizers.vq import VQConfig
 from unitdisc.train import Config
 

@@ -23,7 +23,7 @@ from unitdisc.data.kaldi import DataDir
 from unitdisc.data.subsets import subset
 from unitdisc.evaluate.conversion import RANGE_DB, cepstral_distance, content_scores, read_manifest
 from unitdisc.evaluate.probe import ProbeConfig
-from unitdisc.features.acoustic import build_raw_features
+from unitdisc.features.build import build_raw_features
 from unitdisc.features.configs import LogMelConfig, MfccConfig
 from unitdisc.features.extract import ExtractConfig, extract
 from unitdisc.features.invert import griffin_lim

@@ -35,7 +35,8 @@ NORM = "before-projection"
 def make_features(options: argparse.Namespace) -> None:
     """Write the normalised MFCC of a tree of SPEAKER-....wav, training and development speakers, to one npz file."""
     from unitdisc.data.audio import load_audio
-    from unitdisc.features.acoustic import MfccConfig, build_raw_features
+    from unitdisc.features.acoustic import MfccConfig
+    from unitdisc.features.build import build_raw_features
 
     torch.set_num_threads(1)
     extract = build_raw_features(MfccConfig())

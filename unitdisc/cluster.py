@@ -15,12 +15,12 @@ from unitdisc import checkpoint
 from unitdisc import config as configs
 from unitdisc.corpus import fit_normalisation_
 from unitdisc.data.kaldi import DataDir
+from unitdisc.decoders.none import NoDecoderConfig
 from unitdisc.errors import CheckpointError, ConfigError
 from unitdisc.features.cmvn import load_normalised
 from unitdisc.features.manifest import read_manifest
 from unitdisc.model import UnitModel
-from unitdisc.networks.decoder import NoDecoderConfig
-from unitdisc.networks.encoder import NoEncoderConfig
+from unitdisc.networks.encoders.none import NoEncoderConfig
 from unitdisc.networks.perturb import PerturbationConfig
 from unitdisc.quantizers.clustering import Clusters
 from unitdisc.quantizers.kmeans import KMeans, KMeansConfig

@@ -25,14 +25,13 @@ from unitdisc.corpus import LiveFrames, open_frames
 from unitdisc.data.audio import save_audio
 from unitdisc.data.batches import FrameReader, pad
 from unitdisc.data.kaldi import DataDir, Recording
+from unitdisc.decoders.base import LOG_MEL, Streams, Voicing
 from unitdisc.errors import ConfigError, DataError
-from unitdisc.features.invert import griffin_lim
 from unitdisc.features.pitch import pitch
 from unitdisc.files import file_name, whole_file
 from unitdisc.intonation import Intonation, parse_pitch
 from unitdisc.model import UnitModel
 from unitdisc.postfilter import Postfilter
-from unitdisc.synthesis.source_filter import speak
 from unitdisc.voices import PitchRange, Voices, pitch_range
 
 SAME = "same"  # the target that means: resynthesise in the voice of the source
@@ -201,12 +200,11 @@ def _convert_batch(work: _Work, utts: list[str], target: Target) -> Iterator[Mad
     content = encoded.units if model.quantizer.codes else encoded.values
     speaker = voices(model, data, utts, rows, target)
     seeds = torch.tensor([zlib.crc32(f"{options.seed} {target.name} {utt}".encode()) for utt in utts], device=device)
-    sound = model.generate(content, encoded.lengths, speaker, seeds, options.temperature)
-    for utt, row in zip(utts, sound.cpu(), strict=True):
+    said = model.say(content, encoded.lengths, speaker, seeds, options.temperature)
+    for n, utt in enumerate(utts):
         original = data.source(utt).load(rate)
-        wave, spoken = row, ""
-        if row.dim() == 2:
-            wave, spoken = _voiced(work, row[: model.grid.frames(len(original))], original, utt, target), options.pitch
+        wave = _voiced(work, {name: stream[n].cpu() for name, stream in said.items()}, original, utt, target)
+        spoken = options.pitch if model.decoder is not None and model.decoder.needs_pitch else ""
         samples, gain = as_loud(fit_length(wave.numpy(), len(original)), original)
         path = work.out / file_name(target.name) / f"{file_name(utt)}.{options.format}"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -216,15 +214,17 @@ def _convert_batch(work: _Work, utts: list[str], target: Target) -> Iterator[Mad
         yield Made(name, utt, data.utt2spk[utt], target.name, home, len(samples) / rate, gain, spoken)
 
 
-def _voiced(work: _Work, log_mel: Tensor, original: np.ndarray, utt: str, target: Target) -> Tensor:
-    """Return the sound of decoded log-mel [T, M], with the pitch that is wanted."""
+def _voiced(work: _Work, said: Streams, original: np.ndarray, utt: str, target: Target) -> Tensor:
+    """Return the sound of what was decoded of an utterance, with the pitch that is wanted."""
     model, options, speaker = work.model, work.options, work.data.utt2spk[utt]
+    assert model.decoder is not None
+    if not model.decoder.needs_pitch:
+        return model.decoder.sound(said, Voicing())
+    said = {name: stream[: model.grid.frames(len(original))] for name, stream in said.items()}
     if work.postfilter is not None:
-        log_mel = work.postfilter(log_mel, voice_number(model, target, speaker))
+        said[LOG_MEL] = work.postfilter(said[LOG_MEL], voice_number(model, target, speaker))
     excitation = work.intonation.of(original, speaker, None if target.name == SAME else target.pitch)
-    if excitation is None:
-        return griffin_lim(log_mel, model.config.targets, options.iterations, options.seed)
-    return speak(log_mel, excitation, model.config.targets, options.seed)
+    return model.decoder.sound(said, Voicing(excitation, options.seed, options.iterations))
 
 
 def voice_number(model: UnitModel, target: Target, source: str) -> int | None:

@@ -12,7 +12,7 @@ from unitdisc.convert import COPY, Made, as_loud, fit_length, write_manifest
 from unitdisc.data.audio import save_audio
 from unitdisc.data.kaldi import DataDir
 from unitdisc.errors import DataError
-from unitdisc.features.acoustic import build_raw_features
+from unitdisc.features.build import build_raw_features
 from unitdisc.features.configs import LogMelConfig
 from unitdisc.features.excitation import analyse
 from unitdisc.files import file_name

@@ -16,7 +16,6 @@ from unitdisc.features.configs import FeatureConfig
 from unitdisc.features.frames import FrameMaker
 from unitdisc.features.manifest import read_manifest
 from unitdisc.model import ModelConfig, UnitModel
-from unitdisc.networks.decoder import FrameDecoderConfig, WaveformDecoderConfig
 
 ALIGNMENT = "phones.ctm"  # where a data directory keeps its phone alignment
 # Not learnt by a supervised model: silence, but for TIMIT's own, which its published PERs count as a phone.
@@ -25,15 +24,15 @@ UNLEARNT = SILENCES - {"sil", "h#", "pau", "epi"}
 
 def open_corpus(config: ModelConfig, data: DataDir, model: UnitModel) -> Corpus:
     """Open what a model trains on or is validated with; archives must have been made by `unitdisc features`."""
-    frames_only = isinstance(config.decoder, FrameDecoderConfig)
-    waveform = isinstance(config.decoder, WaveformDecoderConfig)
+    streams = config.decoder.streams(config.targets)
+    archives = [load_normalised(data.path, s.features, s.archive) for s in streams if s.features is not None]
     frames = load_normalised(data.path, config.features)
     return Corpus(
         data,
         frames,
         model.speakers,
-        targets=load_normalised(data.path, config.targets, "targets") if frames_only else None,
-        waveform=(model.grid.sample_rate, model.grid.hop) if waveform else None,
+        targets=SideBySide.of(archives),
+        waveform=(model.grid.sample_rate, model.grid.hop) if any(s.features is None for s in streams) else None,
         phones=PhoneTable(data, model) if model.phones else None,
         stride=model.encoder.stride,
     )
@@ -45,9 +44,35 @@ def fit_normalisation_(model: UnitModel, data: DataDir) -> None:
     if config.features.cmvn == "global":
         mean, std = global_normalisation([data.path], config.features.cmvn_variance)
         model.set_normalisation_(torch.from_numpy(mean), torch.from_numpy(std))
-    if isinstance(config.decoder, FrameDecoderConfig):
-        mean, std = global_normalisation([data.path], True, "targets")
+    archives = [s.archive for s in config.decoder.streams(config.targets) if s.features is not None]
+    if archives:
+        parts = [global_normalisation([data.path], True, archive) for archive in archives]
+        mean, std = (np.concatenate(rows) for rows in zip(*parts, strict=True))
         model.set_target_normalisation_(torch.from_numpy(mean), torch.from_numpy(std))
+
+
+class SideBySide:
+    """The frames of several archives of a data directory as one, [T, D1 + D2 + ...]."""
+
+    def __init__(self, archives: Sequence[FrameReader]) -> None:
+        self._archives = archives
+
+    @classmethod
+    def of(cls, archives: Sequence[FrameReader]) -> "FrameReader | None":
+        """Return one reader of all archives; None of none."""
+        return cls(archives) if len(archives) > 1 else (archives[0] if archives else None)
+
+    def __getitem__(self, utt: str) -> np.ndarray:
+        """Return an utterance's frames."""
+        return np.concatenate([archive[utt] for archive in self._archives], axis=1)
+
+    def __contains__(self, utt: object) -> bool:
+        """Tell whether all archives have an utterance."""
+        return all(utt in archive for archive in self._archives)
+
+    def frames(self, utt: str) -> int:
+        """Return an utterance's number of frames."""
+        return self._archives[0].frames(utt)
 
 
 def phone_set(config: ModelConfig, data: DataDir) -> list[str]:

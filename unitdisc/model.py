@@ -6,7 +6,7 @@ This is the only place that knows the order of its parts. It knows no optimiser 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cached_property
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import torch
 from numpy.typing import ArrayLike
@@ -15,8 +15,11 @@ from torch import Tensor, nn
 from unitdisc import config as configs
 from unitdisc import dist
 from unitdisc.buffers import unit_state
+from unitdisc.decoders.base import Decoder, Fit, Randomness, Streams, set_statistics_
+from unitdisc.decoders.build import build_decoder
 from unitdisc.errors import ConfigError, DataError
-from unitdisc.features.acoustic import centre_frequencies, feature_dim
+from unitdisc.features.acoustic import centre_frequencies
+from unitdisc.features.build import feature_dim
 from unitdisc.features.cmvn import Normalisation
 from unitdisc.features.configs import FbankConfig, archive_tree
 from unitdisc.features.frames import FrameMaker
@@ -24,10 +27,9 @@ from unitdisc.hashes import codebook_hash, model_hash
 from unitdisc.model_config import LossWeights, ModelConfig
 from unitdisc.networks.blocks import BlockEncoder, one_thread
 from unitdisc.networks.conditioning import Conditioning
-from unitdisc.networks.decoder import Decoder, FrameDecoderConfig, NoDecoderConfig
-from unitdisc.networks.draws import draw_seeds, output_uniforms
+from unitdisc.networks.draws import draw_seeds
 from unitdisc.networks.echo import Echo
-from unitdisc.networks.encoder import build_encoder
+from unitdisc.networks.encoders.build import build_encoder
 from unitdisc.networks.heads import CTCHead, FramewiseHead, HeadLoss
 from unitdisc.networks.jitter import TimeJitter
 from unitdisc.networks.padding import ceil_divide, masked, padding_mask
@@ -35,14 +37,16 @@ from unitdisc.networks.perturb import Perturbation
 from unitdisc.networks.prediction import Prediction
 from unitdisc.quantizers.base import Quantized, Reestimation
 from unitdisc.quantizers.build import build_quantizer
-from unitdisc.sampling import Request, sample, stream
 
 __all__ = ["Encoded", "Loss", "LossWeights", "ModelConfig", "Point", "UnitModel", "UnitStream"]
 
 Point = Literal["encoder", "projection", "vq", "conditioning"]
+<<<<<<< HEAD
 Randomness = torch.Generator | Tensor | None
 # What a training is at: all of the model at once, the encoder by its prediction alone, or all but the encoder.
 Learner = Literal["all", "encoder", "codebook"]
+=======
+>>>>>>> 0318c2f (Decoders and encoders have folders: each kind is a file of its own, found by one kind of registry)
 
 
 class TrainingBatch(Protocol):
@@ -107,11 +111,10 @@ class UnitModel(nn.Module):
         self.jitter = TimeJitter(config.jitter)
         self.conditioning: Conditioning | None = None
         self.decoder: Decoder | None = None
-        if not isinstance(config.decoder, NoDecoderConfig):
+        if config.decoder.speaks:
             self.conditioning = Conditioning(config.conditioning, self.quantizer.dim, self.dim_in, len(self.speakers))
-            per_frame = 1 if isinstance(config.decoder, FrameDecoderConfig) else self.grid.hop
-            hold = self.encoder.stride * per_frame
-            self.decoder = Decoder(config.decoder, config.targets.mels, self.conditioning.dim, hold)
+            fit = Fit(config.targets, self.grid, self.encoder.stride, self.conditioning.dim)
+            self.decoder = build_decoder(config.decoder, fit)
         if config.needs_phones and not self.phones:
             raise ConfigError("weights.ctc or weights.framewise is above 0, but no phones were given to the model")
         shape = (config.heads, self.quantizer.dim, len(self.phones))
@@ -130,13 +133,13 @@ class UnitModel(nn.Module):
 
     def set_normalisation_(self, mean: Tensor, std: Tensor) -> None:
         """Set the mean and deviation [D] that the encoder's input is normalised by."""
-        _set_(self.mean, self.std, mean, std, "the encoder's input")
+        set_statistics_(self.mean, self.std, mean, std, "the encoder's input")
 
     def set_target_normalisation_(self, mean: Tensor, std: Tensor) -> None:
-        """Set the mean and deviation [M] of the log-mel targets."""
-        if self.decoder is None or not self.decoder.frames:
-            raise ConfigError("only a frame decoder has targets to normalise")
-        _set_(self.decoder.mean, self.decoder.std, mean, std, "the log-mel targets")
+        """Set the mean and deviation [D] of the decoder's targets."""
+        if self.decoder is None:
+            raise ConfigError("only a frame decoder has targets to normalise; this model has none")
+        self.decoder.set_normalisation_(mean, std)
 
     def normalise(self, frames: Tensor) -> Tensor:
         """Return frames [B, T, D] as the encoder reads them."""
@@ -241,7 +244,7 @@ class UnitModel(nn.Module):
             speaker: Tensor | None = self.conditioning.reference(frames, batch.lengths)
         else:
             speaker = self.conditioning.speaker_vectors(batch.speakers, strict=False)
-        losses = self.decoder(batch.targets, self.conditioning(content, speaker), seeds)
+        losses = self.decoder.loss(batch.targets, self.conditioning(content, speaker), seeds)
         per_frame = self.decoder.hold // self.encoder.stride
         known = batch.lengths * per_frame if batch.target_lengths is None else batch.target_lengths
         # A waveform may end up to half a frame before or after its frames do: those samples are left out.
@@ -366,7 +369,18 @@ class UnitModel(nn.Module):
         generator: Randomness = None,
         temperature: float = 1.0,
     ) -> Tensor:
-        """Return log-mel frames [B, T' * stride, M], or a waveform [B, T' * stride * hop], of units; 0 on padding.
+        """Return the first of the streams of `say`: log-mel frames [B, T' * stride, M], or a waveform [B, samples]."""
+        return next(iter(self.say(content, lengths, speaker, generator, temperature).values()))
+
+    def say(
+        self,
+        content: Tensor,
+        lengths: Tensor,
+        speaker: Tensor | None = None,
+        generator: Randomness = None,
+        temperature: float = 1.0,
+    ) -> Streams:
+        """Return what the decoder says of units, stream by stream, [B, T' * hold, ...] each; 0 on padding.
 
         Content is units [B, T', G] int64, or values [B, T', D]; lengths [B] count units. Speaker is numbers [B] int64,
         places in `speakers`, or vectors [B, S] of `speaker_vectors`. A tensor of seeds [B] in place of a generator
@@ -374,17 +388,9 @@ class UnitModel(nn.Module):
         """
         with self.inference(content.device, exact=False):
             decoder, condition = self._condition(content, lengths, speaker)
+            said = decoder.say(condition, lengths, generator, temperature)
             steps = lengths * decoder.hold
-            if decoder.blind:
-                sound = decoder.predict(condition)
-            else:
-                uniforms = None
-                if isinstance(generator, Tensor):
-                    uniforms = output_uniforms(generator, int(steps.max()), decoder.output.uniforms)
-                    generator = None
-                request = _request(decoder, condition, steps, temperature, uniforms, generator)
-                sound = decoder.denormalise(decoder.output.decode(sample(request)))
-            return masked(sound, padding_mask(steps, sound.shape[1]))
+            return {name: masked(x, padding_mask(steps, x.shape[1])) for name, x in said.items()}
 
     def generate_stream(
         self,
@@ -397,10 +403,8 @@ class UnitModel(nn.Module):
         """Yield what `generate` returns piece by piece, as it is ready; what lies on padding has no meaning."""
         with self.inference(content.device, exact=False):
             decoder, condition = self._condition(content, lengths, speaker)
-            if decoder.blind:
-                return iter([decoder.predict(condition)])
-        request = _request(decoder, condition, lengths * decoder.hold, temperature, None, generator)
-        return (decoder.denormalise(decoder.output.decode(piece)) for piece in stream(request))
+            pieces = decoder.say_by_piece(condition, lengths, generator, temperature)
+        return (next(iter(piece.values())) for piece in pieces)
 
     def _condition(self, content: Tensor, lengths: Tensor, speaker: Tensor | None) -> tuple[Decoder, Tensor]:
         """Return the decoder and what it is told: [B, T', dim]."""
@@ -472,28 +476,3 @@ class UnitStream:
         for more_units, more_values in pieces:
             units, values = torch.cat([units, more_units], 1), torch.cat([values, more_values], 1)
         return Encoded(units, values, torch.tensor([units.shape[1]], device=device))
-
-
-def _request(
-    decoder: Decoder,
-    condition: Tensor,
-    steps: Tensor,
-    temperature: float,
-    uniforms: Tensor | None,
-    generator: torch.Generator | None,
-) -> Request:
-    """Ask for steps [B] of a decoder that is told a condition [B, T', C]."""
-    draw: dict[str, Any] = {"uniforms": uniforms, "generator": generator, "temperature": temperature}
-    return Request.of(decoder.wavenet, decoder.output, condition, steps, hop=decoder.hold, **draw)
-
-
-def _set_(mean: Tensor, std: Tensor, new_mean: Tensor, new_std: Tensor, what: str) -> None:
-    if new_mean.shape != mean.shape or new_std.shape != std.shape:
-        raise ConfigError(
-            f"normalisation of {what}: expected {tuple(mean.shape)} values, got {tuple(new_mean.shape)} and "
-            f"{tuple(new_std.shape)}; the features on disk are not those of the config"
-        )
-    if not bool(torch.isfinite(new_mean).all()) or not bool((new_std > 0).all()):
-        raise DataError(f"normalisation of {what}: a mean is not finite or a deviation not above 0")
-    mean.copy_(new_mean)
-    std.copy_(new_std)

@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass, field
 
+from unitdisc.decoders.build import DecoderConfig
+from unitdisc.decoders.frame import FrameDecoderConfig
 from unitdisc.errors import ConfigError
 from unitdisc.features.configs import FbankConfig, FeatureConfig, LogMelConfig, MfccConfig
 from unitdisc.networks.conditioning import ConditioningConfig
-from unitdisc.networks.decoder import DecoderConfig, FrameDecoderConfig, NoDecoderConfig
 from unitdisc.networks.echo import EchoConfig
-from unitdisc.networks.encoder import ConvEncoderConfig, EncoderConfig
+from unitdisc.networks.encoders.build import EncoderConfig
+from unitdisc.networks.encoders.conv import ConvEncoderConfig
 from unitdisc.networks.heads import HeadConfig
 from unitdisc.networks.perturb import PerturbationConfig
 from unitdisc.networks.prediction import PredictionConfig
@@ -38,7 +40,7 @@ class ModelConfig:
     """Everything that the model's shape and behaviour depend on."""
 
     features: FeatureConfig = field(default_factory=MfccConfig)
-    targets: LogMelConfig = field(default_factory=LogMelConfig)  # of a frame decoder
+    targets: LogMelConfig = field(default_factory=LogMelConfig)  # of a decoder of frames
     perturbation: PerturbationConfig = field(default_factory=PerturbationConfig)
     encoder: EncoderConfig = field(default_factory=ConvEncoderConfig)
     quantizer: QuantizerConfig = field(default_factory=VQConfig)
@@ -55,18 +57,19 @@ class ModelConfig:
             raise ConfigError(f"jitter is a probability between 0 and 1, got {self.jitter}")
         if self.perturbation.on and (not isinstance(self.features, FbankConfig) or self.features.energy):
             raise ConfigError("perturbation stretches log mel filter banks: set features.kind to fbank, without energy")
-        ours, theirs = self.features.grid, self.targets.grid
-        if isinstance(self.decoder, FrameDecoderConfig) and (
-            (ours.sample_rate, ours.hop, ours.snip_edges) != (theirs.sample_rate, theirs.hop, theirs.snip_edges)
-            or (ours.snip_edges and ours.window != theirs.window)
-        ):
-            raise ConfigError(
-                f"targets need the same frames as features: features have {ours}, targets {theirs}; "
-                "set targets.sample_rate, hop, snip_edges (and window, with snip_edges) to those of features"
-            )
+        ours = self.features.grid
+        for stream in self.decoder.streams(self.targets):
+            theirs = ours if stream.features is None else stream.features.grid
+            if (ours.sample_rate, ours.hop, ours.snip_edges) != (theirs.sample_rate, theirs.hop, theirs.snip_edges) or (
+                ours.snip_edges and ours.window != theirs.window
+            ):
+                raise ConfigError(
+                    f"targets need the same frames as features: features have {ours}, targets {theirs}; "
+                    "set targets.sample_rate, hop, snip_edges (and window, with snip_edges) to those of features"
+                )
         fitted = isinstance(self.quantizer, KMeansConfig)
         learns = self.needs_phones or self.weights.echo > 0 or self.weights.prediction > 0
-        if not fitted and isinstance(self.decoder, NoDecoderConfig) and not learns:
+        if not fitted and not self.decoder.speaks and not learns:
             raise ConfigError(
                 "nothing to learn: decoder.kind is none, so set weights.prediction, ctc, framewise or echo above 0"
             )

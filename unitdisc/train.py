@@ -29,7 +29,6 @@ from unitdisc.data.kaldi import DataDir
 from unitdisc.errors import ConfigError, UnitdiscError
 from unitdisc.features.augment import Versions
 from unitdisc.model import ModelConfig, UnitModel
-from unitdisc.networks.decoder import NoDecoderConfig
 from unitdisc.postfilter import Postfilter, decoded_pairs, fit_postfilter
 from unitdisc.quantizers.base import Reestimation
 from unitdisc.runlog import Meter, RunLog
@@ -105,7 +104,7 @@ def compile_(model: UnitModel, device: torch.device) -> None:
         raise ConfigError("train.compile: needs a C++ compiler on a CPU, and there is neither g++ nor clang++")
     model.encoder.compile()
     if model.decoder is not None:
-        model.decoder.wavenet.compile()
+        model.decoder.compile_networks_()
 
 
 def check_schedule(config: Config) -> None:
@@ -133,7 +132,7 @@ def check_schedule(config: Config) -> None:
 
 def check_augment(config: Config) -> None:
     """Refuse to change the tempo of speech for losses that compare each frame with what was there before."""
-    weights, decoder = config.model.weights, not isinstance(config.model.decoder, NoDecoderConfig)
+    weights, decoder = config.model.weights, config.model.decoder.speaks
     if config.train.augment.tempo and (decoder or max(weights.echo, weights.ctc, weights.framewise) > 0):
         raise ConfigError(
             "augment.tempo: only a prediction of clusters knows what to do with speech that is faster or slower; "
@@ -396,7 +395,7 @@ def validate_state(
 def postfilter_of(state: State, corpus: Corpus) -> Postfilter | None:
     """Compare what the averaged model of log-mel frames says with what was said to it."""
     decoder = state.model.decoder
-    if not dist.is_main() or decoder is None or not decoder.blind or corpus.targets is None:
+    if not dist.is_main() or decoder is None or not decoder.says_means or corpus.targets is None:
         return None
     with averaged(state):
         pairs = decoded_pairs(state.model, corpus.data, corpus.frames, corpus.targets)
@@ -406,7 +405,7 @@ def postfilter_of(state: State, corpus: Corpus) -> Postfilter | None:
 def voices_of(state: State, corpus: Corpus) -> Voices | None:
     """Measure how high the voices of a model speak, if its decoder leaves the pitch to be chosen."""
     decoder = state.model.decoder
-    if not dist.is_main() or decoder is None or not decoder.frames:
+    if not dist.is_main() or decoder is None or not decoder.needs_pitch:
         return None
     return fit_voices(corpus.data, state.model.speakers, state.model.grid)
 

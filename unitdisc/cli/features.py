@@ -38,16 +38,21 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 
 def load_config(path: str) -> "ExtractConfig":
     """Read `features` and `targets` from the top of a config, or what the model of a training config needs."""
+    from dataclasses import replace
+
     from unitdisc.config import from_tree, read_tree
     from unitdisc.features.extract import ExtractConfig
 
     tree = read_tree(Path(path))
     if "features" in tree or "targets" in tree:
         return from_tree(ExtractConfig, tree, path)
-    from unitdisc.model_config import FrameDecoderConfig, ModelConfig
+    from unitdisc.model_config import ModelConfig
 
     model = from_tree(ModelConfig, tree.get("model", {}), f"{path}: model")
-    return ExtractConfig(model.features, model.targets if isinstance(model.decoder, FrameDecoderConfig) else None)
+    archives: dict[str, Any] = {
+        s.archive: s.features for s in model.decoder.streams(model.targets) if s.features is not None
+    }
+    return replace(ExtractConfig(model.features), **archives)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -13,43 +13,13 @@ from torch import Tensor, nn
 from unitdisc.data.timing import FrameGrid
 from unitdisc.errors import ConfigError
 from unitdisc.features.base import FeatureModule, Features
-from unitdisc.features.configs import ExcitationConfig, FbankConfig, FeatureConfig, LogMelConfig, MfccConfig
+from unitdisc.features.configs import FbankConfig, LogMelConfig, MfccConfig
 from unitdisc.features.deltas import Deltas
 from unitdisc.features.framing import frame_counts, laid_out, window_sums
-
-__all__ = ["FeatureConfig", "FeatureModule", "Features", "build_raw_features", "feature_dim"]
 
 CHUNK = 512  # frames at once: what they need stays in the processor's cache
 FULL_SCALE = 32768.0
 EPSILON = torch.finfo(torch.float32).eps  # Kaldi's floor under every logarithm
-
-
-def build_raw_features(config: FeatureConfig | ExcitationConfig, warp: float = 1.0) -> FeatureModule:
-    """Make the module that a config names: `.dim`, `.grid`, forward(waves [B, S], samples [B]) -> Features.
-
-    The filters of fbank and MFCC may be warped, as in Kaldi's vocal tract length normalisation.
-    """
-    if isinstance(config, (FbankConfig, MfccConfig)):
-        return KaldiFeatures(config, warp)
-    assert warp == 1.0
-    if isinstance(config, LogMelConfig):
-        return LogMel(config)
-    if isinstance(config, ExcitationConfig):
-        from unitdisc.features.excitation import ExcitationFeatures
-
-        return ExcitationFeatures(config)
-    from unitdisc.features.ssl import SelfSupervised
-
-    return SelfSupervised(config)
-
-
-def feature_dim(config: FeatureConfig | ExcitationConfig) -> int:
-    """Return the width of the frames that a config names, without loading a self-supervised model's weights."""
-    if isinstance(config, (FbankConfig, MfccConfig, LogMelConfig, ExcitationConfig)):
-        return int(str(build_raw_features(config).dim))
-    from unitdisc.features.ssl import frame_width
-
-    return frame_width(config)
 
 
 class _Spectral(FeatureModule):

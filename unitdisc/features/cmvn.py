@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from unitdisc.data.store import FeatureReader, FloatMatrix
 from unitdisc.data.tables import read_pairs
 from unitdisc.errors import DataError
-from unitdisc.features.configs import FeatureConfig
+from unitdisc.features.configs import ArchiveConfig
 
 VARIANCE_FLOOR = 1e-10  # a column that never changes becomes 0, not infinite
 
@@ -86,7 +86,7 @@ def sliding(frames: FloatMatrix, window: int, min_window: int, centred: bool, va
     return np.where(size > 1, (frames - mean) / np.sqrt(spread), 0).astype(np.float32)
 
 
-def normalised(frames: FloatMatrix, config: FeatureConfig, of_speaker: Normalisation | None) -> FloatMatrix:
+def normalised(frames: FloatMatrix, config: ArchiveConfig, of_speaker: Normalisation | None) -> FloatMatrix:
     """Return frames [T, D] as the model takes them; "none" and "global" leave them to it."""
     if config.cmvn == "speaker":
         assert of_speaker is not None
@@ -101,7 +101,7 @@ def normalised(frames: FloatMatrix, config: FeatureConfig, of_speaker: Normalisa
 class NormalisedReader(Mapping[str, FloatMatrix]):
     """Features that are ready for the model: normalised by speaker, utterance or a sliding window, as configured."""
 
-    def __init__(self, features: FeatureReader, config: FeatureConfig, by_speaker: Mapping[str, Normalisation]) -> None:
+    def __init__(self, features: FeatureReader, config: ArchiveConfig, by_speaker: Mapping[str, Normalisation]) -> None:
         self.features, self.config = features, config
         self._by_utt = by_speaker
 
@@ -122,7 +122,7 @@ class NormalisedReader(Mapping[str, FloatMatrix]):
         return len(self.features)
 
 
-def load_normalised(data_dir: str | Path, config: FeatureConfig, name: str = "feats") -> NormalisedReader:
+def load_normalised(data_dir: str | Path, config: ArchiveConfig, name: str = "feats") -> NormalisedReader:
     """Open DATA/feats.scp (or targets.scp) as a config wants it.
 
     "none" and "global" leave the features as they are: the model subtracts what it was trained with.

@@ -199,6 +199,7 @@ class Wav2Vec2Config(_SelfSupervised):
 
 SSLConfig = Union[HubertConfig, WavLMConfig, Wav2Vec2Config]  # noqa: UP007
 FeatureConfig = Union[MfccConfig, FbankConfig, LogMelConfig, HubertConfig, WavLMConfig, Wav2Vec2Config]  # noqa: UP007
+ArchiveConfig = Union[FeatureConfig, ExcitationConfig]  # noqa: UP007  # whatever has an archive
 
 
 def check_band(fmin: float, fmax: float, sample_rate: int) -> None:
@@ -207,7 +208,7 @@ def check_band(fmin: float, fmax: float, sample_rate: int) -> None:
         raise ConfigError(f"expected 0 <= fmin < fmax <= {sample_rate / 2:g} Hz, got fmin {fmin:g}, fmax {fmax:g}")
 
 
-def archive_tree(config: FeatureConfig) -> dict[str, Any]:
+def archive_tree(config: ArchiveConfig) -> dict[str, Any]:
     """Return what an archive's bytes depend on: the config without normalisation, a checkpoint by its content."""
     tree = {key: value for key, value in to_tree(config).items() if not key.startswith("cmvn")}
     for key in LATER:  # archives that were made before these options existed keep their digest

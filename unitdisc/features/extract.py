@@ -13,9 +13,16 @@ from unitdisc.data.audio import AudioSource, short_tails
 from unitdisc.data.kaldi import DataDir, data_digest
 from unitdisc.data.store import FeatureReader, record
 from unitdisc.errors import ConfigError, DataError
-from unitdisc.features.acoustic import feature_dim
+from unitdisc.features.build import feature_dim
 from unitdisc.features.cmvn import frame_sums
-from unitdisc.features.configs import FeatureConfig, LogMelConfig, MfccConfig, archive_tree
+from unitdisc.features.configs import (
+    ArchiveConfig,
+    ExcitationConfig,
+    FeatureConfig,
+    LogMelConfig,
+    MfccConfig,
+    archive_tree,
+)
 from unitdisc.features.frames import FrameMaker
 from unitdisc.features.manifest import Manifest, differences, read_manifest, tree_digest
 from unitdisc.features.partial import Made, PartialArchives
@@ -30,17 +37,24 @@ class ExtractConfig:
 
     features: FeatureConfig = field(default_factory=MfccConfig)
     targets: LogMelConfig | None = None
+    excitation: ExcitationConfig | None = None
 
     def __post_init__(self) -> None:
-        if self.targets is None:
-            return
-        one, other = self.features.grid, self.targets.grid
-        same = (one.rate, one.offset, one.snip_edges) == (other.rate, other.offset, other.snip_edges)
-        if not same or self.features.sample_rate != self.targets.sample_rate:
-            raise ConfigError(
-                f"targets need the frames of the features: features have {one}; targets have {other}. Set hop, "
-                "sample_rate and snip_edges (and window, with snip_edges) of targets to those of features"
-            )
+        one = self.features.grid
+        for name, config in self.archives.items():
+            other = config.grid
+            same = (one.rate, one.offset, one.snip_edges) == (other.rate, other.offset, other.snip_edges)
+            if not same or self.features.sample_rate != config.sample_rate:
+                raise ConfigError(
+                    f"{name} need the frames of the features: features have {one}; {name} have {other}. Set hop, "
+                    f"sample_rate and snip_edges (and window, with snip_edges) of {name} to those of features"
+                )
+
+    @property
+    def archives(self) -> dict[str, ArchiveConfig]:
+        """Return what is made, by the name of its archive."""
+        wanted = {"feats": self.features, "targets": self.targets, "excitation": self.excitation}
+        return {name: config for name, config in wanted.items() if config is not None}
 
 
 class Summary(NamedTuple):
@@ -67,9 +81,7 @@ def extract(
     What is there already is kept, if the same config made it of the same data; else `force` replaces it. More than a
     share of `max_failed` of utterances that cannot be read stops the run. `progress` is told (done, total).
     """
-    wanted: dict[str, FeatureConfig] = {"feats": config.features}
-    if config.targets is not None:
-        wanted["targets"] = config.targets
+    wanted = config.archives
     trees = {name: archive_tree(feature) for name, feature in wanted.items()}
     digest = data_digest(data.path)
     there = {} if force else {name: _present(data.path, name, tree, digest) for name, tree in trees.items()}
@@ -114,7 +126,7 @@ def _present(data_dir: Path, name: str, tree: dict[str, object], digest: str) ->
 def _fill(
     archives: PartialArchives,
     data: DataDir,
-    configs: Sequence[FeatureConfig],
+    configs: Sequence[ArchiveConfig],
     jobs: int,
     max_failed: float,
     device: str,
@@ -141,7 +153,7 @@ def _fill(
 Task = list[tuple[str, AudioSource]]
 
 
-def _results(tasks: Iterable[Task], configs: tuple[FeatureConfig, ...], jobs: int, device: str) -> Iterator[Made]:
+def _results(tasks: Iterable[Task], configs: tuple[ArchiveConfig, ...], jobs: int, device: str) -> Iterator[Made]:
     """Make all utterances, in order."""
     if jobs == 1:
         threads = torch.get_num_threads()
@@ -158,16 +170,16 @@ def _results(tasks: Iterable[Task], configs: tuple[FeatureConfig, ...], jobs: in
         yield from made
 
 
-def _make_task(task: Task, configs: tuple[FeatureConfig, ...], device: str) -> list[Made]:
+def _make_task(task: Task, configs: tuple[ArchiveConfig, ...], device: str) -> list[Made]:
     return [_make(utt, source, configs, device) for utt, source in task]
 
 
 @lru_cache(maxsize=4)
-def _maker(config: FeatureConfig, device: str) -> FrameMaker:
+def _maker(config: ArchiveConfig, device: str) -> FrameMaker:
     return FrameMaker(config, device)
 
 
-def _make(utt: str, source: AudioSource, configs: tuple[FeatureConfig, ...], device: str) -> Made:
+def _make(utt: str, source: AudioSource, configs: tuple[ArchiveConfig, ...], device: str) -> Made:
     """Read an utterance and make its features; what is wrong with its audio is its own failure, not the run's."""
     try:
         with short_tails() as tails:

@@ -14,16 +14,16 @@ from torch import Tensor
 from unitdisc.data.resample import resample
 from unitdisc.data.store import FloatMatrix
 from unitdisc.errors import ConfigError, DataError
-from unitdisc.features.acoustic import build_raw_features
 from unitdisc.features.base import FeatureModule, Features
+from unitdisc.features.build import build_raw_features
 from unitdisc.features.cmvn import Normalisation, normalised
-from unitdisc.features.configs import FeatureConfig
+from unitdisc.features.configs import ArchiveConfig, FeatureConfig
 
 
 class FrameMaker:
     """Makes frames of one recording at a time."""
 
-    def __init__(self, config: FeatureConfig, device: str | torch.device = "cpu", *, warp: float = 1.0) -> None:
+    def __init__(self, config: ArchiveConfig, device: str | torch.device = "cpu", *, warp: float = 1.0) -> None:
         """Prepare for a device; a warp is that of `build_raw_features`."""
         self.config, self.device = config, torch.device(device)
         self._features = build_raw_features(config, warp).to(self.device)
@@ -72,7 +72,7 @@ def build_features(config: FeatureConfig) -> ModelFeatures:
     return ModelFeatures(config)
 
 
-def check_speaker(config: FeatureConfig, of_speaker: object) -> None:
+def check_speaker(config: ArchiveConfig, of_speaker: object) -> None:
     """Refuse to normalise by a speaker of whom nothing is known."""
     if config.cmvn == "speaker" and of_speaker is None:
         raise ConfigError(

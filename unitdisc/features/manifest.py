@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from unitdisc.errors import DataError
-from unitdisc.features.configs import FeatureConfig, archive_tree
+from unitdisc.features.configs import ArchiveConfig, archive_tree
 
 FORMAT = "unitdisc-features"
 VERSION = 1
@@ -58,7 +58,7 @@ def read_manifest(data_dir: Path, name: str) -> Manifest | None:
         ) from None
 
 
-def check_manifest(data_dir: Path, config: FeatureConfig, name: str) -> Manifest:
+def check_manifest(data_dir: Path, config: ArchiveConfig, name: str) -> Manifest:
     """Return what stands beside an archive, if it was made by this config (normalisation aside)."""
     manifest = read_manifest(data_dir, name)
     if manifest is None:

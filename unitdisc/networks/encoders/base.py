@@ -1,8 +1,17 @@
-"""What every encoder is."""
+"""What every encoder is: frames to vectors at the rate of units.
+
+Every encoder of stride s makes ceil(T / s) units of T frames, and unit j is centred on the frames [j * s, (j + 1) * s):
+strided convolutions get a kernel as much longer than their stride on the left as on the right. Padding never changes a
+result: it is zeroed before each layer that would look at it.
+
+A new encoder is a file of its own here, and a line in build.py.
+"""
 
 from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
+
+from unitdisc.errors import ConfigError
 
 
 class Encoder(nn.Module, ABC):
@@ -24,3 +33,9 @@ class Encoder(nn.Module, ABC):
 
         What is random while training follows from the rows' seeds [B] alone; without seeds nothing is.
         """
+
+
+def check_strides(strides: tuple[int, ...]) -> None:
+    """Refuse strides below 1."""
+    if any(s < 1 for s in strides):
+        raise ConfigError(f"strides must be 1 or more, got {strides}")

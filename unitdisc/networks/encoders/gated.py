@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from unitdisc.errors import ConfigError
 from unitdisc.networks.draws import row_dropout
-from unitdisc.networks.encoder_base import Encoder
+from unitdisc.networks.encoders.base import Encoder
 from unitdisc.networks.padding import ceil_divide, masked, padding_mask
 
 WIDTH = 3  # of the dilated convolutions

@@ -1,9 +1,4 @@
-"""Encoders: frames to vectors at the rate of units.
-
-Every encoder of stride s makes ceil(T / s) units of T frames, and unit j is centred on the frames [j * s, (j + 1) * s):
-strided convolutions get a kernel as much longer than their stride on the left as on the right. Padding never changes a
-result: it is zeroed before each layer that would look at it.
-"""
+"""Convolutions over time and bands, then LSTMs in both directions."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -15,29 +10,8 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from unitdisc.batch_norm import BatchNorm
 from unitdisc.errors import ConfigError
-from unitdisc.networks.encoder_base import Encoder
-from unitdisc.networks.gated import GatedEncoder, GatedEncoderConfig
+from unitdisc.networks.encoders.base import Encoder, check_strides
 from unitdisc.networks.padding import ceil_divide, masked, padding_mask
-
-
-@dataclass(frozen=True)
-class ConvEncoderConfig:
-    """The convolutional encoder of the speech VQ-VAE; 768 channels in the original.
-
-    From frames at 100 Hz, strides (2,), (3,), (2, 2) and (2, 2, 2) give units at 50, 33.3, 25 and 12.5 Hz.
-    """
-
-    kind: Literal["conv"] = "conv"
-    channels: int = 256
-    strides: tuple[int, ...] = (2,)
-    before: int = 2  # convolutions of width 3 at frame rate, all but the first residual
-    after: int = 2  # residual convolutions of width 3 at unit rate
-    pointwise: int = 4  # residual layers of width 1 at unit rate
-
-    def __post_init__(self) -> None:
-        if self.channels < 1 or self.before < 1 or min(self.after, self.pointwise) < 0:
-            raise ConfigError("a conv encoder needs channels and before above 0, after and pointwise not below 0")
-        _check_strides(self.strides)
 
 
 @dataclass(frozen=True)
@@ -55,8 +29,8 @@ class ConvLSTMEncoderConfig:
     layers: int = 4
 
     def __post_init__(self) -> None:
-        _check_strides(self.time_strides)
-        _check_strides(self.band_strides)
+        check_strides(self.time_strides)
+        check_strides(self.band_strides)
         if len(self.time_strides) != len(self.band_strides):
             raise ConfigError(
                 f"time_strides {self.time_strides} and band_strides {self.band_strides} need one value for each "
@@ -66,101 +40,6 @@ class ConvLSTMEncoderConfig:
             raise ConfigError(
                 "a conv-lstm encoder needs planes, channels, cells and layers above 0, and a kernel above every stride"
             )
-
-
-@dataclass(frozen=True)
-class NoEncoderConfig:
-    """The frames themselves: for k-means on features."""
-
-    kind: Literal["none"] = "none"
-
-
-EncoderConfig = ConvEncoderConfig | GatedEncoderConfig | ConvLSTMEncoderConfig | NoEncoderConfig
-
-
-def _check_strides(strides: tuple[int, ...]) -> None:
-    if any(s < 1 for s in strides):
-        raise ConfigError(f"strides must be 1 or more, got {strides}")
-
-
-def build_encoder(config: EncoderConfig, dim_in: int) -> Encoder:
-    """Return the encoder that a config asks for."""
-    if isinstance(config, GatedEncoderConfig):
-        return GatedEncoder(config, dim_in)
-    if isinstance(config, ConvLSTMEncoderConfig):
-        return ConvLSTMEncoder(config, dim_in)
-    if isinstance(config, NoEncoderConfig):
-        return NoEncoder(dim_in)
-    return ConvEncoder(config, dim_in)
-
-
-class NoEncoder(Encoder):
-    """Passes frames on as they are."""
-
-    stride, receptive_field = 1, 1
-
-    def __init__(self, dim_in: int) -> None:
-        super().__init__()
-        self.dim_in = self.dim = dim_in
-
-    def forward(self, x: Tensor, lengths: Tensor, seeds: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return x [B, T, D], zero on padding, and its lengths."""
-        return masked(x, padding_mask(lengths, x.shape[1])), lengths
-
-
-class ConvEncoder(Encoder):
-    """Convolutions of width 3, strided ones, and residual ReLU layers of width 1."""
-
-    def __init__(self, config: ConvEncoderConfig, dim_in: int) -> None:
-        super().__init__()
-        channels = config.channels
-        self.dim_in, self.dim, self.stride, self.receptive_field = dim_in, channels, 1, 1
-        self.layers = nn.ModuleList()
-        for n in range(config.before):
-            self._add(dim_in if n == 0 else channels, channels, 3, 1)
-        for stride in config.strides:
-            self._add(channels, channels, stride + 2, stride)
-        for _ in range(config.after):
-            self._add(channels, channels, 3, 1)
-        for _ in range(config.pointwise):
-            self._add(channels, channels, 1, 1)
-
-    def _add(self, dim_in: int, dim_out: int, kernel: int, stride: int) -> None:
-        self.layers.append(_ConvLayer(dim_in, dim_out, kernel, stride, residual=len(self.layers) > 0 and stride == 1))
-        assert self.receptive_field is not None
-        self.receptive_field += (kernel - 1) * self.stride
-        self.stride *= stride
-
-    def forward(self, x: Tensor, lengths: Tensor, seeds: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Encode x [B, T, dim_in]; return vectors [B, T', channels] and their lengths."""
-        mask = padding_mask(lengths, x.shape[1])
-        y = masked(x, mask).transpose(1, 2)
-        for layer in cast("Iterable[_ConvLayer]", self.layers):
-            if layer.stride > 1:
-                lengths = ceil_divide(lengths, layer.stride)
-                mask = padding_mask(lengths, -(-y.shape[2] // layer.stride))
-            y = masked(layer(y), mask, time=2)
-        return y.transpose(1, 2), lengths
-
-
-class _ConvLayer(nn.Module):
-    """One convolution [B, C, T] and its ReLU, added to the input where that is possible."""
-
-    def __init__(self, dim_in: int, dim_out: int, kernel: int, stride: int, residual: bool) -> None:
-        super().__init__()
-        self.stride, self.residual = stride, residual
-        self.side = (kernel - stride) // 2
-        self.conv = nn.Conv1d(dim_in, dim_out, kernel, stride)
-        nn.init.kaiming_uniform_(self.conv.weight, nonlinearity="relu")
-        nn.init.zeros_(self.conv.bias)  # type: ignore[arg-type]
-
-    def forward(self, x: Tensor) -> Tensor:
-        missing = -x.shape[2] % self.stride
-        padding = self.side
-        if missing:
-            x, padding = F.pad(x, (self.side, self.side + missing)), 0
-        y = F.relu(F.conv1d(x, self.conv.weight, self.conv.bias, self.stride, padding))
-        return x + y if self.residual else y
 
 
 class ConvLSTMEncoder(Encoder):

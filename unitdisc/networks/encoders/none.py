@@ -1,0 +1,30 @@
+"""No encoder."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+from unitdisc.networks.encoders.base import Encoder
+from unitdisc.networks.padding import masked, padding_mask
+
+
+@dataclass(frozen=True)
+class NoEncoderConfig:
+    """The frames themselves: for k-means on features."""
+
+    kind: Literal["none"] = "none"
+
+
+class NoEncoder(Encoder):
+    """Passes frames on as they are."""
+
+    stride, receptive_field = 1, 1
+
+    def __init__(self, _config: NoEncoderConfig, dim_in: int) -> None:
+        super().__init__()
+        self.dim_in = self.dim = dim_in
+
+    def forward(self, x: Tensor, lengths: Tensor, seeds: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return x [B, T, D], zero on padding, and its lengths."""
+        return masked(x, padding_mask(lengths, x.shape[1])), lengths
