@@ -41,12 +41,8 @@ from unitdisc.quantizers.build import build_quantizer
 __all__ = ["Encoded", "Loss", "LossWeights", "ModelConfig", "Point", "UnitModel", "UnitStream"]
 
 Point = Literal["encoder", "projection", "vq", "conditioning"]
-<<<<<<< HEAD
-Randomness = torch.Generator | Tensor | None
 # What a training is at: all of the model at once, the encoder by its prediction alone, or all but the encoder.
 Learner = Literal["all", "encoder", "codebook"]
-=======
->>>>>>> 0318c2f (Decoders and encoders have folders: each kind is a file of its own, found by one kind of registry)
 
 
 class TrainingBatch(Protocol):

@@ -123,7 +123,7 @@ def check_schedule(config: Config) -> None:
             f"used: model.quantizer.schedule.warm_up is {schedule.warm_up}; set it to 0"
         )
     weights = config.model.weights
-    if isinstance(config.model.decoder, NoDecoderConfig) and not max(weights.echo, weights.ctc, weights.framewise):
+    if not config.model.decoder.speaks and not max(weights.echo, weights.ctc, weights.framewise):
         raise ConfigError(
             "train.freeze: with the encoder held still nothing would learn: set decoder.kind, or weights.echo, ctc or "
             "framewise above 0, or leave train.freeze at 1"
