@@ -17,7 +17,6 @@ REPORT = ["jinja2>=3.1"]
 MINI = ["espeakng-loader>=0.2.4"]
 IMAGES = ["pillow>=10.1", "matplotlib>=3.8"]  # the recipes of images; matplotlib brings fonts
 SSL = ["safetensors>=0.4"]
-EXPORT = ["onnx>=1.16"]
 # Pinned: another version is another judge. moonshine-voice after 0.0.49 comes without its weights. Resemblyzer names
 # webrtcvad, which needs a compiler, in place of webrtcvad-wheels: docs/scores.md says how it is installed without one.
 JUDGES = [
@@ -76,9 +75,8 @@ setup(
         "mini": MINI,
         "images": IMAGES,
         "ssl": SSL,
-        "export": EXPORT,
         "judges": JUDGES,
-        "dev": [*REPORT, *MINI, *IMAGES, *SSL, *EXPORT, *DEV],
+        "dev": [*REPORT, *MINI, *IMAGES, *SSL, *DEV],
     },
     entry_points={"console_scripts": ["unitdisc = unitdisc.cli:main"]},
 )

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import lhotse
 import numpy as np
 import pytest
 import soundfile
@@ -112,6 +113,50 @@ def test_lhotse_itself_reads_cuts_with_their_units(tmp_path: Path):
     assert second.supervisions[0].alignment["unit"][0].duration == pytest.approx(0.5)
     assert second.supervisions[0].alignment["unit"][1].end == pytest.approx(0.8)
     np.testing.assert_array_equal(second.load_audio()[0], wave[19200:32000])
+
+
+def test_lhotse_reads_recordings_with_all_their_supervisions(units: Path, data: DataDir):
+    export_units(units, units.parent / "out", ["lhotse"], data)
+    recordings = lhotse.RecordingSet.from_file(units.parent / "out" / "recordings.jsonl")
+    supervisions = lhotse.SupervisionSet.from_file(units.parent / "out" / "supervisions.jsonl")
+    lhotse.validate(recordings)
+    lhotse.validate(supervisions)
+    lhotse.validate_recordings_and_supervisions(recordings, supervisions)
+    cuts = list(lhotse.CutSet.from_manifests(recordings, supervisions))
+    assert [[s.id for s in cut.supervisions] for cut in cuts] == [["a-1"], ["a-2"]]
+    for cut in cuts:
+        (supervision,) = cut.supervisions
+        assert supervision.end == cut.duration  # units of 0.125 s do not make 0.12 s of audio longer
+        assert supervision.alignment["unit"][-1].end <= cut.duration
+        assert cut.load_audio().shape == (1, cut.num_samples)
+
+
+def test_lhotse_finds_the_segments_of_recordings(tmp_path: Path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (16000, 2))
+    soundfile.write(folder / "r.wav", noise, 16000, subtype="FLOAT")
+    (folder / "wav.scp").write_text("r r.wav\n")
+    (folder / "segments").write_text("a-1 r 0.25 0.3701 1\na-2 r 0.9 -1 0\n")
+    (folder / "utt2spk").write_text("a-1 a\na-2 b\n")
+    lines = [UnitLine.of_frames("a-1", [5, 5, 2, 2, 2, 7]), UnitLine.of_frames("a-2", [0, 1, 1, 1, 1])]
+    write_units(tmp_path / "units.jsonl", UnitHeader(period=0.02, codes=(8,)), lines)
+    data = DataDir.read(folder)
+    export_units(tmp_path, tmp_path / "out", ["lhotse"], data)
+    recordings = lhotse.RecordingSet.from_file(tmp_path / "out" / "recordings.jsonl")
+    supervisions = lhotse.SupervisionSet.from_file(tmp_path / "out" / "supervisions.jsonl")
+    lhotse.validate_recordings_and_supervisions(recordings, supervisions)
+    assert [(s.id, s.start, s.channel, s.speaker) for s in supervisions] == [
+        ("a-1", 0.25, 1, "a"),
+        ("a-2", 0.9, 0, "b"),
+    ]
+    assert [(i.symbol, i.start, i.duration) for i in next(iter(supervisions)).alignment["unit"]] == [
+        ("5", 0.25, 0.04), ("2", 0.29, 0.06), ("7", 0.35, 0.02),
+    ]  # fmt: skip
+    cuts = lhotse.CutSet.from_manifests(recordings, supervisions).trim_to_supervisions()
+    audio = {cut.supervisions[0].id: cut.load_audio()[0] for cut in cuts}
+    for utt in ("a-1", "a-2"):
+        assert np.abs(audio[utt] - data.source(utt).load(16000)[: len(audio[utt])]).max() < 1e-6
 
 
 def test_fairseq_without_audio_says_what_to_give(units: Path):

@@ -7,9 +7,11 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 
+import kaldiio
 import numpy as np
 import pytest
 import soundfile
+from lhotse.kaldi import load_kaldi_data_dir
 from scipy import signal
 
 pytest.importorskip("espeakng_loader")
@@ -294,3 +296,17 @@ def test_the_whole_corpus_is_as_large_as_promised(tmp_path: Path):
             counts[phone.label] = counts.get(phone.label, 0) + 1
     assert len(counts) == 41
     assert min(counts.values()) >= 25, "the rarest phone (ZH) must be there often enough to be learned"
+
+
+def test_paths_of_wav_scp_are_found_by_other_tools_from_anywhere(corpus: Path, tmp_path: Path):
+    done = subprocess.run(
+        [sys.executable, str(LOCAL / "prepare.py"), str(corpus), "data"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    recordings = kaldiio.load_scp(str(tmp_path / "data/train/wav.scp"))
+    assert len(recordings)
+    rate, samples = recordings[next(iter(recordings))]
+    assert rate == RATE
+    assert len(samples)
+    found, _, _ = load_kaldi_data_dir(tmp_path / "data/train", sampling_rate=RATE)
+    assert len(found) == len(recordings)

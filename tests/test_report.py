@@ -343,7 +343,7 @@ def test_a_long_utterance_is_cut(tmp_path: Path):
     soundfile.write(data / "0.wav", np.random.default_rng(0).standard_normal(16000 * 40) * 0.1, 16000)
     text = (exp / "units/test/units.jsonl").read_text().splitlines()
     line = {"utt": "a-00", "frames": 2000, "units": [1], "durations": [2000]}
-    (exp / "units/test/units.jsonl").write_text(f"{text[0]}\n{json.dumps(line)}\n")
+    (exp / "units/test/units.jsonl").write_text(f'{text[0]}\n{json.dumps(line)}\n{{"utterances": 1}}\n')
     write_report([exp], tmp_path / "r.html")
     about = Page(tmp_path / "r.html").content["utterances"][0]
     assert about["cut"]

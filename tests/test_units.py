@@ -45,6 +45,17 @@ def test_a_failed_write_leaves_nothing_and_keeps_the_old(tmp_path: Path):
     [
         ('{"utt": "a", "frames": 3, "units": [1], "durations": [2]}', ":2: a: durations do not add up to 3"),
         ('{"utt": "a", "frames": 2, "units": [9], "durations": [2]}', ":2: a: units must lie in 0..7, got 9"),
+        ('{"utt": "a", "frames": 2, "units": [1.9], "durations": [2]}', ":2: expected"),
+        ('{"utt": "a", "frames": 1, "units": [true], "durations": [1]}', ":2: expected"),
+        ('{"utt": "a", "frames": 1.0, "units": [1], "durations": [1]}', ":2: expected"),
+        ('{"utt": null, "frames": 1, "units": [1], "durations": [1]}', ":2: expected"),
+        ('{"utt": "a\\u2028b", "frames": 1, "units": [1], "durations": [1]}', ":2: expected a name of an utterance"),
+        ('{"utt": "a\\ud800", "frames": 1, "units": [1], "durations": [1]}', ":2: expected a name of an utterance"),
+        ('{"utt": "a", "frames": 1e99, "units": [1], "durations": [1]}', ":2: expected"),
+        (
+            '{"utt": "a", "frames": 9223372036854775807, "units": [1], "durations": [9223372036854775807]}',
+            "expected at most 100000000 frames",
+        ),
         ('{"utt": "a"}', ":2: expected"),
         ("[1", ":2: expected"),
     ],
@@ -52,7 +63,7 @@ def test_a_failed_write_leaves_nothing_and_keeps_the_old(tmp_path: Path):
 def test_a_broken_line_is_refused_with_its_number(tmp_path: Path, text: str, message: str):
     path = tmp_path / "units.jsonl"
     write_units(path, HEADER, [])
-    path.write_text(path.read_text() + text + "\n")
+    path.write_text(path.read_text().splitlines()[0] + f"\n{text}\n")
     with pytest.raises(DataError) as caught:
         list(read_units(path))
     assert message in str(caught.value)
@@ -114,3 +125,58 @@ def test_the_folder_of_a_run_is_told_from_that_of_its_units(tmp_path: Path):
     write_units(tmp_path / "units/test/units.jsonl", UnitHeader(0.02, (4,)), [])
     with pytest.raises(DataError, match=f"did you mean {tmp_path}/units/test[?]"):
         read_header(tmp_path)
+
+
+LINE = '{"utt": "a", "frames": 2, "units": [1], "durations": [2]}'
+
+
+def test_a_file_that_was_cut_is_refused_wherever_it_was_cut(tmp_path: Path):
+    path = tmp_path / "units.jsonl"
+    write_units(path, HEADER, [UnitLine.of_frames("a", [1, 1]), UnitLine.of_frames("b", [2])])
+    whole = path.read_bytes()
+    for cut in range(len(whole) - 1):
+        path.write_bytes(whole[:cut])
+        with pytest.raises(DataError):
+            list(read_units(path))
+    path.write_bytes(whole[:-1])  # the last line's end is no loss
+    assert len(list(read_units(path))) == 2
+    lines = whole.decode().splitlines()
+    for text in ("\n".join([lines[0], lines[1], lines[3]]), "\n".join([*lines, LINE])):
+        path.write_text(text + "\n")
+        with pytest.raises(DataError, match=r"expected 2 utterances, got 1|expected nothing after the count"):
+            list(read_units(path))
+
+
+def test_a_file_of_0_1_0_has_no_count_and_is_read(tmp_path: Path):
+    path = tmp_path / "units.jsonl"
+    path.write_text(f'{{"format": "unitdisc-units-1", "period": 0.02, "codes": [8]}}\n{LINE}\n')
+    assert [line.frames.tolist() for line in read_units(path)] == [[1, 1]]
+    path.write_text(path.read_text() + LINE + "\n")
+    with pytest.raises(DataError, match=r":3: expected each utterance once, got 'a' again"):
+        list(read_units(path))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        '"period": NaN, "codes": [8]',
+        '"period": "0.02", "codes": [8]',
+        '"period": 0.02, "codes": []',
+        '"period": 0.02, "codes": [8.5]',
+        '"period": 0.02, "codes": [99999999999, 99999999999]',
+        '"period": 0.02, "codes": [8], "offset": Infinity',
+        '"period": 0.02, "codes": [8], "codebook": 7',
+        '"period": 0.02, "codes": [8], "origin": []',
+    ],
+)
+def test_a_header_that_cannot_be_is_refused(tmp_path: Path, header: str):
+    (tmp_path / "u").write_text(f'{{"format": "unitdisc-units-1", {header}}}\n')
+    with pytest.raises(DataError, match=r"u:1: (period|offset|codes|codebook|origin) must be"):
+        read_header(tmp_path / "u")
+
+
+@pytest.mark.parametrize("name", ["a\x85b", "a\u2028b", "a\0b", "a\ud800", "a b", ""])
+def test_a_name_that_would_wreck_a_file_is_never_written(tmp_path: Path, name: str):
+    with pytest.raises(DataError, match="expected a name of an utterance, got"):
+        write_units(tmp_path / "units.jsonl", HEADER, [UnitLine.of_frames(name, [1])])
+    assert not list(tmp_path.iterdir())

@@ -144,7 +144,7 @@ def compare(whole: Path, part: Path, utts: list[str]) -> dict[str, object]:
     with (whole / "units.jsonl").open("rb") as one, (part / "units.jsonl").open("rb") as two:
         heads = [json.loads(next(lines)) for lines in (one, two)]
         same["header"] = all(heads[0][key] == heads[1][key] for key in heads[0] if key != "origin")
-        same["units.jsonl"] = all(next(one) == line for line in two)
+        same["units.jsonl"] = all(next(one) == line for line in two if not line.startswith(b'{"utterances"'))
     for name in ("units.txt", "units.ctm"):
         with (whole / name).open("rb") as one, (part / name).open("rb") as two:
             same[name] = all(next(one) == line for line in two)

@@ -24,7 +24,7 @@ from typing import Any, Literal, TypeVar, Union
 
 import yaml
 
-from unitdisc.errors import ConfigError
+from unitdisc.errors import ConfigError, clipped, shown
 
 C = TypeVar("C")
 
@@ -59,15 +59,50 @@ def read_tree(path: Path, parents: tuple[Path, ...] = ()) -> dict[str, Any]:
     include = tree.pop("include", [])
     names = [include] if isinstance(include, str) else include
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ConfigError(f"{path}: include: expected a file, or a list of files, got {include!r}")
+        raise ConfigError(f"{path}: include: expected a file, or a list of files, got {shown(include)}")
     merged: dict[str, Any] = {}
     for name in names:
         merged = merge(merged, read_tree(path.parent / name, (*parents, path.resolve())))
     return merge(merged, tree)
 
 
+# A date without a month, a number of 5,000 digits, 1,000 brackets: PyYAML lets what it trips over through.
+YAML_TRIPS = (
+    yaml.YAMLError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+)
+MOST_NODES = 100_000  # of a YAML file, its aliases written out
+
+
+def _size(node: yaml.Node, sizes: dict[int, float]) -> float:
+    """Return how many values a node holds, aliases written out; infinite for one that is part of itself."""
+    if id(node) not in sizes:
+        sizes[id(node)] = float("inf")  # until it is known, which it is not yet for one that is met below itself
+        below: Iterable[yaml.Node] = []
+        if isinstance(node, yaml.MappingNode):
+            below = (part for pair in node.value for part in pair)
+        elif isinstance(node, yaml.SequenceNode):
+            below = node.value
+        sizes[id(node)] = 1 + sum(_size(part, sizes) for part in below)
+    return sizes[id(node)]
+
+
 class _Loader(yaml.SafeLoader):
     """YAML, but of two lines for one key the first is not dropped in silence."""
+
+    def get_single_node(self) -> yaml.Node | None:
+        """Refuse aliases that stand for more than a configuration can hold, or for themselves."""
+        node = super().get_single_node()
+        if node is not None and _size(node, {}) > MOST_NODES:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"aliases make more than {MOST_NODES} values of it", node.start_mark
+            )
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
@@ -89,12 +124,12 @@ def _read_yaml(path: Path, parents: tuple[Path, ...]) -> dict[str, Any]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
-        what = " ".join(word for word in (error.context, error.problem) if word)
+        what = clipped(" ".join(word for word in (error.context, error.problem) if word))
         raise ConfigError(f"{where}: cannot be read as YAML: {what}") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from None
+    except YAML_TRIPS as error:
+        raise ConfigError(f"{path}: cannot be read as YAML: {clipped(error)}") from None
     tree = {} if tree is None else tree
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: expected 'key: value' lines, got {type(tree).__name__}")
@@ -123,8 +158,8 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
         tree[section] = dict(inner) if isinstance(inner, Mapping) else {}
         tree = tree[section]
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
+        value = yaml.load(text, _Loader)
+    except YAML_TRIPS:
         raise ConfigError(f"--set {override}: {text!r} is not a YAML value; quote it") from None
     tree.update(merge(tree, {last: value}))
 
@@ -132,13 +167,13 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
 def from_tree(cls: type[C], tree: Any, where: str) -> C:
     """Build a config dataclass from plain dicts, lists and scalars, refusing what it does not know."""
     if not isinstance(tree, Mapping):
-        raise ConfigError(f"{where}: expected a section for {cls.__name__}, got {tree!r}")
+        raise ConfigError(f"{where}: expected a section for {cls.__name__}, got {shown(tree)}")
     hints = typing.get_type_hints(cls)
     known = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     values = {}
     for key, value in tree.items():
         if key not in known:
-            raise ConfigError(f"{where}: unknown key {key!r}{_nearest(str(key), known)}")
+            raise ConfigError(f"{where}: unknown key {shown(key)}{_nearest(str(key), known)}")
         values[key] = _value(hints[key], value, f"{where}: {key}")
     missing = [
         name
@@ -167,13 +202,13 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         return _union(args, value, where)
     if origin is Literal:
         if value not in args:
-            raise ConfigError(f"{where}: {value!r} is none of {', '.join(map(str, args))}{_hint_for(value, args)}")
+            raise ConfigError(f"{where}: {shown(value)} is none of {', '.join(map(str, args))}{_hint_for(value, args)}")
         return value
     if origin is tuple:
         if not isinstance(value, (list, tuple)):
-            raise ConfigError(f"{where}: expected a list, got {value!r}")
+            raise ConfigError(f"{where}: expected a list, got {shown(value)}")
         if args[-1] is not Ellipsis and len(value) != len(args):
-            raise ConfigError(f"{where}: expected {len(args)} values, got {value!r}")
+            raise ConfigError(f"{where}: expected {len(args)} values, got {shown(value)}")
         inner = [args[0]] * len(value) if args[-1] is Ellipsis else args
         return tuple(_value(hint, v, where) for hint, v in zip(inner, value, strict=True))
     return _scalar(hint, value, where)
@@ -197,12 +232,12 @@ def _union(args: tuple[Any, ...], value: Any, where: str) -> Any:
                 continue
         return _value(scalars[-1], value, where)
     if not isinstance(value, Mapping):
-        raise ConfigError(f"{where}: expected a section, got {value!r}")
+        raise ConfigError(f"{where}: expected a section, got {shown(value)}")
     if len(classes) == 1:
         return from_tree(next(iter(classes.values())), value, where)
     kind = value.get("kind", next(iter(classes)))
-    if kind not in classes:
-        raise ConfigError(f"{where}: unknown kind {kind!r}{_nearest(str(kind), classes)}")
+    if not isinstance(kind, str) or kind not in classes:
+        raise ConfigError(f"{where}: unknown kind {shown(kind)}{_nearest(str(kind), classes)}")
     return from_tree(classes[kind], value, where)
 
 
@@ -218,13 +253,13 @@ def _scalar(hint: Any, value: Any, where: str) -> Any:
         try:
             value = float(value)
         except ValueError:
-            raise ConfigError(f"{where}: expected a number, got {value!r}") from None
+            raise ConfigError(f"{where}: expected a number, got {shown(value)}") from None
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        value = float(value) if abs(value) < 1 << 1023 else float("inf")
     if hint is Path and isinstance(value, str):
         value = Path(value)
     if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
-        raise ConfigError(f"{where}: expected {hint.__name__}, got {value!r}")
+        raise ConfigError(f"{where}: expected {hint.__name__}, got {shown(value)}")
     return value
 
 

@@ -28,7 +28,7 @@ from unitdisc.data.change import check_change
 from unitdisc.data.exports import write_ctm, write_text
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.store import write_features
-from unitdisc.data.units import UnitHeader, UnitLine, read_header, write_units
+from unitdisc.data.units import UnitHeader, UnitLine, read_header, read_units, write_units
 from unitdisc.errors import CheckpointError, ConfigError, DataError
 from unitdisc.files import locked, whole_file
 from unitdisc.model import UnitModel
@@ -294,7 +294,7 @@ def _merge(
 
 def _lines(work: Path, shards: list[Shard]) -> Iterator[UnitLine]:
     for shard in shards:
-        *lines, _failed = _shard_path(work, shard).read_text("utf-8").splitlines()
+        *lines, _failed = _shard_path(work, shard).read_text("utf-8").rstrip("\n").split("\n")
         for line in lines:
             utt, units, durations = json.loads(line)
             yield UnitLine(utt, np.array(units, dtype=np.int64), np.array(durations, dtype=np.int64))
@@ -303,7 +303,7 @@ def _lines(work: Path, shards: list[Shard]) -> Iterator[UnitLine]:
 def _failures(work: Path, shards: list[Shard]) -> dict[str, str]:
     failed: dict[str, str] = {}
     for shard in shards:
-        failed.update(json.loads(_shard_path(work, shard).read_text("utf-8").splitlines()[-1]))
+        failed.update(json.loads(_shard_path(work, shard).read_text("utf-8").rstrip("\n").split("\n")[-1]))
     return failed
 
 
@@ -316,8 +316,6 @@ def codebook_of(model: UnitModel) -> np.ndarray:
 def _summary(out: Path, header: UnitHeader, kept: bool) -> Summary:
     record = json.loads((out / "encode.json").read_text("utf-8"))
     frames = 0
-    with (out / "units.jsonl").open(encoding="utf-8") as lines:
-        next(lines)
-        for line in lines:
-            frames += json.loads(line)["frames"]
+    for line in read_units(out):
+        frames += int(line.durations.sum())
     return Summary(record["utterances"], frames, frames * header.period, record["failed"], kept)

@@ -1,6 +1,22 @@
 """Errors that are the user's to mend; each says where, what was wanted, what came, and what to do."""
 
 
+def shown(value: object, most: int = 80) -> str:
+    """Return a value as a message shows it: on one line, and not endless."""
+    try:
+        text = repr(value[:most] if isinstance(value, (str, bytes)) else value)
+    except ValueError:  # a number of more than 4,300 digits
+        text = f"a {type(value).__name__} too long to show"
+    return text if len(text) <= 2 * most else f"{text[: 2 * most]}..."
+
+
+def clipped(text: object, most: int = 200) -> str:
+    """Return what another program says, on one line, printable and not endless."""
+    line = " ".join(str(text).split())[: most + 1]
+    line = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in line)
+    return line if len(line) <= most else f"{line[:most]}..."
+
+
 class UnitdiscError(Exception):
     """The base of all errors that the command prints in one line, without a traceback."""
 

@@ -1,14 +1,17 @@
 """The command `unitdisc`: each verb parses, calls one public function, and prints.
 
 Results go to stdout (with --json for machines), progress to stderr. Exit code 0: fine; 1: a UnitdiscError, in one
-line; 2: usage; 130: Ctrl-C. A module of this folder has `add_verbs(verbs)` and imports what it runs only when it runs,
-so that `--help` is instant.
+line, or a mistake of ours, in one line that says where its traceback is kept; 2: usage; 130: Ctrl-C. A module of this
+folder has `add_verbs(verbs)` and imports what it runs only when it runs, so that `--help` is instant.
 """
 
 import argparse
 import errno
 import os
+import shlex
 import sys
+import tempfile
+import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from typing import NoReturn
@@ -16,7 +19,7 @@ from typing import NoReturn
 from unitdisc import __version__
 from unitdisc.cli.arguments import add_allow_pipes
 from unitdisc.data.pipes import ALLOW
-from unitdisc.errors import UnitdiscError
+from unitdisc.errors import UnitdiscError, clipped
 
 # Verbs that read a wav.scp.
 WITH_AUDIO = (
@@ -71,7 +74,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         what = "the disk is full; nothing half-written was kept" if full else error.strerror or str(error)
         _end(f"{name}: {where}{what}", 1)
+    except Exception as error:  # the last resort: a mistake of ours, which its user can do nothing about but report
+        _end(f"{name}: {_report(error)}", 1)
     sys.exit(code or 0)
+
+
+def _report(error: Exception) -> str:
+    """Keep a traceback in a file, and ask for it in one line."""
+    what = clipped(f"{type(error).__name__}: {error}")
+    try:
+        descriptor, path = tempfile.mkstemp(prefix="unitdisc-error-", suffix=".txt", text=True)
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as out:
+            out.write(f"unitdisc {__version__}\n{shlex.join(sys.argv)}\n{traceback.format_exc()}")
+    except OSError as problem:
+        path = f"no file, since {problem.strerror}"
+    return f"{what}; this is a mistake in unitdisc, please report it with its traceback, which is kept in {path}"
 
 
 def _end(message: str, code: int) -> NoReturn:

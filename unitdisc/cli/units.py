@@ -49,7 +49,8 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         help="of what tool; repeatable",
     )
     export.add_argument(
-        "--data", help="data directory the units are of; fairseq needs it, lhotse takes speakers from it"
+        "--data",
+        help="data directory the units are of; fairseq needs it, lhotse takes recordings and segments from it",
     )
     export.add_argument("--force", action="store_true", help="replace files that are there")
     export.set_defaults(run=run_export)

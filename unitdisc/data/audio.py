@@ -18,10 +18,11 @@ from unitdisc.data.decoders import decoded, decoder_of
 from unitdisc.data.headers import check_header
 from unitdisc.data.pipes import Channel
 from unitdisc.data.resample import needed_input, resample, resampled_count
-from unitdisc.errors import DataError
+from unitdisc.errors import DataError, clipped
 from unitdisc.files import whole_file
 
 SHORT_TAIL = 0.15  # s by which an MP3 or Ogg may end before its header says; it is filled with silence, and counted
+LOWEST, HIGHEST = 4_000, 768_000  # Hz; other rates come of damaged headers, and resampling would fill the memory
 OVERSHOOT = 0.5  # s by which a segment may end after its recording, as in Kaldi's extract-segments; it is cut
 # In these (and Vorbis) libsndfile seeks to the very sample; MP3 and Opus, begun in the middle, come out
 # slightly other, so they are decoded from their beginning.
@@ -133,8 +134,8 @@ class AudioSource:
             with _opened(io.BytesIO(_output_of(self.command)), f"the output of {self.command!r}") as sound:
                 yield sound
             return
-        if not self.path.exists():
-            raise DataError(f"{self.path}: no such audio file")
+        if "\0" in str(self.path) or not self.path.exists():
+            raise DataError(f"{clipped(self.path, 500)}: no such audio file")
         if self.path.is_dir():
             raise DataError(f"{self.path}: expected an audio file, got a folder")
         try:
@@ -155,6 +156,11 @@ class AudioSource:
 
     def _info(self, sound: soundfile.SoundFile) -> AudioInfo:
         samples = sound.frames
+        if not LOWEST <= sound.samplerate <= HIGHEST:
+            raise DataError(
+                f"{self._name()}: expected a sampling rate of {LOWEST} to {HIGHEST} Hz, got {sound.samplerate} Hz; "
+                "its header is damaged: copy it again, or write its true rate into it"
+            )
         if samples > 1 << 40:
             raise DataError(
                 f"{self._name()}: expected a header with the length, got a stream's; encode it to a file again"

@@ -12,6 +12,7 @@ from unitdisc.data.audio import AudioSource
 from unitdisc.data.corpora import AUDIO, write_alignment
 from unitdisc.data.decoders import FFMPEG, is_missing
 from unitdisc.data.kaldi import DataDir, Segment, write_data_dir
+from unitdisc.data.names import name_problem
 from unitdisc.errors import DataError
 
 MOST = 0.1  # share of the recordings that may be left out as unreadable
@@ -63,6 +64,9 @@ def import_folder(
             continue
         own = _short(name, spk)
         utt = own if own and short[own] == 1 else _utt(name, spk)
+        if problem := name_problem(utt):
+            left_out.append(f"{path}: would get {problem}; rename it")
+            continue
         if utt in paths:
             raise DataError(f"{path}: would be named {utt!r}, as {paths[utt]} is; rename or remove one of them")
         paths[utt], utt2spk[utt], durations[utt] = path, spk, seconds

@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import textgrid
 
+from unitdisc.data.reading import reading
 from unitdisc.data.tables import BLANKS
-from unitdisc.errors import DataError
+from unitdisc.errors import DataError, shown
 
 TIMIT_RATE = 16000  # Hz; .phn and .wrd count samples
 
@@ -28,21 +29,23 @@ class Label(NamedTuple):
 
 def read_textgrid(path: Path, tier: str) -> list[Label]:
     """Read the tier of this name (or the only one); intervals without a label are left out."""
-    try:
-        grid = textgrid.TextGrid()
-        grid.read(str(path), round_digits=9)  # the library's 15 digits are kept to 1 ns
-    except (ValueError, IndexError, AttributeError, EOFError, TypeError, textgrid.exceptions.TextGridError) as error:
-        raise DataError(f"{path}: expected a Praat TextGrid, got what cannot be read as one: {error}") from None
-    tiers = {t.name: t for t in grid.tiers if isinstance(t, textgrid.IntervalTier)}
+    with reading(path, "a Praat TextGrid"):
+        try:
+            grid = textgrid.TextGrid()
+            grid.read(str(path), round_digits=9)  # the library's 15 digits are kept to 1 ns
+        except textgrid.exceptions.TextGridError as error:
+            raise ValueError(error) from None
+        # The library makes a number of a name that looks like one.
+        tiers = {str(t.name): t for t in grid.tiers if isinstance(t, textgrid.IntervalTier)}
     chosen = [t for name, t in tiers.items() if name.lower() == tier or name.lower().endswith(f" {tier}")]
     if not chosen and len(tiers) == 1:
         chosen = list(tiers.values())
     if len(chosen) != 1:
-        raise DataError(f"{path}: expected one interval tier {tier!r}, got {', '.join(map(repr, tiers)) or 'none'}")
+        raise DataError(f"{path}: expected one interval tier {tier!r}, got {', '.join(map(shown, tiers)) or 'none'}")
     return [
-        Label(f"{path}: interval {number}", float(i.minTime), float(i.maxTime), i.mark.strip())
+        Label(f"{path}: interval {number}", float(i.minTime), float(i.maxTime), mark)
         for number, i in enumerate(chosen[0].intervals, start=1)
-        if i.mark.strip()
+        if (mark := str(i.mark).strip())
     ]
 
 
@@ -53,16 +56,20 @@ def read_timit(path: Path, rate: int = TIMIT_RATE) -> list[Label]:
         words = line.split()
         if not words:
             continue
-        if len(words) != 3 or not (words[0].isdecimal() and words[1].isdecimal()):
+        if len(words) != 3 or not (_is_count(words[0]) and _is_count(words[1])):
             raise DataError(f"{path}:{number}: expected '<first sample> <end sample> <label>', got {line[:80]!r}")
         labels.append(Label(f"{path}:{number}", int(words[0]) / rate, int(words[1]) / rate, words[2]))
     return labels
 
 
+def _is_count(text: str) -> bool:
+    return text.isdecimal() and len(text) <= 15  # beyond, floats do not count samples any more
+
+
 def read_timit_words(path: Path) -> list[Label]:
     """Read .wrd; words that share a phone overlap there, and the first of them ends where the next begins."""
     labels = sorted(read_timit(path), key=lambda label: label.start)
-    ends = [*(label.start for label in labels[1:]), math.inf]
+    ends = [*(label.start for label in labels[1:]), math.inf][: len(labels)]
     return [label._replace(end=min(label.end, end)) for label, end in zip(labels, ends, strict=True)]
 
 

@@ -184,7 +184,7 @@ def _rate(text: str) -> int:
     """Read 16000, 16k or 22.05k."""
     try:
         rate = float(text[:-1]) * 1000 if text.endswith("k") else float(text)
-        if not (rate == round(rate) and 1 <= rate <= 1e6):
+        if not (rate == round(rate) and 4000 <= rate <= 768_000):
             raise ValueError
     except ValueError:
         raise _Refused(f"rate {text!r}") from None

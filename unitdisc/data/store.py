@@ -16,7 +16,9 @@ import kaldiio.matio
 import numpy as np
 from numpy.typing import NDArray
 
-from unitdisc.errors import DataError
+from unitdisc.data.names import name_problem
+from unitdisc.data.reading import TRIPS
+from unitdisc.errors import DataError, clipped, shown
 from unitdisc.files import whole_file
 
 FloatMatrix = NDArray[np.float32]
@@ -56,8 +58,8 @@ class FeatureReader(Mapping[str, FloatMatrix]):
         kind = _kind(stream, place, utt)
         try:
             return _read_text(stream) if kind == "text" else kaldiio.matio.read_kaldi(stream)
-        except (ValueError, AssertionError, struct.error, IndexError, MemoryError) as error:
-            raise _damaged(place, utt, str(error)) from None
+        except (*TRIPS, AssertionError) as error:
+            raise _damaged(place, utt, clipped(error)) from None
 
     def __iter__(self) -> Iterator[str]:
         """Go through the utterances in the order of the file."""
@@ -136,7 +138,7 @@ def _read_scp(path: Path) -> dict[str, Place]:
         utt, _, target = line.strip().partition(" ")
         target, where = target.strip(), f"{path}:{number}"
         if not target:
-            raise DataError(f"{where}: expected '<utt> <ark>:<byte>', got {line!r}")
+            raise DataError(f"{where}: expected '<utt> <ark>:<byte>', got {shown(line)}")
         if target.endswith("|") or target.startswith("|"):
             raise DataError(
                 f"{where}: is a command, which is not run here; copy it into an ark with Kaldi's copy-feats"
@@ -146,6 +148,10 @@ def _read_scp(path: Path) -> dict[str, Place]:
             name, offset = target, "0"
             if target.endswith("]"):
                 raise DataError(f"{where}: ranges of rows are not read; copy them into an ark with Kaldi's copy-feats")
+        if problem := name_problem(utt) or ("a NUL" if "\0" in target else ""):
+            raise DataError(f"{where}: expected '<utt> <ark>:<byte>', got {problem}")
+        if len(offset) > 18 or len(name) > 4096:
+            raise DataError(f"{where}: expected '<utt> <ark>:<byte>', got {shown(line)}")
         if utt in places:
             raise DataError(f"{where}: {utt} stands there twice (first at {places[utt].where}); remove one")
         if name not in resolved:

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from unitdisc.errors import DataError
+from unitdisc.data.names import name_problem
+from unitdisc.errors import DataError, shown
 from unitdisc.files import whole_file
 
 BLANKS = re.compile(r"[ \t]+")  # not \s: a no-break space belongs to the text
@@ -94,6 +95,9 @@ def scan_rows(path: Path, form: str) -> Iterator[Scanned]:
         if not key:
             yield Scanned(None, problem)
             continue
+        if wrong := name_problem(key) or ("a NUL" if "\0" in rest else ""):
+            yield Scanned(None, problem or f"{where}: expected '{form}', got {wrong}; remove or mend the line")
+            continue
         if key in seen:
             yield Scanned(None, f"{where}: expected one line for each key, got {key!r} again; {FIX}")
             continue
@@ -143,8 +147,10 @@ def write_table(path: Path, rows: Iterable[tuple[str, str]]) -> None:
     """Write a table sorted, under a temporary name first."""
     rows, last = sorted(rows), ""
     for key, rest in rows:
-        if not key or BLANKS.search(key) or "\n" in f"{key}{rest}" or "\r" in f"{key}{rest}":
-            raise DataError(f"{path}: expected a key without blanks and one line, got {key!r} {rest!r}")
+        if problem := name_problem(key):
+            raise DataError(f"{path}: expected a name without blanks as the key, got {problem}")
+        if set("\n\r\0") & set(rest):
+            raise DataError(f"{path}: expected one line for {key!r}, got {shown(rest)}")
         if key == last:
             raise DataError(f"{path}: expected one line for each key, got {key!r} twice")
         last = key

@@ -1,26 +1,36 @@
 """Unit files: the one file type by which units leave the model and reach everyone who reads units.
 
-A unit file is JSON lines. The first line is the header (`UnitHeader`), each other line one utterance:
+A unit file is JSON lines. The first line is the header (`UnitHeader`), the last one says how many utterances there
+are, so that a file that was cut shows it; each other line is one utterance:
 
-    {"format": "unitdisc-units-1", "period": 0.02, "offset": 0.0, "codes": [256], "codebook": "9f..", "model": "1c.."}
+    {"format": "unitdisc-units-2", "period": 0.02, "offset": 0.0, "codes": [256], "codebook": "9f..", "model": "1c.."}
     {"utt": "a-1", "frames": 5, "units": [7, 3, 7], "durations": [2, 1, 2]}
+    {"utterances": 1}
+
+Files of unitdisc 0.1.0, "unitdisc-units-1", have no last line of that kind; they are read as they are.
 
 Frame i of an utterance is centred at offset + (i + 1/2) * period seconds. Several codebooks are written as one
 number in mixed radix, the first codebook being the most significant. Lines are sorted by utterance.
 """
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from unitdisc.errors import DataError
+from unitdisc.data.names import name_problem
+from unitdisc.data.reading import reading
+from unitdisc.errors import DataError, shown
 from unitdisc.files import whole_file
 
-FORMAT = "unitdisc-units-1"
+FORMAT = "unitdisc-units-2"
+UNCOUNTED = "unitdisc-units-1"  # of 0.1.0, and of those who write unit files by hand: without a count at the end
+MOST_CODES = 1 << 62  # of all codebooks together: a unit is one number of 64 bits
+MOST_FRAMES = 100_000_000  # of an utterance: 23 days at 50 Hz; more come of a damaged number, and fill the memory
 
 
 @dataclass(frozen=True)
@@ -66,6 +76,8 @@ def write_units(path: str | Path, header: UnitHeader, lines: Iterable[UnitLine])
     with whole_file(path) as out:
         out.write(json.dumps({"format": FORMAT, **asdict(header)}) + "\n")
         for line in lines:
+            if problem := name_problem(line.utt):
+                raise DataError(f"{path}: expected a name of an utterance, got {problem}")
             if line.utt <= last:
                 raise DataError(f"{path}: utterances are not sorted or not unique: {line.utt!r} after {last!r}")
             last = line.utt
@@ -73,6 +85,7 @@ def write_units(path: str | Path, header: UnitHeader, lines: Iterable[UnitLine])
             record = {"utt": line.utt, "frames": sum(durations), "units": units, "durations": durations}
             out.write(json.dumps(record, ensure_ascii=False) + "\n")
             count += 1
+        out.write(json.dumps({"utterances": count}) + "\n")
     return count
 
 
@@ -84,11 +97,16 @@ def unit_file(path: str | Path) -> Path:
 
 def read_header(path: str | Path) -> UnitHeader:
     """Read and check the first line of a unit file, or of the one in the folder of an encoding."""
-    path = unit_file(path)
+    return _read_first(unit_file(path))[1]
+
+
+def _read_first(path: Path) -> tuple[str, UnitHeader]:
+    """Return the format that a unit file says it has, and its header."""
     try:
         with path.open(encoding="utf-8") as lines:
             record = json.loads(lines.readline())
-        if record.pop("format") != FORMAT:
+        kind = record.pop("format")
+        if kind not in (FORMAT, UNCOUNTED):
             raise KeyError("format")
         header = UnitHeader(**{**record, "codes": tuple(record["codes"])})
     except FileNotFoundError:
@@ -97,41 +115,98 @@ def read_header(path: str | Path) -> UnitHeader:
         raise DataError(f"{path}: no such unit file; {hint}") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise DataError(f'{path}:1: expected the header of a unit file, {{"format": "{FORMAT}", ...}}') from None
-    if not header.period > 0:
-        raise DataError(f"{path}:1: period must be above 0 s, got {header.period}")
-    return header
+    _check_header(header, f"{path}:1")
+    return kind, header
+
+
+def _check_header(header: UnitHeader, where: str) -> None:
+    if not (_is_number(header.period) and header.period > 0):
+        raise DataError(f"{where}: period must be above 0 s, got {shown(header.period)}")
+    if not _is_number(header.offset):
+        raise DataError(f"{where}: offset must be seconds, got {shown(header.offset)}")
+    codes = header.codes
+    if not codes or not all(type(count) is int and count >= 1 for count in codes) or math.prod(codes) > MOST_CODES:
+        raise DataError(f"{where}: codes must be the numbers of codewords of each codebook, got {shown(list(codes))}")
+    for name in ("codebook", "model"):
+        if not isinstance(getattr(header, name), str):
+            raise DataError(f"{where}: {name} must be a string, got {shown(getattr(header, name))}")
+    if not isinstance(header.origin, dict):
+        raise DataError(f"{where}: origin must be notes by name, got {shown(header.origin)}")
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and abs(value) < 1e9  # NaN is not, either
 
 
 def read_units(path: str | Path) -> Iterator[UnitLine]:
-    """Read the utterances of a unit file one by one."""
+    """Read the utterances of a unit file one by one; a file that was cut, or has lines twice, is refused."""
     path = unit_file(path)
-    cardinality = read_header(path).cardinality
-    with path.open(encoding="utf-8") as lines:
+    kind, header = _read_first(path)
+    seen: set[str] = set()
+    count: int | None = None
+    with reading(path, "a unit file"), path.open(encoding="utf-8", newline="\n") as lines:
         next(lines)
         for number, text in enumerate(lines, start=2):
-            try:
-                record = json.loads(text)
-                line = UnitLine(
-                    str(record["utt"]),
-                    np.asarray(record["units"], dtype=np.int64),
-                    np.asarray(record["durations"], dtype=np.int64),
-                )
-                frames = int(record["frames"])
-            except (ValueError, KeyError, TypeError, OverflowError):
-                raise DataError(
-                    f'{path}:{number}: expected {{"utt", "frames", "units", "durations"}}, got {text[:60]!r}'
-                ) from None
-            _check_line(line, frames, cardinality, f"{path}:{number}")
+            where = f"{path}:{number}"
+            if count is not None:
+                raise DataError(f"{where}: expected nothing after the count of utterances, got {shown(text)}")
+            record = _record(text, where)
+            if kind == FORMAT and record.keys() == {"utterances"}:
+                count = record["utterances"]
+                continue
+            line = _unit_line(record, text, header.cardinality, where)
+            if line.utt in seen:
+                raise DataError(f"{where}: expected each utterance once, got {line.utt!r} again")
+            seen.add(line.utt)
             yield line
+    if kind == FORMAT and count != len(seen):
+        said = "a last line with the number of utterances" if count is None else f"{shown(count)} utterances"
+        raise DataError(f"{path}: expected {said}, got {len(seen)} utterances; the file was cut: copy or make it again")
+
+
+def _record(text: str, where: str) -> dict[str, Any]:
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError):
+        record = None
+    if not isinstance(record, dict):
+        raise DataError(f'{where}: expected {{"utt", "frames", "units", "durations"}}, got {shown(text)}')
+    return record
+
+
+def _unit_line(record: dict[str, Any], text: str, cardinality: int, where: str) -> UnitLine:
+    try:
+        utt, frames = record["utt"], record["frames"]
+        units, durations = record["units"], record["durations"]
+        lists = type(utt) is str and type(frames) is int and type(units) is list and type(durations) is list
+        # By type, since NumPy makes 1 of 1.9 and of true without a word.
+        if not lists or any(type(number) is not int for number in (*units, *durations)):
+            raise TypeError
+        line = UnitLine(utt, np.asarray(units, dtype=np.int64), np.asarray(durations, dtype=np.int64))
+    except (KeyError, TypeError, OverflowError):
+        raise DataError(
+            f'{where}: expected {{"utt", "frames", "units", "durations"}}, a string, a whole number and two lists of '
+            f"them, got {shown(text)}"
+        ) from None
+    if problem := name_problem(utt):
+        raise DataError(f"{where}: expected a name of an utterance, got {problem}")
+    _check_line(line, frames, cardinality, where)
+    return line
 
 
 def _check_line(line: UnitLine, frames: int, cardinality: int, where: str) -> None:
-    if len(line.units) != len(line.durations) or line.durations.sum() != frames or (line.durations < 1).any():
-        raise DataError(f"{where}: {line.utt}: durations do not add up to {frames} frames of {len(line.units)} units")
-    if len(line.units) and (line.units.min() < 0 or line.units.max() >= cardinality):
-        raise DataError(f"{where}: {line.utt}: units must lie in 0..{cardinality - 1}, got {line.units.max()}")
+    total = sum(line.durations.tolist())  # of Python's numbers, which do not run over
+    if len(line.units) != len(line.durations) or total != frames or (line.durations < 1).any():
+        raise DataError(
+            f"{where}: {line.utt}: durations do not add up to {shown(frames)} frames of {len(line.units)} units"
+        )
+    if total > MOST_FRAMES:
+        raise DataError(f"{where}: {line.utt}: expected at most {MOST_FRAMES} frames, got {total}")
+    wrong = line.units[(line.units < 0) | (line.units >= cardinality)]
+    if len(wrong):
+        raise DataError(f"{where}: {line.utt}: units must lie in 0..{cardinality - 1}, got {wrong[0]}")
 
 
 def check_same_codebook(one: UnitHeader, other: UnitHeader, names: tuple[str, str]) -> None:

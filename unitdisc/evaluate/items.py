@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from unitdisc.data.phones import SILENCES
-from unitdisc.errors import DataError
+from unitdisc.errors import DataError, clipped, shown
 from unitdisc.files import whole_file
 
 COLUMNS = ("#file", "onset", "offset", "#phone", "prev-phone", "next-phone", "speaker")
@@ -55,7 +55,7 @@ def read_items(path: str | Path) -> Items:
     """Read an item file; further columns are ignored."""
     path = Path(path)
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = path.read_text("utf-8").split("\n")
     except FileNotFoundError:
         raise DataError(f"{path}: no such item file; `unitdisc items` makes one from an alignment") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -63,7 +63,7 @@ def read_items(path: str | Path) -> Items:
     head = lines[0].split() if lines else []
     missing = [name for name in COLUMNS if name not in head]
     if missing:
-        raise DataError(f"{path}:1: expected the columns '{' '.join(COLUMNS)}', got {lines[:1]!r}: no {missing[0]}")
+        raise DataError(f"{path}:1: expected the columns '{' '.join(COLUMNS)}', got {shown(lines[0])}: no {missing[0]}")
     places = [head.index(name) for name in COLUMNS]
     rows = []
     for number, line in enumerate(lines[1:], start=2):
@@ -71,7 +71,7 @@ def read_items(path: str | Path) -> Items:
         if not fields:
             continue
         if len(fields) != len(head):
-            raise DataError(f"{path}:{number}: expected {len(head)} columns, got {len(fields)}: {line!r}")
+            raise DataError(f"{path}:{number}: expected {len(head)} columns, got {len(fields)}: {shown(line)}")
         file, onset, offset, *labels = (fields[place] for place in places)
         rows.append((file, *_times(onset, offset, f"{path}:{number}"), *labels))
     if not rows:
@@ -83,9 +83,9 @@ def _times(onset: str, offset: str, where: str) -> tuple[float, float]:
     try:
         first, last = float(onset), float(offset)
     except ValueError:
-        raise DataError(f"{where}: expected onset and offset in seconds, got {onset!r} {offset!r}") from None
+        raise DataError(f"{where}: expected onset and offset in seconds, got {shown(onset)} {shown(offset)}") from None
     if not (math.isfinite(first) and math.isfinite(last) and 0 <= first < last):
-        raise DataError(f"{where}: expected 0 <= onset < offset, got {onset} {offset}")
+        raise DataError(f"{where}: expected 0 <= onset < offset, got {clipped(onset, 40)} {clipped(offset, 40)}")
     return first, last
 
 

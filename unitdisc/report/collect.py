@@ -92,7 +92,7 @@ def open_experiment(path: Path, name: str, options: ReportOptions) -> Experiment
         raise DataError(f"{path}: no such folder; expected that of a training run, or a unit file with --units")
     exp = Experiment(name, path)
     config, env = path / "config.yaml", path / "env.json"
-    exp.config = config.read_text("utf-8") if config.is_file() else ""
+    exp.config = config.read_text("utf-8", errors="replace") if config.is_file() else ""
     exp.starts = read_starts(env)
     if not exp.starts:
         exp.missing["model card"] = f"{env} is not there; {METRICS}"
@@ -172,7 +172,9 @@ def read_conversions(path: Path) -> list[Conversion]:
     """Read the manifests of conversions below a run folder."""
     found = []
     for manifest in sorted([*path.glob("manifest.jsonl"), *path.glob("*/manifest.jsonl")]):
-        for number, line in enumerate(manifest.read_text("utf-8").splitlines(), start=1):
+        for number, line in enumerate(manifest.read_text("utf-8").split("\n"), start=1):
+            if not line:
+                continue
             try:
                 row = json.loads(line)
                 file = manifest.parent / str(row["path"])

@@ -13,6 +13,7 @@ from markupsafe import Markup, escape
 WIDTH, HEIGHT = 440, 220
 LEFT, RIGHT, TOP, BOTTOM = 52, 20, 10, 34
 MOST_POINTS = 400  # of a line
+LARGEST = 1e30  # of what is drawn
 Place = Callable[[float], float]  # from a value to where it is drawn
 Range = tuple[float, float]
 
@@ -40,7 +41,7 @@ class Axes(NamedTuple):
 
 def figure(lines: Sequence[Line], axes: Axes, marks: Sequence[float] = (), steps: bool = False) -> Markup:
     """Draw lines, or (with `steps`) the outlines of bars around whole numbers; dashed uprights at the marks."""
-    lines = [thinned(line) for line in lines if len(line.x)]
+    lines = [line for line in map(thinned, lines) if len(line.x)]
     if not lines:
         return Markup()
     x_low, x_high = min(min(line.x) for line in lines), max(max(line.x) for line in lines)
@@ -86,8 +87,8 @@ def svg(content: str, label: str, width: int = WIDTH, height: int = HEIGHT) -> M
 
 
 def thinned(line: Line) -> Line:
-    """Return a line with at most MOST_POINTS points, none of them NaN."""
-    points = [(x, y) for x, y in zip(line.x, line.y, strict=True) if y is not None and math.isfinite(y)]
+    """Return a line with at most MOST_POINTS points, none of them NaN or, as of a run that diverged, endless."""
+    points = [(x, y) for x, y in zip(line.x, line.y, strict=True) if y is not None and abs(y) < LARGEST]
     every = max(1, -(-len(points) // MOST_POINTS))
     points = points[::every] + (points[-1:] if points and (len(points) - 1) % every else [])
     return line._replace(x=[x for x, _ in points], y=[y for _, y in points])

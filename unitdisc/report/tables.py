@@ -240,7 +240,8 @@ def training_seconds(exp: Experiment) -> float:
     """Return the time that training steps took, by the logged steps per second."""
     seconds, before = 0.0, 0
     for row in exp.metrics:
-        if row.get("kind") == "train" and row.get("steps_per_second"):
+        speed = row.get("steps_per_second")
+        if row.get("kind") == "train" and isinstance(speed, (int, float)) and math.isfinite(speed) and speed > 0:
             seconds += (row["step"] - before) / row["steps_per_second"]
             before = row["step"]
     return seconds
