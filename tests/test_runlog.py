@@ -13,14 +13,16 @@ from test_train import TRAIN
 from unitdisc import runlog
 from unitdisc.data.subsets import subset
 from unitdisc.errors import DataError
+from unitdisc.features.configs import MfccConfig
 from unitdisc.runlog import RunLog
 from unitdisc.train import Config, train
 
 
 def test_a_refused_training_leaves_nothing_behind(tmp_path: Path):
-    make_data(tmp_path / "bare", 4, features=False)
-    with pytest.raises(DataError, match="run `unitdisc features` first"):
-        train(Config(tiny_model(), replace(TRAIN, tensorboard=True)), tmp_path / "exp", *[tmp_path / "bare"] * 2)
+    make_data(tmp_path / "bare", 4)
+    other = tiny_model(features=MfccConfig(ceps=12))
+    with pytest.raises(DataError, match="made with another config"):
+        train(Config(other, replace(TRAIN, tensorboard=True)), tmp_path / "exp", *[tmp_path / "bare"] * 2)
     assert not (tmp_path / "exp").exists()
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="file: expected a folder to write to, got a file"):

@@ -1,6 +1,8 @@
 """Targets: clusters that an encoder predicts, made anew while it trains; nothing is lost by a kill or a split."""
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from made_up import make_data, tiny_model
 from test_train import TRAIN, assert_same
 
 from unitdisc import checkpoint, config
-from unitdisc.data.kaldi import DataDir
 from unitdisc.data.units import read_units
 from unitdisc.decoders.none import NoDecoderConfig
 from unitdisc.encode import encode
@@ -254,10 +256,55 @@ def test_labels_come_back_as_they_were_written(tmp_path: Path):
         assert np.array_equal(there[utt], wanted)
 
 
-def one_speaker(folder: Path, utts: int, seed: int) -> DataDir:
-    data = make_data(folder, utts, seed, features=False)
-    (folder / "utt2spk").write_text("".join(f"{utt} {utt[0]}\n" for utt in data.utts))
-    return data
+def test_a_training_straight_from_audio_is_that_on_archives(data: Path, whole: Path, tmp_path: Path):
+    for name in ("train", "dev"):
+        shutil.copytree(data / name, tmp_path / name, ignore=shutil.ignore_patterns("feats*", "targets*", "cmvn*"))
+    exp = tmp_path / "exp"
+    run(tmp_path, exp, replace(OPTIONS, steps=4))
+    run(tmp_path, exp)  # goes on with what there is
+    assert_same(checkpoint.newest(exp)["model"].keys(), checkpoint.newest(whole)["model"].keys())
+    straight = tmp_path / "straight"
+    assert_same(run(tmp_path, straight)["model"], run(data, tmp_path / "archives")["model"])
+    assert not (tmp_path / "train" / "feats.scp").exists()
+    starts = json.loads((straight / "env.json").read_text())["starts"]
+    assert starts[0]["train"]["data"] == str(tmp_path / "train")
+
+
+def hard_data(folder: Path, speakers: dict[str, str]) -> None:
+    """Write utterances that are hard: silence, one frame, one second, a click, and ordinary ones."""
+    random = np.random.default_rng(3)
+    ordinary = 0.1 * random.standard_normal(16000)
+    click = np.zeros(8000)
+    click[4000] = 1.0
+    waves = {"a": np.zeros(16000), "b": ordinary[:200], "c": ordinary, "d": click, "e": ordinary[::-1]}
+    folder.mkdir(parents=True)
+    for utt, wave in waves.items():
+        soundfile.write(folder / f"{utt}.wav", wave, 16000)
+    (folder / "wav.scp").write_text("".join(f"{utt} {utt}.wav\n" for utt in waves))
+    (folder / "utt2spk").write_text("".join(f"{utt} {speakers.get(utt, utt)}\n" for utt in waves))
+
+
+@pytest.mark.parametrize(
+    "speakers", [{}, dict.fromkeys("abcde", "one"), {"a": "s", "b": "s"}], ids=["none", "one", "two"]
+)
+def test_hard_utterances_and_few_speakers_train(tmp_path: Path, speakers: dict[str, str]):
+    for name in ("train", "dev"):
+        hard_data(tmp_path / name, speakers)
+    augment = AugmentConfig(versions=2, warp=0.2, tempo=0.2, degraded=0.5)
+    tree = run(tmp_path, tmp_path / "exp", replace(OPTIONS, augment=augment, workers=0))
+    assert all(torch.isfinite(value).all() for value in tree["model"].values() if value.is_floating_point())
+    encode(tmp_path / "exp", tmp_path / "train", tmp_path / "units")
+    units = {line.utt: int(sum(line.durations)) for line in read_units(tmp_path / "units" / "units.jsonl")}
+    assert units == {"a": 50, "b": 1, "c": 50, "d": 25, "e": 50}
+
+
+def test_recordings_that_are_no_numbers_are_left_out_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    for name in ("train", "dev"):
+        make_data(tmp_path / name, 120 if name == "train" else 3, features=False)
+    soundfile.write(tmp_path / "train" / "a-00.wav", np.full(8000, np.nan, np.float32), 16000, subtype="FLOAT")
+    run(tmp_path, tmp_path / "exp", replace(OPTIONS, workers=0))
+    assert "a-00 is left out" in capsys.readouterr().err
+    assert "a-00" not in LabelFile(tmp_path / "exp" / "targets" / "00000004")
 
 
 @pytest.mark.parametrize(("at", "says"), [((0.5,), "from 0 on"), ((0.0, 1.0), "below 1"), ((0.5, 0.0), "rising")])

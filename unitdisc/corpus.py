@@ -1,20 +1,27 @@
 """A data directory opened the way a model's configuration asks: its frames, targets and labels."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from unitdisc import dist
 from unitdisc.data.alignment import Interval, frame_labels, read_alignment
 from unitdisc.data.batches import Corpus, FrameReader, PhoneLabels
 from unitdisc.data.change import changed
-from unitdisc.data.kaldi import DataDir
+from unitdisc.data.kaldi import DataDir, data_digest
 from unitdisc.data.phones import SILENCE, SILENCES
+from unitdisc.data.subsets import subset
 from unitdisc.errors import DataError
 from unitdisc.features.cmvn import Cmvn, Normalisation, global_normalisation, load_normalised
 from unitdisc.features.configs import FeatureConfig
+from unitdisc.features.extract import ExtractConfig, extract
 from unitdisc.features.frames import FrameMaker
 from unitdisc.features.manifest import read_manifest
+from unitdisc.files import whole_file
 from unitdisc.model import ModelConfig, UnitModel
 
 ALIGNMENT = "phones.ctm"  # where a data directory keeps its phone alignment
@@ -36,6 +43,29 @@ def open_corpus(config: ModelConfig, data: DataDir, model: UnitModel) -> Corpus:
         phones=PhoneTable(data, model) if model.phones else None,
         stride=model.encoder.stride,
     )
+
+
+def with_features(config: ModelConfig, data: DataDir, folder: Path, jobs: int, say: Callable[[str], None]) -> DataDir:
+    """Return a data directory with features: itself, or one in a folder, for whose utterances they are made here."""
+    streams = config.decoder.streams(config.targets)
+    archives: dict[str, Any] = {s.archive: s.features for s in streams if s.features is not None}
+    wanted = replace(ExtractConfig(config.features), **archives)
+    if any((data.path / f"{name}.json").exists() for name in wanted.archives):
+        return data  # whether they are the right ones is seen when they are read
+    if dist.is_main():
+        mark, digest = folder / "origin", data_digest(data.path)
+        if not mark.is_file() or mark.read_text("utf-8") != digest:
+            mark.unlink(missing_ok=True)
+            subset(data, folder, data.utts)
+            with whole_file(mark) as out:
+                out.write(digest)
+        made = extract(DataDir.read(folder), wanted, jobs)
+        if made.made:
+            say(f"{data.path}: has no features; they are made in {folder}, of {made.utterances} utterances")
+        for utt, reason in made.failed.items():
+            say(f"{data.path}: {utt} is left out: {reason}")
+    dist.barrier()
+    return DataDir.read(folder)
 
 
 def fit_normalisation_(model: UnitModel, data: DataDir) -> None:

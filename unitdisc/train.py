@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from unitdisc import checkpoint, dist
 from unitdisc import config as configs
-from unitdisc.corpus import fit_normalisation_, open_corpus, phone_set
+from unitdisc.corpus import fit_normalisation_, open_corpus, phone_set, with_features
 from unitdisc.data.batches import ChunkPlan, Corpus, Prefetcher, WholePlan, share
 from unitdisc.data.kaldi import DataDir
 from unitdisc.errors import ConfigError, UnitdiscError
@@ -63,6 +63,10 @@ def train(config: Config, exp: str | Path, train_dir: str | Path, dev_dir: str |
 
 def _train(config: Config, exp: Path, train_data: DataDir, dev_data: DataDir, device: torch.device) -> None:
     log = RunLog(exp, tensorboard=config.train.tensorboard)
+    names = {"train": str(train_data.path), "dev": str(dev_data.path)}
+    jobs = config.train.workers + 1
+    train_data = with_features(config.model, train_data, exp / "data" / "train", jobs, log.say)
+    dev_data = with_features(config.model, dev_data, exp / "data" / "dev", jobs, log.say)
     speakers, phones = sorted(train_data.spk2utt), phone_set(config.model, train_data)
     torch.manual_seed(config.train.seed)
     state = State(UnitModel(config.model, speakers, phones).to(device), config.train)
@@ -77,8 +81,8 @@ def _train(config: Config, exp: Path, train_data: DataDir, dev_data: DataDir, de
         device=str(device),
         seed=config.train.seed,
         parameters=sum(p.numel() for p in state.model.parameters()),
-        train={"data": str(train_data.path), "utterances": len(corpus.utts), "speakers": len(speakers)},
-        dev={"data": str(dev_data.path), "utterances": len(dev.utts)},
+        train={"data": names["train"], "utterances": len(corpus.utts), "speakers": len(speakers)},
+        dev={"data": names["dev"], "utterances": len(dev.utts)},
         resumed_at=state.step,
     )
     if corpus.left_out:
