@@ -31,6 +31,8 @@ SCHEDULE = [f"model.quantizer.schedule.{x}" for x in ("warm_up=1", "every=1", "u
 SMALL = {
     "train": ["train.steps=4", "train.batch=2", "train.chunk=24", "train.tensorboard=false", "train.average=0"],
     "quantizer": ["model.quantizer.codes=8", "model.quantizer.dim=8", *SCHEDULE],
+    "kmeans": ["model.quantizer.codes=8", "model.prediction.clusters=[4, 6]", "train.targets.sample=500"],
+    "gated": ["model.encoder.channels=8"],
     "conv": ["model.encoder.channels=8", "model.encoder.pointwise=1"],
     "conv-lstm": ["model.encoder.channels=2", "model.encoder.cells=8", "model.encoder.layers=1"],
     "frame": [f"model.decoder.wavenet.{size}" for size in ("layers=2", "residual=8", "gate=16", "skip=8", "hidden=8")],
@@ -46,7 +48,8 @@ INPUTS = "import pathlib, sys; out = pathlib.Path(sys.argv[4]); out.mkdir(parent
 def small(path: Path) -> list[str]:
     """Return changes that make a recipe's configuration train in a second."""
     model = configs.load(path, Config).model
-    return [*SMALL["train"], *SMALL["quantizer"], *SMALL[model.encoder.kind], *SMALL[model.decoder.kind]]
+    quantizer = SMALL.get(model.quantizer.kind, SMALL["quantizer"])
+    return [*SMALL["train"], *quantizer, *SMALL[model.encoder.kind], *SMALL[model.decoder.kind]]
 
 
 def module(path: Path) -> ModuleType:
