@@ -62,6 +62,7 @@ setup(
         *TORCH_PAIR,
         "numpy>=1.26",
         "scipy>=1.11",
+        "threadpoolctl>=3.1",
         "soundfile>=0.12.1",
         "librosa>=0.10.2",
         "numba>=0.59",

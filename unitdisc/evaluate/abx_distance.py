@@ -1,15 +1,13 @@
 """Frames made ready for a distance, and the scoring of all tiles with it."""
 
 import os
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
 import numpy as np
-import torch
+from threadpoolctl import threadpool_limits
 
 from unitdisc.errors import DataError
 from unitdisc.evaluate import abx_kernels as kernels
@@ -29,35 +27,35 @@ class Space:
     """Frames made ready for one distance."""
 
     kind: int  # of abx_kernels
-    left: torch.Tensor  # [F, D] float32, frames as X
-    right: torch.Tensor  # [F, D] float32, frames as A and B
+    left: np.ndarray  # [F, D] float32, frames as X
+    right: np.ndarray  # [F, D] float32, frames as A and B
     units: np.ndarray  # [F] int32, for TABLE, IDENTICAL and EDIT
     table: np.ndarray  # [U, U] for TABLE; of the type that distances have, float32 elsewhere
     first: np.ndarray  # [N] int64, first frame of each item
     count: np.ndarray  # [N] int64, frames of each item
 
-    def columns(self, frames: np.ndarray) -> torch.Tensor:
+    def columns(self, frames: np.ndarray) -> np.ndarray:
         """Gather frames [W] of A and B, given by number, for `costs`."""
         if self.kind in (kernels.TABLE, kernels.IDENTICAL):
-            return torch.from_numpy(self.units[frames])
-        return self.right.index_select(0, torch.from_numpy(frames)).T
+            return self.units[frames]
+        return self.right[frames].T
 
-    def costs(self, frames: np.ndarray, columns: torch.Tensor, out: np.ndarray) -> None:
+    def costs(self, frames: np.ndarray, columns: np.ndarray, out: np.ndarray) -> None:
         """Write the distances of X's frames [F], given by number, to gathered columns [W] into out [F, W]."""
         if self.kind == kernels.TABLE:
-            kernels.look_up_(self.units[frames], columns.numpy(), self.table, out)
+            kernels.look_up_(self.units[frames], columns, self.table, out)
         elif self.kind == kernels.IDENTICAL:
-            kernels.differ_(self.units[frames], columns.numpy(), out)
+            kernels.differ_(self.units[frames], columns, out)
         else:
-            rows = self.left.index_select(0, torch.from_numpy(frames))
-            torch.mm(rows, columns, out=torch.from_numpy(out))
+            rows = self.left[frames]
+            np.matmul(rows, columns, out=out)
             if self.kind == kernels.ANGULAR:
                 kernels.angles_(out)
             elif self.kind == kernels.EUCLIDEAN:
-                kernels.roots_(out, rows.numpy(), columns.T.numpy())
+                kernels.roots_(out, rows, columns.T)
 
 
-NOTHING = torch.zeros((1, 1))
+NOTHING = np.zeros((1, 1), np.float32)
 NO_UNITS, NO_TABLE = np.zeros(1, np.int32), np.zeros((1, 1), np.float32)
 
 
@@ -129,7 +127,7 @@ def _table_space(
 ) -> Space:
     """Tabulate the distances of few vectors, exactly 0 from each to itself."""
     kind, left, right = {"angular": _angular, "euclidean": _euclidean, "kl": _kl}[distance](vectors)
-    table = (left.double() @ right.double().T).numpy()
+    table = left.astype(np.float64) @ right.astype(np.float64).T
     if kind == kernels.ANGULAR:
         table = np.arccos(np.clip(table, -1, 1)) / np.pi
     elif kind == kernels.EUCLIDEAN:
@@ -143,24 +141,23 @@ def _table_space(
     return Space(kernels.TABLE, NOTHING, NOTHING, units.astype(np.int32), table, first, count)
 
 
-def _angular(frames: np.ndarray) -> tuple[int, torch.Tensor, torch.Tensor]:
+def _angular(frames: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
     norms = np.linalg.norm(frames, axis=1, keepdims=True)
     frames /= np.where(norms > 0, norms, 1)
     # A zero vector has no direction; like fastabx, take that of (1, ..., 1).
     frames[norms[:, 0] == 0] = frames.shape[1] ** -0.5
-    whole = torch.from_numpy(frames)
-    return kernels.ANGULAR, whole, whole
+    return kernels.ANGULAR, frames, frames
 
 
-def _euclidean(frames: np.ndarray) -> tuple[int, torch.Tensor, torch.Tensor]:
+def _euclidean(frames: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
     # |x|^2 + |y|^2 - 2xy loses digits where the vectors are long against their differences: centre them.
-    centred = torch.from_numpy(frames - frames.mean(axis=0, dtype=np.float64).astype(np.float32))
-    squares = (centred.double() ** 2).sum(1, keepdim=True).float()
-    ones = torch.ones_like(squares)
-    return kernels.EUCLIDEAN, torch.cat([centred, squares, ones], 1), torch.cat([-2 * centred, ones, squares], 1)
+    centred = frames - frames.mean(axis=0, dtype=np.float64).astype(np.float32)
+    squares = (centred.astype(np.float64) ** 2).sum(axis=1, keepdims=True).astype(np.float32)
+    ones = np.ones_like(squares)
+    return kernels.EUCLIDEAN, np.hstack([centred, squares, ones]), np.hstack([-2 * centred, ones, squares])
 
 
-def _kl(frames: np.ndarray) -> tuple[int, torch.Tensor, torch.Tensor]:
+def _kl(frames: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
     """Return sides whose product is the mean of both Kullback-Leibler divergences."""
     total = frames.sum(axis=1, dtype=np.float64)
     wrong = (abs(total - 1) > 1e-2) | (frames.min(axis=1) < 0)
@@ -170,15 +167,15 @@ def _kl(frames: np.ndarray) -> tuple[int, torch.Tensor, torch.Tensor]:
             "--distance kl compares probabilities: expected frames of numbers >= 0 that sum to 1, got one with "
             f"minimum {frames[worst].min():g} and sum {total[worst]:g}"
         )
-    p = torch.from_numpy(frames).double()
-    logs = (p + 1e-6).log()
-    logs -= logs.mean(1, keepdim=True)
+    p = frames.astype(np.float64)
+    logs = np.log(p + 1e-6)
+    logs -= logs.mean(axis=1, keepdims=True)
     # Only differences of rows count; as with euclidean, taking away a mean row saves digits.
-    p, logs = p - p.mean(0), logs - logs.mean(0)
-    own = (p * logs).sum(1, keepdim=True) / 2
-    ones = torch.ones_like(own)
-    left = torch.cat([p, logs, own, ones], 1).float()
-    return kernels.PLAIN, left, torch.cat([-logs / 2, -p / 2, ones, own], 1).float()
+    p, logs = p - p.mean(axis=0), logs - logs.mean(axis=0)
+    own = (p * logs).sum(axis=1, keepdims=True) / 2
+    ones = np.ones_like(own)
+    left, right = np.hstack([p, logs, own, ones]), np.hstack([-logs / 2, -p / 2, ones, own])
+    return kernels.PLAIN, left.astype(np.float32), right.astype(np.float32)
 
 
 class Packs(NamedTuple):
@@ -250,7 +247,7 @@ def count_errors(space: Space, groups: Groups, legs: Legs, workers: int | None =
     # The longest first, so that no worker is left alone with one at the end.
     large = large[np.argsort(-work[large], kind="stable")]
     lots = np.array_split(np.flatnonzero(small), workers * 16)
-    with _one_torch_thread(), ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(workers) as pool:
         tasks = [pool.submit(_score_large, space, groups, legs, tile, errors) for tile in large.tolist()]
         tasks += [pool.submit(_score_small, space, groups, legs, lot, errors) for lot in lots if len(lot)]
         for task in tasks:
@@ -267,22 +264,12 @@ def _work(space: Space, groups: Groups, legs: Legs) -> np.ndarray:
     return rows.astype(np.float64) * in_node[groups.node[legs.a[legs.tile[:-1]]]]
 
 
-@contextmanager
-def _one_torch_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
 def _score_small(space: Space, groups: Groups, legs: Legs, tiles: np.ndarray, errors: np.ndarray) -> None:
     kernels.score_directly(
         tiles,
         space.kind,
-        space.left.numpy(),
-        space.right.numpy(),
+        space.left,
+        space.right,
         space.units,
         space.table,
         space.first[groups.order],

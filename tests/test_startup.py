@@ -1,0 +1,78 @@
+"""Verbs that need no torch start without it: importing it takes longer than their work."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_up import make_data
+from score_files import write_alignment, write_unit_file
+
+from unitdisc.evaluate.items import Items, write_items
+
+RUN = """
+import sys
+from unitdisc.cli import main
+try:
+    main(sys.argv[1:])
+except SystemExit as end:
+    assert not end.code, end.code
+print("torch" in sys.modules, file=sys.stderr)
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write units, an alignment, features, items and a data directory."""
+    folder, random = tmp_path_factory.mktemp("files"), np.random.default_rng(0)
+    write_unit_file(folder / "units.jsonl", {utt: random.integers(5, size=60) for utt in ("u1", "u2")}, 5)
+    phones = {utt: np.repeat(random.permutation(3), 20) for utt in ("u1", "u2")}
+    write_alignment(folder / "phones.ctm", phones, ["a", "b", "c"])
+    (folder / "feats").mkdir()
+    rows = []
+    for speaker in "st":
+        for phone in "ab":
+            for n in range(3):
+                file = f"{speaker}{phone}{n}"
+                np.save(folder / "feats" / f"{file}.npy", random.standard_normal((12, 4)).astype(np.float32))
+                rows.append((file, 0.0, 0.1, phone, "x", "y", speaker))
+    write_items(folder / "x.item", Items.of_rows(rows))
+    make_data(folder / "data", features=False)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "score abx feats x.item --frame-shift 0.01",
+        "score abx feats x.item --frame-shift 0.01 --distance euclidean",
+        "score usage units.jsonl",
+        "score bitrate units.jsonl",
+        "score clusters units.jsonl --alignment phones.ctm",
+        "score boundaries units.jsonl --alignment phones.ctm",
+        "score per units.jsonl --alignment phones.ctm --oracle",
+        "inspect units.jsonl",
+        "export units.jsonl out --format textgrid",
+        "check data",
+        "--version",
+    ],
+)
+def test_no_torch(folder: Path, arguments: str):
+    done = subprocess.run([sys.executable, "-c", RUN, *arguments.split()], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines()[-1] == "False"
+
+
+def test_importing_the_package_imports_nothing_else():
+    code = "import sys, unitdisc; print([m for m in ('numpy', 'torch', 'yaml', 'scipy', 'numba') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_importing_the_package_is_instant():
+    times = []
+    for _ in range(5):  # the least of several, as other programs may be at work
+        code = "import time; t = time.process_time(); import unitdisc; print(time.process_time() - t)"
+        times.append(float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout))
+    assert min(times) < 0.15
