@@ -253,7 +253,7 @@ def test_a_checkpoint_without_ranges_keeps_the_pitch_of_the_source(models, tmp_p
 
 @pytest.mark.parametrize("wrong", ["loud", "0", "-1", "9", "nan", ""])
 def test_what_is_no_pitch_is_refused(wrong: str):
-    with pytest.raises(ConfigError, match="pitch: expected source, flat, none or a factor"):
+    with pytest.raises(ConfigError, match="pitch: expected source, predicted, flat, none or a factor"):
         ConvertOptions(pitch=wrong)
 
 

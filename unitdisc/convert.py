@@ -25,7 +25,7 @@ from unitdisc.corpus import LiveFrames, open_frames
 from unitdisc.data.audio import save_audio
 from unitdisc.data.batches import FrameReader, pad
 from unitdisc.data.kaldi import DataDir, Recording
-from unitdisc.decoders.base import LOG_MEL, Streams, Voicing
+from unitdisc.decoders.base import EXCITATION, LOG_MEL, Streams, Voicing
 from unitdisc.errors import ConfigError, DataError
 from unitdisc.features.pitch import pitch
 from unitdisc.files import file_name, whole_file
@@ -50,8 +50,8 @@ class ConvertOptions:
     batch: int = 8  # utterances sampled together
     format: Literal["wav", "flac"] = "wav"
     postfilter: bool = True  # give decoded log-mel the mean and the movement of real speech
-    # Of frame decoders: the source's, moved to the target's range; flat; a number that the source's is multiplied by;
-    # none: a whisper, by Griffin-Lim.
+    # Of decoders of frames: the source's, moved to the target's range; predicted, by a voice decoder; flat; a number
+    # that the source's is multiplied by; none: a whisper, by Griffin-Lim.
     pitch: str = "source"
 
     def __post_init__(self) -> None:
@@ -223,7 +223,8 @@ def _voiced(work: _Work, said: Streams, original: np.ndarray, utt: str, target: 
     said = {name: stream[: model.grid.frames(len(original))] for name, stream in said.items()}
     if work.postfilter is not None:
         said[LOG_MEL] = work.postfilter(said[LOG_MEL], voice_number(model, target, speaker))
-    excitation = work.intonation.of(original, speaker, None if target.name == SAME else target.pitch)
+    moved_to = None if target.name == SAME else target.pitch
+    excitation = work.intonation.of(original, speaker, moved_to, said.get(EXCITATION))
     return model.decoder.sound(said, Voicing(excitation, options.seed, options.iterations))
 
 

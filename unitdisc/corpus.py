@@ -17,12 +17,13 @@ from unitdisc.data.phones import SILENCE, SILENCES
 from unitdisc.data.subsets import subset
 from unitdisc.errors import DataError
 from unitdisc.features.cmvn import Cmvn, Normalisation, global_normalisation, load_normalised
-from unitdisc.features.configs import FeatureConfig
+from unitdisc.features.configs import ExcitationConfig, FeatureConfig, LogMelConfig
 from unitdisc.features.extract import ExtractConfig, extract
 from unitdisc.features.frames import FrameMaker
 from unitdisc.features.manifest import read_manifest
 from unitdisc.files import whole_file
 from unitdisc.model import ModelConfig, UnitModel
+from unitdisc.voices import OwnRange
 
 ALIGNMENT = "phones.ctm"  # where a data directory keeps its phone alignment
 # Not learnt by a supervised model: silence, but for TIMIT's own, which its published PERs count as a phone.
@@ -32,7 +33,7 @@ UNLEARNT = SILENCES - {"sil", "h#", "pau", "epi"}
 def open_corpus(config: ModelConfig, data: DataDir, model: UnitModel) -> Corpus:
     """Open what a model trains on or is validated with; archives must have been made by `unitdisc features`."""
     streams = config.decoder.streams(config.targets)
-    archives = [load_normalised(data.path, s.features, s.archive) for s in streams if s.features is not None]
+    archives = [open_stream(s.features, s.archive, data) for s in streams if s.features is not None]
     frames = load_normalised(data.path, config.features)
     return Corpus(
         data,
@@ -79,6 +80,12 @@ def fit_normalisation_(model: UnitModel, data: DataDir) -> None:
         parts = [global_normalisation([data.path], True, archive) for archive in archives]
         mean, std = (np.concatenate(rows) for rows in zip(*parts, strict=True))
         model.set_target_normalisation_(torch.from_numpy(mean), torch.from_numpy(std))
+
+
+def open_stream(config: LogMelConfig | ExcitationConfig, archive: str, data: DataDir) -> FrameReader:
+    """Open what a decoder is to say: log-mel as it is, the pitch in its speaker's own range."""
+    frames = load_normalised(data.path, config, archive)
+    return OwnRange(frames, data) if isinstance(config, ExcitationConfig) else frames
 
 
 class SideBySide:

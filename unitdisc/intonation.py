@@ -1,20 +1,32 @@
 """The pitch that an utterance is spoken with in another voice."""
 
 import numpy as np
+from torch import Tensor
 
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.timing import FrameGrid
 from unitdisc.errors import ConfigError
 from unitdisc.features.excitation import Excitation, analyse
-from unitdisc.voices import PER_VOICE, PitchRange, Voices, flat, moved, pitch_range, pitches, scaled, spread
+from unitdisc.voices import (
+    PER_VOICE,
+    PitchRange,
+    Voices,
+    flat,
+    moved,
+    pitch_range,
+    pitches,
+    predicted,
+    scaled,
+    spread,
+)
 
-SOURCE, FLAT, NONE = "source", "flat", "none"
+SOURCE, PREDICTED, FLAT, NONE = "source", "predicted", "flat", "none"
 SMALLEST, LARGEST = 0.25, 4.0  # that a pitch may be multiplied by
 
 
 def parse_pitch(text: str) -> float | None:
     """Return the number that a pitch is multiplied by, none if it is no number; refuse what is no pitch."""
-    if text in (SOURCE, FLAT, NONE):
+    if text in (SOURCE, PREDICTED, FLAT, NONE):
         return None
     try:
         factor = float(text)
@@ -22,7 +34,8 @@ def parse_pitch(text: str) -> float | None:
         factor = 0.0
     if not SMALLEST <= factor <= LARGEST:
         raise ConfigError(
-            f"pitch: expected {SOURCE}, {FLAT}, {NONE} or a factor between {SMALLEST:g} and {LARGEST:g}, got {text!r}"
+            f"pitch: expected {SOURCE}, {PREDICTED}, {FLAT}, {NONE} or a factor between {SMALLEST:g} and {LARGEST:g}, "
+            f"got {text!r}"
         )
     return factor
 
@@ -38,10 +51,19 @@ class Intonation:
         self._speakers, self._voices = speakers, voices
         self._ranges: dict[str, PitchRange | None] = {}
 
-    def of(self, wave: np.ndarray, speaker: str, target: PitchRange | None) -> Excitation | None:
-        """Return the excitation of a speaker's waveform, moved to the target's range; none for a whisper."""
+    def of(
+        self, wave: np.ndarray, speaker: str, target: PitchRange | None, said: Tensor | None = None
+    ) -> Excitation | None:
+        """Return the excitation of a speaker's waveform, moved to the target's range; none for a whisper.
+
+        Without a target the voice is the speaker's own. A decoder may have said an excitation [T, DIM] itself.
+        """
         if self.pitch == NONE:
             return None
+        if self.pitch == PREDICTED:
+            if said is None:
+                raise ConfigError("pitch: predicted, but this decoder says none; train with decoder.kind voice")
+            return predicted(said, target or self._range(speaker))
         heard = analyse(wave, self._grid)
         if self._factor is not None:
             return scaled(heard, self._factor)

@@ -240,7 +240,7 @@ class UnitModel(nn.Module):
             speaker: Tensor | None = self.conditioning.reference(frames, batch.lengths)
         else:
             speaker = self.conditioning.speaker_vectors(batch.speakers, strict=False)
-        losses = self.decoder.loss(batch.targets, self.conditioning(content, speaker), seeds)
+        losses = self.decoder.loss(batch.targets, self.conditioning(content, speaker), seeds, lengths)
         per_frame = self.decoder.hold // self.encoder.stride
         known = batch.lengths * per_frame if batch.target_lengths is None else batch.target_lengths
         # A waveform may end up to half a frame before or after its frames do: those samples are left out.

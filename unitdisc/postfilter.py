@@ -132,7 +132,7 @@ def decoded_pairs(model: UnitModel, data: DataDir, frames: FrameReader, targets:
             encoded = model.encode(heard, torch.tensor([heard.shape[1]], device=heard.device))
             content = encoded.units if model.quantizer.codes else encoded.values
             made = model.generate(content, encoded.lengths, own_voice(model, voice, heard))[0].cpu()
-            yield Pair(voice, made[: len(real)], real[: len(made)])
+            yield Pair(voice, made[: len(real)], real[: len(made), : made.shape[1]])  # there may be more streams
 
 
 def own_voice(model: UnitModel, voice: int, heard: Tensor) -> Tensor | None:

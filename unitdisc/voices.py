@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from unitdisc.data.batches import FrameReader
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.timing import FrameGrid
 from unitdisc.errors import CheckpointError, DataError
-from unitdisc.features.excitation import Excitation
+from unitdisc.features.excitation import VOICING, Excitation
 from unitdisc.features.pitch import Array, pitch
 
 PER_VOICE, IN_ALL = 10, 500  # utterances whose pitch is tracked, at most
@@ -30,6 +31,9 @@ class PitchRange(NamedTuple):
 
     mean: float  # of log F0
     deviation: float
+
+
+UNKNOWN = PitchRange(math.log(150.0), 0.2)  # of a voice that nothing is known of
 
 
 @dataclass(frozen=True)
@@ -116,3 +120,49 @@ def _changed(excitation: Excitation, change: Callable[[Tensor], Tensor]) -> Exci
     voiced = excitation.frequency > 0
     log = change(torch.where(voiced, excitation.frequency, 1.0).log())
     return excitation._replace(frequency=torch.where(voiced, log.exp().clamp(LOWEST, HIGHEST), 0.0))
+
+
+class OwnRange:
+    """Excitation [T, DIM] of each utterance with log F0 by its speaker's mean and deviation: what a decoder learns."""
+
+    def __init__(self, excitation: FrameReader, data: DataDir) -> None:
+        self._excitation, self._data = excitation, data
+        self._ranges: dict[str, PitchRange] = {}
+
+    def __getitem__(self, utt: str) -> np.ndarray:
+        """Return an utterance's frames."""
+        frames = np.array(self._excitation[utt])
+        mean, deviation = self._range(self._data.utt2spk[utt])
+        frames[:, 0] = (frames[:, 0] - mean) / deviation
+        return frames
+
+    def __contains__(self, utt: object) -> bool:
+        """Tell whether there are frames of an utterance."""
+        return utt in self._excitation
+
+    def frames(self, utt: str) -> int:
+        """Return an utterance's number of frames."""
+        return self._excitation.frames(utt)
+
+    def _range(self, speaker: str) -> PitchRange:
+        if speaker not in self._ranges:
+            known = [utt for utt in self._data.spk2utt[speaker] if utt in self._excitation]
+            rows = (self._excitation[utt].astype(np.float64) for utt in spread(known, PER_VOICE))
+            contours = (np.where(row[:, VOICING] > 0.5, np.exp(row[:, 0]), 0.0) for row in rows)
+            # Who hardly speaks with a voice has no range, and hardly a frame in which the pitch counts.
+            self._ranges[speaker] = pitch_range(contours) or UNKNOWN
+        return self._ranges[speaker]
+
+
+def predicted(frames: Tensor, target: PitchRange | None) -> Excitation:
+    """Return what a decoder said [T, DIM], its pitch no flatter than speech and in a voice's range."""
+    mean, deviation = target or UNKNOWN
+    voiced = frames[:, VOICING] > 0.5
+    own = frames[voiced, 0].double()
+    stretch = 1.0
+    if len(own) >= FEW:
+        stretch = min(max(1.0 / max(float(own.std()), 1e-3), 1.0), MOST)
+    middle = float(own.mean()) if len(own) else 0.0
+    log = mean + deviation * (middle + stretch * (frames[:, 0].double() - middle))
+    beside = torch.where(voiced[:, None], frames[:, VOICING + 1 :].clamp(0.0, 1.0), 1.0)
+    return Excitation(torch.where(voiced, log.exp().clamp(LOWEST, HIGHEST), 0.0), beside)

@@ -31,8 +31,9 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )
     convert.add_argument(
         "--pitch", default="source", metavar="PITCH",
-        help="of frame decoders: source (the source's contour, moved to where the target's voice lies), flat, a factor "
-        "for the source's own pitch, or none (a whisper, by Griffin-Lim) (default: %(default)s)",
+        help="source (the source's contour, moved to where the target's voice lies), predicted (from units, by a "
+        "decoder of kind voice), flat, a factor for the source's own pitch, or none (a whisper, by Griffin-Lim) "
+        "(default: %(default)s)",
     )  # fmt: skip
     convert.add_argument(
         "--iterations", type=positive, default=60, help="of Griffin-Lim, for --pitch none (default: %(default)s)"
@@ -45,6 +46,30 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     convert.add_argument("--force", action="store_true", help="replace conversions that are there")
     convert.set_defaults(run=run_convert)
 
+    speak = verbs.add_parser(
+        "speak",
+        help="let a voice say units: of a unit file, of text, or of a pipe",
+        description="Units to sound: OUT/<utt>.wav and a manifest. UNITS is a unit file, a folder of an encoding, "
+        "or text with an utterance a line (an optional name, then units as 7, or 7x3 for three frames); - reads text "
+        "from standard input. Units of another codebook are refused.",
+        allow_abbrev=False,
+    )
+    speak.add_argument("exp", metavar="EXP", help="folder of a training run, or a checkpoint file")
+    speak.add_argument("units", metavar="UNITS", help="unit file, text, or -")
+    speak.add_argument("out", metavar="OUT", nargs="?", default="spoken", help="folder (default: %(default)s)")
+    speak.add_argument("--speaker", required=True, metavar="VOICE", help="a speaker of the training data, or audio")
+    speak.add_argument(
+        "--pitch", default="predicted", metavar="PITCH",
+        help="predicted (by a decoder of kind voice; others whisper), flat, a factor, or none (default: %(default)s)",
+    )  # fmt: skip
+    speak.add_argument(
+        "--repeat", type=positive, default=1, metavar="N",
+        help="frames of a unit that text has no number for (default: %(default)s)",
+    )  # fmt: skip
+    speak.add_argument("--seed", type=int, default=0, help="of all that is drawn (default: %(default)s)")
+    add_device(speak)
+    speak.add_argument("--force", action="store_true", help="replace sounds that are there")
+    speak.set_defaults(run=run_speak)
     copy = verbs.add_parser(
         "copy",
         help="take speech apart into bands, pitch and noise, and put it together again",
@@ -58,6 +83,21 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     copy.add_argument("--rate", type=positive, default=16000, metavar="HZ", help="sample rate (default: %(default)s)")
     copy.add_argument("--force", action="store_true", help="replace copies that are there")
     copy.set_defaults(run=run_copy)
+
+
+def run_speak(options: argparse.Namespace) -> None:
+    """Speak and print what was made."""
+    from unitdisc import dist
+    from unitdisc.speaking import SpeakOptions, open_lines, speak_units
+
+    dist.check_device(options.device)
+    wanted = SpeakOptions(options.pitch, options.repeat, options.seed)
+    lines, codebook = open_lines(options.units, sys.stdin, options.repeat)
+    made = speak_units(
+        options.exp, lines, options.out, options.speaker, wanted,
+        codebook=codebook, where=options.units, force=options.force, device=options.device,
+    )  # fmt: skip
+    print(f"{options.out}: {len(made)} utterances, {sum(row.seconds for row in made):.1f} s (manifest.jsonl)")
 
 
 def run_copy(options: argparse.Namespace) -> None:

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from unitdisc.decoders.base import Decoder, Fit, Randomness, Stream, Streams
+from unitdisc.decoders.base import Decoder, Fit, Randomness, Stream, Streams, fit_steps
 from unitdisc.networks.draws import output_uniforms
 from unitdisc.networks.outputs import Output, OutputConfig, build_output
 from unitdisc.networks.wavenet import WaveNetConfig
@@ -90,9 +89,11 @@ class AutoregressiveDecoder(Decoder):
         params = [self._params(past, condition, *window) for window in self._windows(*past.shape[:2])]
         return self.denormalise(torch.cat(params, 1) if params else past)
 
-    def loss(self, targets: Tensor, condition: Tensor, seeds: Tensor | None = None) -> Tensor:
+    def loss(
+        self, targets: Tensor, condition: Tensor, seeds: Tensor | None = None, units: Tensor | None = None
+    ) -> Tensor:
         """Return the loss of each step [B, T' * hold] of targets, given condition [B, T', dim]."""
-        samples = self.output.encode(_fit(self.normalise(targets), condition.shape[1] * self.hold))
+        samples = self.output.encode(fit_steps(self.normalise(targets), condition.shape[1] * self.hold))
         past = self.output.shifted(samples)
         if self.training and seeds is not None:
             past = self.hide(past, seeds)
@@ -112,11 +113,3 @@ class AutoregressiveDecoder(Decoder):
         unit = max(first - self.wavenet.receptive_field + 1, 0) // self.hold
         start = unit * self.hold
         return self.wavenet(past[:, start:last], condition[:, unit : -(-last // self.hold)])[:, first - start :].float()
-
-
-def _fit(x: Tensor, steps: int) -> Tensor:
-    """Cut or pad x [B, T, ...] to [B, steps, ...]."""
-    missing = steps - x.shape[1]
-    if missing <= 0:
-        return x[:, :steps]
-    return F.pad(x, (0, missing) if x.dim() == 2 else (0, 0, 0, missing))

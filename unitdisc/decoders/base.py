@@ -9,14 +9,17 @@ from collections.abc import Iterator
 from typing import ClassVar, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unitdisc.data.timing import FrameGrid
 from unitdisc.errors import ConfigError, DataError
 from unitdisc.features.configs import ExcitationConfig, LogMelConfig
 from unitdisc.features.excitation import Excitation
+from unitdisc.features.invert import griffin_lim
+from unitdisc.synthesis.source_filter import speak
 
-LOG_MEL, WAVE = "log_mel", "wave"  # names of streams
+LOG_MEL, EXCITATION, WAVE = "log_mel", "excitation", "wave"  # names of streams
 
 Streams = dict[str, Tensor]  # [B, T, D] each, or a waveform [B, S]
 Randomness = torch.Generator | Tensor | None  # a tensor [B] int64 holds a seed for each row
@@ -66,11 +69,14 @@ class Decoder(nn.Module, ABC):
     says_means: bool = False  # whether its log-mel are means, which move less than speech does
 
     @abstractmethod
-    def loss(self, targets: Tensor, condition: Tensor, seeds: Tensor | None = None) -> Tensor:
+    def loss(
+        self, targets: Tensor, condition: Tensor, seeds: Tensor | None = None, units: Tensor | None = None
+    ) -> Tensor:
         """Return the loss of each step [B, T' * hold] of targets, given condition [B, T', dim].
 
         Targets [B, S] or [B, T, D], streams side by side, are cut or padded to T' * hold steps; the caller leaves out
-        what is padding. Seeds [B] int64 draw what is random while training.
+        what is padding. Seeds [B] int64 draw what is random while training. Who looks ahead must not see what lies
+        behind a row's units [B]; None: all rows are as long as the longest.
         """
 
     @abstractmethod
@@ -98,6 +104,21 @@ class Decoder(nn.Module, ABC):
         """Compile the networks that take the time, where they stand: checkpoints do not change."""
         for network in self.children():
             network.compile()
+
+
+def voiced_sound(log_mel: Tensor, config: LogMelConfig, voicing: Voicing) -> Tensor:
+    """Return the waveform [S] of log-mel [T, M]: spoken with an excitation, or whispered without one."""
+    if voicing.excitation is None:
+        return griffin_lim(log_mel, config, voicing.iterations, voicing.seed)
+    return speak(log_mel, voicing.excitation, config, voicing.seed)
+
+
+def fit_steps(x: Tensor, steps: int) -> Tensor:
+    """Cut or pad x [B, T, ...] to [B, steps, ...]."""
+    missing = steps - x.shape[1]
+    if missing <= 0:
+        return x[:, :steps]
+    return F.pad(x, (0, missing) if x.dim() == 2 else (0, 0, 0, missing))
 
 
 def set_statistics_(mean: Tensor, std: Tensor, new_mean: Tensor, new_std: Tensor, what: str) -> None:

@@ -3,15 +3,17 @@
 from unitdisc.decoders.base import Decoder, Fit
 from unitdisc.decoders.frame import FrameDecoder, FrameDecoderConfig
 from unitdisc.decoders.none import NoDecoderConfig
+from unitdisc.decoders.voice import VoiceDecoder, VoiceDecoderConfig
 from unitdisc.decoders.waveform import WaveformDecoder, WaveformDecoderConfig
 from unitdisc.registry import Registry
 
-DecoderConfig = FrameDecoderConfig | WaveformDecoderConfig | NoDecoderConfig
+DecoderConfig = FrameDecoderConfig | VoiceDecoderConfig | WaveformDecoderConfig | NoDecoderConfig
 
 DECODERS: Registry[Decoder | None] = Registry(
     "decoder",
     {
         FrameDecoderConfig: FrameDecoder,
+        VoiceDecoderConfig: VoiceDecoder,
         WaveformDecoderConfig: WaveformDecoder,
         NoDecoderConfig: lambda config, fit: None,
     },

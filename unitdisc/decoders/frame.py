@@ -7,14 +7,21 @@ import torch
 from torch import Tensor
 
 from unitdisc.decoders.autoregressive import AutoregressiveDecoder
-from unitdisc.decoders.base import LOG_MEL, DecoderSettings, Fit, Stream, Streams, Voicing, set_statistics_
+from unitdisc.decoders.base import (
+    LOG_MEL,
+    DecoderSettings,
+    Fit,
+    Stream,
+    Streams,
+    Voicing,
+    set_statistics_,
+    voiced_sound,
+)
 from unitdisc.errors import ConfigError
 from unitdisc.features.configs import LogMelConfig
-from unitdisc.features.invert import griffin_lim
 from unitdisc.networks.jitter import drop_frames
 from unitdisc.networks.outputs import FramesConfig
 from unitdisc.networks.wavenet import WaveNetConfig
-from unitdisc.synthesis.source_filter import speak
 
 
 def _frame_wavenet() -> WaveNetConfig:
@@ -78,7 +85,4 @@ class FrameDecoder(AutoregressiveDecoder):
 
     def sound(self, said: Streams, voicing: Voicing) -> Tensor:
         """Return the waveform [S] of log-mel [T, M], with the pitch that is wanted."""
-        log_mel = said[LOG_MEL]
-        if voicing.excitation is None:
-            return griffin_lim(log_mel, self._targets, voicing.iterations, voicing.seed)
-        return speak(log_mel, voicing.excitation, self._targets, voicing.seed)
+        return voiced_sound(said[LOG_MEL], self._targets, voicing)

@@ -21,6 +21,7 @@ from unitdisc.features.pitch import PitchOptions, pitch
 Array = NDArray[np.float64]
 
 DIM = 2 + BANDS
+VOICING = 1  # the column; log F0 is the first, the bands are the rest
 NOWHERE = 120.0  # Hz: what an utterance without a voiced frame says of its pitch
 
 
