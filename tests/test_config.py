@@ -132,3 +132,73 @@ def test_a_description_is_the_config_with_what_the_code_says_of_it(tmp_path: Pat
         "empty: ''",
     ]
     assert config.load(write(tmp_path, "a.yaml", text), Noted) == Noted(part=Two(decay=0.5))
+
+
+@dataclass(frozen=True)
+class Wave:
+    layers: int = 20
+    hidden: int = 256
+
+
+@dataclass(frozen=True)
+class Small:
+    kind: Literal["small"] = "small"
+    wave: Wave = field(default_factory=lambda: Wave(layers=6, hidden=64))
+
+
+@dataclass(frozen=True)
+class Large:
+    kind: Literal["large"] = "large"
+    wave: Wave = field(default_factory=Wave)
+
+
+@dataclass(frozen=True)
+class Nested:
+    decoder: Large | Small = field(default_factory=Small)
+
+
+def test_a_key_within_a_section_leaves_the_others_at_their_printed_defaults(tmp_path: Path):
+    assert config.of_overrides(Nested, ["decoder.wave.layers=6"]) == Nested()
+    empty = write(tmp_path, "a.yaml", "")
+    assert config.load(empty, Nested, ["decoder.wave.layers=8"]).decoder == Small(wave=Wave(8, 64))
+    assert config.load(write(tmp_path, "b.yaml", "decoder: {wave: {layers: 8}}"), Nested).decoder.wave.hidden == 64
+    other = config.load(empty, Nested, ["decoder.kind=large", "decoder.wave.layers=8"])
+    assert other.decoder == Large(wave=Wave(8, 256))
+
+
+def test_every_printed_default_may_be_given_without_a_change():
+    from unitdisc.train import Config
+
+    for key, value in leaves(config.to_tree(Config())):
+        assert config.of_overrides(Config, [f"{key}={value}"]) == Config(), key
+
+
+def leaves(tree: object, key: str = "") -> list[tuple[str, str]]:
+    if isinstance(tree, dict) and tree:
+        return [leaf for name, value in tree.items() for leaf in leaves(value, f"{key}.{name}".lstrip("."))]
+    return (
+        []
+        if tree == {}
+        else [(key, config.yaml.safe_dump(tree, default_flow_style=True).removesuffix("...\n").strip())]
+    )
+
+
+@pytest.mark.parametrize("kind", ["fsq", "kmeans", "none", "ema", "rvq", "vq"])
+def test_an_override_of_the_kind_does_what_a_delta_does(tmp_path: Path, kind: str):
+    from unitdisc.train import Config
+
+    text = "model: {quantizer: {codes: 64, learning_rate_factor: 3.0, schedule: {warm_up: 5}}}\n"
+    base = write(tmp_path, "base.yaml", text)
+    got = config.load(base, Config, [f"model.quantizer.kind={kind}"])
+    if kind == "vq":  # the kind that it has already
+        assert got == config.load(base, Config)
+        return
+    delta = write(tmp_path, "delta.yaml", f"include: base.yaml\nmodel: {{quantizer: {{kind: {kind}}}}}\n")
+    assert got == config.load(delta, Config)
+    assert got.model.quantizer.kind == kind
+
+
+def test_the_order_of_overrides_of_one_section_does_not_matter(tmp_path: Path):
+    path = write(tmp_path, "a.yaml", "quantizer: {codes: 64}\n")
+    both = ["quantizer.decay=0.5", "quantizer.kind=two"]
+    assert config.load(path, Top, both) == config.load(path, Top, both[::-1]) == Top(quantizer=Two(decay=0.5))

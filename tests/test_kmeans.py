@@ -140,3 +140,11 @@ def test_a_quantiser_of_any_features():
 def test_an_empty_stream():
     with pytest.raises(UnitdiscError, match="empty"):
         kmeans_of_stream(list, 4, seeded(0))
+
+
+@pytest.mark.gpu
+def test_a_stream_on_a_gpu_has_the_centres_of_one_on_the_cpu():
+    blocks = torch.randn(4000, 5, generator=torch.Generator().manual_seed(0)).split(500)
+    one = kmeans_of_stream(lambda: blocks, 10, torch.Generator().manual_seed(1))
+    two = kmeans_of_stream(lambda: [block.cuda() for block in blocks], 10, torch.Generator().manual_seed(1))
+    assert abs(two.inertia / one.inertia - 1) < 0.05

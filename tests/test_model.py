@@ -540,3 +540,16 @@ def test_without_gradients_the_loss_is_computed_in_windows(name: str, window: in
     with torch.no_grad():
         windowed = model.loss(batch).total
     assert float(windowed) == pytest.approx(float(model.loss(batch).total.detach()), rel=1e-5)
+
+
+@pytest.mark.gpu
+def test_lengths_and_seeds_may_lie_on_the_cpu_while_the_model_is_on_a_gpu():
+    model = model_of("frame").eval().cuda()
+    frames, lengths = torch.randn(2, 30, model.dim_in), torch.tensor([30, 17])
+    encoded = model.encode(frames.cuda(), lengths)
+    assert encoded.lengths.tolist() == [-(-30 // model.stride), -(-17 // model.stride)]
+    assert (encoded.units[1, int(encoded.lengths[1]) :] == -1).all()
+    for point in ("encoder", "projection", "vq", "conditioning"):
+        assert model.probe(frames.cuda(), lengths, point)[0].is_cuda
+    made = model.generate(encoded.units, encoded.lengths.cpu(), torch.tensor([0, 0]).cuda(), torch.tensor([1, 2]))
+    assert made.is_cuda

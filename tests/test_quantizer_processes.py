@@ -18,8 +18,10 @@ from unitdisc.quantizers import (
     ScheduleConfig,
     VQConfig,
     build_quantizer,
+    codebook,
     kmeans_of_stream,
 )
+from unitdisc.quantizers.clustering import Clusters, kmeans
 
 SCHEDULE = ScheduleConfig(warm_up=3, every=3, until=6, reservoir=60)
 CONFIGS = {
@@ -59,6 +61,12 @@ def train(config) -> dict:
     return {**quantizer.state_dict(), "losses": torch.stack(losses), "used": torch.tensor(health_of(quantizer))}
 
 
+def uneven(vectors: torch.Tensor, codes: int, generator: torch.Generator, **options) -> Clusters:
+    """Cluster as in production, then move all centres by as much as this process's number."""
+    found = kmeans(vectors, codes, generator, **options)
+    return found._replace(centres=found.centres + 0.5 * dist.rank())
+
+
 def health_of(quantizer: Quantizer) -> list[float]:
     health = quantizer.health()
     return [health.used, health.perplexity, float(health.vectors)]
@@ -78,6 +86,9 @@ def main(folder: Path) -> None:
     torch.set_num_threads(1)
     with dist.group():
         found = {name: train(config) for name, config in CONFIGS.items()}
+        # Machines may differ in the last digits of a clustering; here they differ plainly.
+        codebook.kmeans = uneven
+        found |= {f"uneven {name}": train(CONFIGS[name]) for name in ("vq", "ema")}
         torch.save({**found, "stream": stream()}, folder / f"{dist.rank()}-of-{dist.world_size()}.pt")
 
 
@@ -111,6 +122,13 @@ def test_two_processes_equal_one(runs, kind):
 
 @pytest.mark.parametrize("kind", CONFIGS)
 def test_both_processes_hold_the_same_so_that_either_can_save(runs, kind):
+    first, second = (result[kind] for result in runs[1])
+    for name, tensor in first.items():
+        assert torch.equal(tensor, second[name]), name
+
+
+@pytest.mark.parametrize("kind", ["uneven vq", "uneven ema"])
+def test_a_reestimation_is_that_of_the_first_process(runs, kind):
     first, second = (result[kind] for result in runs[1])
     for name, tensor in first.items():
         assert torch.equal(tensor, second[name]), name

@@ -3,7 +3,19 @@
 import pytest
 import torch
 
-from unitdisc.quantizers import FSQ, OFF, FSQConfig, ResidualVQ, ResidualVQConfig, ScheduleConfig
+from unitdisc.quantizers import (
+    FSQ,
+    OFF,
+    EMAConfig,
+    FSQConfig,
+    IdentityConfig,
+    KMeansConfig,
+    ResidualVQ,
+    ResidualVQConfig,
+    ScheduleConfig,
+    VQConfig,
+    build_quantizer,
+)
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -69,3 +81,29 @@ def test_every_unit_of_fsq_decodes_to_its_own_point():
     points = q.decode(torch.arange(60).view(1, 60, 1))[0]
     assert len(points.unique(dim=0)) == 60
     assert points.abs().max() == 1
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        VQConfig(codes=5, codebooks=2, dim=6, schedule=OFF),
+        EMAConfig(codes=5, dim=6, schedule=OFF),
+        ResidualVQConfig(codes=5, codebooks=3, dim=6, schedule=OFF),
+        FSQConfig(levels=(4, 3)),
+        KMeansConfig(codes=5),
+        IdentityConfig(),
+    ],
+    ids=lambda config: config.kind,
+)
+def test_values_are_made_of_codewords(config):
+    quantizer = build_quantizer(config, 6, torch.Generator().manual_seed(0)).eval()
+    if isinstance(config, KMeansConfig):
+        quantizer.codebook.normal_()
+    words = quantizer.codewords()
+    assert [len(w) for w in words] == list(quantizer.codes)
+    if not words:
+        return
+    units = torch.stack([torch.randint(k, (1, 20)) for k in quantizer.codes], 2)
+    chosen = [w[units[0, :, group]] for group, w in enumerate(words)]
+    wanted = sum(chosen) if config.kind == "rvq" else torch.cat(chosen, 1)
+    torch.testing.assert_close(quantizer.decode(units)[0], wanted)

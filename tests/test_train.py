@@ -17,7 +17,8 @@ from torch import Tensor
 from unitdisc import checkpoint, config
 from unitdisc import train as train_module
 from unitdisc.checkpoint import Polyak
-from unitdisc.errors import CheckpointError, ConfigError, UnitdiscError
+from unitdisc.errors import CheckpointError, ConfigError, DataError, UnitdiscError
+from unitdisc.files import locked
 from unitdisc.quantizers.schedule import ScheduleConfig
 from unitdisc.runlog import RunLog, read_metrics
 from unitdisc.state import Halving, Plateau, State, TrainConfig
@@ -428,3 +429,52 @@ def test_compiling_without_a_compiler_is_refused(data, tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.which", lambda name: None)
     with pytest.raises(ConfigError, match=r"train\.compile: needs a C\+\+ compiler"):
         run(data, tmp_path / "x", replace(TRAIN, compile=True))
+
+
+PLATEAU = """
+import os, sys
+from made_up import tiny_model
+from unitdisc import dist
+from unitdisc.model import UnitModel
+from unitdisc.state import Plateau, State, TrainConfig
+
+with dist.group():
+    state = State(UnitModel(tiny_model(), ["a"]), TrainConfig(schedule=Plateau(patience=0), warmup=0))
+    for loss in (3.0, 2.0, 2.1, 2.2):
+        state.note_dev_loss_(loss + dist.rank() * (10 - 4 * loss))  # falls where the other's rises
+    sys.stdout.write(f"{state.scale:.4f} {state.best} {state.stale}\\n")
+"""
+
+
+def test_processes_follow_one_plateau(tmp_path: Path):
+    program = tmp_path / "plateau.py"
+    program.write_text(PLATEAU)
+    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(program)]
+    folder = Path(__file__).parent
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{folder}:{folder.parent}"}
+    outcome = subprocess.run(run, capture_output=True, text=True, env=environment, timeout=120)
+    assert outcome.returncode == 0, outcome.stderr[-2000:]
+    assert outcome.stdout.splitlines() == ["0.6400 2.0 0"] * 2
+
+
+def test_a_folder_is_trained_in_by_one_process_at_a_time(data: Path, tmp_path: Path):
+    with (
+        locked(tmp_path / "exp", "training in it"),
+        pytest.raises(DataError, match="is training in it; wait for it, or stop it"),
+    ):
+        run(data, tmp_path / "exp", TRAIN)
+    assert not checkpoint.step_files(tmp_path / "exp")
+
+
+@pytest.mark.gpu
+def test_a_resumed_training_on_a_gpu_keeps_adams_counts_on_the_cpu(data: Path, tmp_path: Path, monkeypatch):
+    from unitdisc import train as module
+
+    states, resume = [], module.resume_
+    monkeypatch.setattr(module, "resume_", lambda state, *rest: (resume(state, *rest), states.append(state)))
+    options = replace(TRAIN, device="cuda")
+    for steps in (TRAIN.steps, TRAIN.steps + 1):
+        run(data, tmp_path / "exp", replace(options, steps=steps))
+    steps = [value["step"] for value in states[1].optimizer.state.values()]
+    assert steps
+    assert {value.device.type for value in steps} == {"cpu"}

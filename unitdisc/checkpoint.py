@@ -4,6 +4,7 @@ A checkpoint is one file, EXP/checkpoints/00001000.pt: the configuration as YAML
 their running average, and all that a resumed training needs.
 """
 
+import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from unitdisc import __version__
 from unitdisc import config as configs
 from unitdisc.buffers import averaged_state
 from unitdisc.errors import CheckpointError
@@ -37,16 +39,25 @@ def load(path: Path, device: str | torch.device = "cpu") -> dict[str, Any]:
     """Read one checkpoint file."""
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint")
-    if not zipfile.is_zipfile(path):
-        raise CheckpointError(f"{path}: damaged, or not a checkpoint")
+    damaged = f"{path}: damaged, or not a checkpoint"
+    try:
+        with zipfile.ZipFile(path) as archive:  # torch's own reader takes no notice of the checksums
+            broken = archive.testzip()
+    except Exception as error:  # of what is no zip file zipfile tells by many kinds, too
+        raise CheckpointError(f"{damaged} ({_one_line(error)})") from None
+    if broken is not None:
+        raise CheckpointError(f"{damaged} (the checksum of {broken!r} does not fit)")
     try:
         tree = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:  # torch raises many kinds for a damaged file; all mean the same to the user
-        reason = " ".join(str(error).split())[:120]
-        raise CheckpointError(f"{path}: damaged, or not a checkpoint ({reason})") from None
+        raise CheckpointError(f"{damaged} ({_one_line(error)})") from None
     if not isinstance(tree, dict) or tree.get("format") != FORMAT:
         raise CheckpointError(f"{path}: expected a file of format {FORMAT}")
     return tree
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:120] or type(error).__name__
 
 
 def step_files(exp: Path) -> list[Path]:
@@ -77,12 +88,18 @@ def prune(exp: Path, keep: int) -> None:
 
 def build_model(tree: dict[str, Any], *, averaged: bool = True) -> UnitModel:
     """Make the model of a checkpoint, with its averaged weights if it has them."""
-    config = configs.from_tree(ModelConfig, tree["config"]["model"], "checkpoint")
-    model = UnitModel(config, tree["speakers"], tree["phones"])
-    weights = dict(tree["model"])
-    if averaged and tree.get("average"):
-        weights.update(tree["average"]["values"])
-    model.load_state_dict(weights)
+    try:
+        config = configs.from_tree(ModelConfig, tree["config"]["model"], "checkpoint")
+        model = UnitModel(config, tree["speakers"], tree["phones"])
+        weights = dict(tree["model"])
+        if averaged and tree.get("average"):
+            weights.update(tree["average"]["values"])
+        model.load_state_dict(weights)
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        what = f"no {error}" if isinstance(error, KeyError) else _one_line(error)
+        raise CheckpointError(
+            f"checkpoint: not one of unitdisc {__version__}: {what}; it was written by another program or version"
+        ) from None
     return model.eval()
 
 
@@ -91,10 +108,14 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> UnitMode
     return build_model(load_tree(path, device)).to(device)
 
 
+def _warn(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
+
+
 def load_tree(path: str | Path, device: str | torch.device = "cpu") -> dict[str, Any]:
     """Load an experiment's newest whole checkpoint, or one checkpoint file."""
     path = Path(path)
-    tree = newest(path, device) if path.is_dir() else load(path, device)
+    tree = newest(path, device, _warn) if path.is_dir() else load(path, device)
     if tree is None:
         raise CheckpointError(
             f"{path}: no checkpoint in it; train first: unitdisc train CONFIG {path} --train DATA --dev DATA"

@@ -19,6 +19,7 @@ from unitdisc.decoders.none import NoDecoderConfig
 from unitdisc.errors import CheckpointError, ConfigError
 from unitdisc.features.cmvn import load_normalised
 from unitdisc.features.manifest import read_manifest
+from unitdisc.files import locked
 from unitdisc.model import UnitModel
 from unitdisc.networks.encoders.none import NoEncoderConfig
 from unitdisc.networks.perturb import PerturbationConfig
@@ -62,12 +63,13 @@ def fit_kmeans(
     assert isinstance(model.quantizer, KMeans)
     config = replace(config, model=model_config)
     log = RunLog(exp)  # before the work: says it if there is no writing there
-    log.started(configs.dump(config), seed=seed, train={"data": str(data.path), "utterances": len(data.utts)})
-    found = model.quantizer.fit_(blocks, torch.Generator().manual_seed(seed), passes=passes)
-    log.metrics(1, "dev", {"inertia": found.inertia, "used_codes": float((found.counts > 0).double().mean())})
-    log.close()
-    tree = {"config": configs.to_tree(config), "speakers": [], "phones": [], "step": 1, "reestimated_at": 1}
-    checkpoint.save(exp / "checkpoints" / "00000001.pt", {**tree, "model": model.state_dict(), "average": None})
+    with locked(exp, "training in it"):
+        log.started(configs.dump(config), seed=seed, train={"data": str(data.path), "utterances": len(data.utts)})
+        found = model.quantizer.fit_(blocks, torch.Generator().manual_seed(seed), passes=passes)
+        log.metrics(1, "dev", {"inertia": found.inertia, "used_codes": float((found.counts > 0).double().mean())})
+        log.close()
+        tree = {"config": configs.to_tree(config), "speakers": [], "phones": [], "step": 1, "reestimated_at": 1}
+        checkpoint.save(exp / "checkpoints" / "00000001.pt", {**tree, "model": model.state_dict(), "average": None})
     return found
 
 

@@ -31,9 +31,8 @@ C = TypeVar("C")
 
 def load(path: str | Path, cls: type[C], overrides: Iterable[str] = ()) -> C:
     """Read a YAML file, its includes and `a.b=value` overrides into a config."""
-    tree, changed, overrides = read_tree(Path(path)), read_tree(Path(path)), list(overrides)
-    for override in overrides:
-        _apply_override(changed, override)
+    tree, overrides = read_tree(Path(path)), list(overrides)
+    changed = merge(_with_kinds(cls, tree), _tree_of(overrides)) if overrides else tree
     try:
         return from_tree(cls, changed, str(path))
     except ConfigError:
@@ -45,10 +44,7 @@ def load(path: str | Path, cls: type[C], overrides: Iterable[str] = ()) -> C:
 
 def of_overrides(cls: type[C], overrides: Iterable[str]) -> C:
     """Make a config of defaults and `a.b=value` overrides."""
-    tree: dict[str, Any] = {}
-    for override in overrides:
-        _apply_override(tree, override)
-    return from_tree(cls, tree, "--set")
+    return from_tree(cls, _tree_of(overrides), "--set")
 
 
 def read_tree(path: Path, parents: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -148,6 +144,50 @@ def merge(base: dict[str, Any], delta: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def _tree_of(overrides: Iterable[str]) -> dict[str, Any]:
+    """Return the tree of `a.b=value` overrides: what a YAML file would hold that says the same."""
+    tree: dict[str, Any] = {}
+    for override in overrides:
+        _apply_override(tree, override)
+    return tree
+
+
+def _with_kinds(cls: Any, tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Name the kind of each section that leaves it to the defaults, so that another kind is known for another."""
+    named = dict(tree)
+    if not dataclasses.is_dataclass(cls):
+        return named
+    hints = typing.get_type_hints(cls)
+    for field in dataclasses.fields(cls):
+        section = tree.get(field.name)
+        if not isinstance(section, Mapping):
+            continue
+        classes = _classes(hints[field.name])
+        kind = section.get("kind", _default_kind(classes, _default(field)))
+        if isinstance(kind, str) and kind in classes:
+            inner = _with_kinds(classes[kind], section)
+            named[field.name] = {"kind": kind, **inner} if len(classes) > 1 else inner
+    return named
+
+
+def _classes(hint: Any) -> dict[str, Any]:
+    """Return the dataclasses that a field may hold, by kind."""
+    args = typing.get_args(hint) if typing.get_origin(hint) in (Union, types.UnionType) else (hint,)
+    return {_kind_of(arg): arg for arg in args if dataclasses.is_dataclass(arg)}
+
+
+def _default_kind(classes: Mapping[str, Any], base: Any) -> str:
+    """Return the kind of a section that names none: that of the default, or the first."""
+    kind = _kind_of(type(base)) if dataclasses.is_dataclass(base) else ""
+    return kind if kind in classes else next(iter(classes), "")
+
+
+def _default(field: Any) -> Any:
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return None if field.default is dataclasses.MISSING else field.default
+
+
 def _apply_override(tree: dict[str, Any], override: str) -> None:
     path, equals, text = override.partition("=")
     if not equals or not path:
@@ -164,8 +204,12 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
     tree.update(merge(tree, {last: value}))
 
 
-def from_tree(cls: type[C], tree: Any, where: str) -> C:
-    """Build a config dataclass from plain dicts, lists and scalars, refusing what it does not know."""
+def from_tree(cls: type[C], tree: Any, where: str, base: C | None = None) -> C:
+    """Build a config dataclass from plain dicts, lists and scalars, refusing what it does not know.
+
+    What a tree leaves out is as in `base`, or by default. A section within starts from the default of its own field,
+    which may be another than that of its class.
+    """
     if not isinstance(tree, Mapping):
         raise ConfigError(f"{where}: expected a section for {cls.__name__}, got {shown(tree)}")
     hints = typing.get_type_hints(cls)
@@ -174,7 +218,10 @@ def from_tree(cls: type[C], tree: Any, where: str) -> C:
     for key, value in tree.items():
         if key not in known:
             raise ConfigError(f"{where}: unknown key {shown(key)}{_nearest(str(key), known)}")
-        values[key] = _value(hints[key], value, f"{where}: {key}")
+        inner = _default(known[key]) if base is None else getattr(base, key)
+        values[key] = _value(hints[key], value, f"{where}: {key}", inner)
+    if base is not None:
+        values = {name: getattr(base, name) for name in known} | values
     missing = [
         name
         for name, field in known.items()
@@ -194,12 +241,12 @@ def _nearest(key: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else f"; known keys: {', '.join(known)}"
 
 
-def _value(hint: Any, value: Any, where: str) -> Any:
+def _value(hint: Any, value: Any, where: str, base: Any = None) -> Any:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if dataclasses.is_dataclass(hint):
-        return from_tree(typing.cast("type[Any]", hint), value, where)
+        return _section(hint, value, where, base)
     if origin in (Union, types.UnionType):
-        return _union(args, value, where)
+        return _union(hint, value, where, base)
     if origin is Literal:
         if value not in args:
             raise ConfigError(f"{where}: {shown(value)} is none of {', '.join(map(str, args))}{_hint_for(value, args)}")
@@ -219,26 +266,30 @@ def _hint_for(value: Any, args: tuple[Any, ...]) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
-def _union(args: tuple[Any, ...], value: Any, where: str) -> Any:
+def _section(cls: Any, value: Any, where: str, base: Any) -> Any:
+    return from_tree(cls, value, where, base if type(base) is cls else None)
+
+
+def _union(hint: Any, value: Any, where: str, base: Any) -> Any:
+    args, classes = typing.get_args(hint), _classes(hint)
     if value is None and type(None) in args:
         return None
-    classes = {_kind_of(a): typing.cast("type[Any]", a) for a in args if dataclasses.is_dataclass(a)}
     if not classes:
         scalars = [a for a in args if a is not type(None)]
-        for hint in scalars[:-1]:
+        for scalar in scalars[:-1]:
             try:
-                return _value(hint, value, where)
+                return _value(scalar, value, where)
             except ConfigError:
                 continue
         return _value(scalars[-1], value, where)
     if not isinstance(value, Mapping):
         raise ConfigError(f"{where}: expected a section, got {shown(value)}")
     if len(classes) == 1:
-        return from_tree(next(iter(classes.values())), value, where)
-    kind = value.get("kind", next(iter(classes)))
+        return _section(next(iter(classes.values())), value, where, base)
+    kind = value.get("kind", _default_kind(classes, base))
     if not isinstance(kind, str) or kind not in classes:
         raise ConfigError(f"{where}: unknown kind {shown(kind)}{_nearest(str(kind), classes)}")
-    return from_tree(classes[kind], value, where)
+    return _section(classes[kind], value, where, base)
 
 
 def _kind_of(cls: Any) -> str:

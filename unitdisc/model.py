@@ -274,7 +274,7 @@ class UnitModel(nn.Module):
         with self.inference(frames.device):
             rows = [self._units_of(row[: int(n)]) for row, n in zip(frames, lengths, strict=True)]
             units, values = (nn.utils.rnn.pad_sequence(list(x), True) for x in zip(*rows, strict=True))
-            unit_lengths = ceil_divide(lengths, self.encoder.stride)
+            unit_lengths = ceil_divide(lengths.to(units.device), self.encoder.stride)
             mask = padding_mask(unit_lengths, units.shape[1])
             return Encoded(units if mask is None else units.masked_fill(~mask[:, :, None], -1), values, unit_lengths)
 
@@ -329,13 +329,13 @@ class UnitModel(nn.Module):
                     raise ConfigError("probe point 'conditioning': this model has no decoder; take encoder or vq")
                 conditioning = self.conditioning
                 units = [self._units_of(row[: int(n)])[1] for row, n in zip(frames, lengths, strict=True)]
-                rows = [conditioning.content(u[None], torch.tensor([len(u)]))[0] for u in units]
+                rows = [conditioning.content(u[None], torch.tensor([len(u)], device=u.device))[0] for u in units]
             elif point in ("encoder", "projection"):
                 then = (lambda y: (y,)) if point == "encoder" else (lambda y: (self.quantizer.project(y),))
                 rows = [self._in_blocks(row[: int(n)], then)[0] for row, n in zip(frames, lengths, strict=True)]
             else:
                 raise ConfigError(f"unknown probe point {point!r}; there are encoder, projection, vq, conditioning")
-            return nn.utils.rnn.pad_sequence(rows, True), ceil_divide(lengths, self.encoder.stride)
+            return nn.utils.rnn.pad_sequence(rows, True), ceil_divide(lengths.to(frames.device), self.encoder.stride)
 
     def decode_phones(self, frames: Tensor, lengths: Tensor) -> list[list[int]]:
         """Return the phones that the CTC head hears, by its best path."""
@@ -383,6 +383,7 @@ class UnitModel(nn.Module):
         makes each row's sound depend on its own seed, not on the rows beside it.
         """
         with self.inference(content.device, exact=False):
+            lengths = lengths.to(content.device)
             decoder, condition = self._condition(content, lengths, speaker)
             said = decoder.say(condition, lengths, generator, temperature)
             steps = lengths * decoder.hold

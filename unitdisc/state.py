@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import torch
 
+from unitdisc import dist
 from unitdisc.checkpoint import Polyak
 from unitdisc.errors import ConfigError
 from unitdisc.features.augment import AugmentConfig
@@ -199,7 +200,9 @@ class State:
         )
 
     def note_dev_loss_(self, loss: float) -> None:
-        """Let the plateau schedule see a validation."""
+        """Let the plateau schedule see a validation: that of the first process, in all of them."""
+        device = next(self.model.parameters()).device
+        loss = float(dist.broadcast_(torch.tensor(loss, dtype=torch.float64, device=device)))
         schedule = self.config.schedule
         if loss < self.best:
             self.best, self.stale = loss, 0

@@ -28,6 +28,7 @@ from unitdisc.data.batches import ChunkPlan, Corpus, Prefetcher, WholePlan, shar
 from unitdisc.data.kaldi import DataDir
 from unitdisc.errors import ConfigError, UnitdiscError
 from unitdisc.features.augment import Versions
+from unitdisc.files import locked
 from unitdisc.model import ModelConfig, UnitModel
 from unitdisc.postfilter import Postfilter, decoded_pairs, fit_postfilter
 from unitdisc.quantizers.base import Reestimation
@@ -73,26 +74,27 @@ def _train(config: Config, exp: Path, train_data: DataDir, dev_data: DataDir, de
     corpus = open_corpus(config.model, train_data, state.model)
     fit_normalisation_(state.model, train_data)
     dev = open_corpus(config.model, dev_data, state.model)
-    resume_(state, config, exp, log, device)
-    if config.train.compile:
-        compile_(state.model, device)
-    log.started(
-        configs.dump(config),
-        device=str(device),
-        seed=config.train.seed,
-        parameters=sum(p.numel() for p in state.model.parameters()),
-        train={"data": names["train"], "utterances": len(corpus.utts), "speakers": len(speakers)},
-        dev={"data": names["dev"], "utterances": len(dev.utts)},
-        resumed_at=state.step,
-    )
-    if corpus.left_out:
-        log.say(f"{train_data.path}: {len(corpus.left_out)} utterances left out (too short, or without labels): "
-                f"{' '.join(corpus.left_out[:5])} ...")  # fmt: skip
-    if state.step >= config.train.steps:
-        log.say(f"{exp}: finished already, after step {state.step}; raise train.steps to go on")
-    with _stoppable() as stop:
-        run_steps(state, config, corpus, dev, exp, log, device, stop)
-    log.close()
+    with locked(exp, "training in it") if dist.is_main() else nullcontext():
+        resume_(state, config, exp, log)
+        if config.train.compile:
+            compile_(state.model, device)
+        log.started(
+            configs.dump(config),
+            device=str(device),
+            seed=config.train.seed,
+            parameters=sum(p.numel() for p in state.model.parameters()),
+            train={"data": names["train"], "utterances": len(corpus.utts), "speakers": len(speakers)},
+            dev={"data": names["dev"], "utterances": len(dev.utts)},
+            resumed_at=state.step,
+        )
+        if corpus.left_out:
+            log.say(f"{train_data.path}: {len(corpus.left_out)} utterances left out (too short, or without labels): "
+                    f"{' '.join(corpus.left_out[:5])} ...")  # fmt: skip
+        if state.step >= config.train.steps:
+            log.say(f"{exp}: finished already, after step {state.step}; raise train.steps to go on")
+        with _stoppable() as stop:
+            run_steps(state, config, corpus, dev, exp, log, device, stop)
+        log.close()
 
 
 def forget_versions(folder: Path) -> None:
@@ -144,9 +146,10 @@ def check_augment(config: Config) -> None:
         )
 
 
-def resume_(state: State, config: Config, exp: Path, log: RunLog, device: torch.device) -> None:
+def resume_(state: State, config: Config, exp: Path, log: RunLog) -> None:
     """Take up the newest whole checkpoint, if there is one, refusing one of another model."""
-    tree = checkpoint.newest(exp, device, log.say)
+    # Read where Adam keeps its counts of steps: on a GPU, each would make the host wait for it.
+    tree = checkpoint.newest(exp, "cpu", log.say)
     if tree is None:
         log.rewind(-1)
         return

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from unitdisc import checkpoint
 from unitdisc import config as configs
 from unitdisc.errors import ConfigError, UnitdiscError
+from unitdisc.files import locked
 from unitdisc.quantizers import Quantizer
 from unitdisc.runlog import Meter, RunLog
 from unitdisc.state import Halving, Plateau, State
@@ -76,11 +77,26 @@ def fit(
     device = pick_device(options.device)
     log = RunLog(exp)
     state = State(model.to(device), options)
-    seconds = _resume_(state, config, exp, log, device)
+    with locked(exp, "training in it"):
+        _fit(state, config, exp, log, batch_of, validate, device)
+    log.close()
+
+
+def _fit(
+    state: State,
+    config: Any,
+    exp: Path,
+    log: RunLog,
+    batch_of: Callable[[int], Tensor],
+    validate: Callable[[QuantizedModel], dict[str, float]],
+    device: torch.device,
+) -> None:
+    options: TrainConfig = config.train
+    seconds = _resume_(state, config, exp, log)
     log.started(configs.dump(config), device=str(device), seed=options.seed, resumed_at=state.step)
     meter, since = Meter(), time.perf_counter()
     while state.step < options.steps:
-        event = model.quantizer.begin_step_(state.step)
+        event = state.model.quantizer.begin_step_(state.step)
         if event is not None:
             state.after_reestimation_()
             log.metrics(state.step, "reestimation", event._asdict())
@@ -99,7 +115,6 @@ def fit(
             tree = {"config": configs.to_tree(config), "seconds": spent, **state.tree()}
             checkpoint.save(exp / "checkpoints" / f"{state.step:08d}.pt", tree)
             checkpoint.prune(exp, options.keep)
-    log.close()
 
 
 def _step(state: State, batch: Tensor, meter: Meter) -> None:
@@ -129,8 +144,8 @@ def _validated(state: State, validate: Callable[[Any], dict[str, float]]) -> dic
     return values
 
 
-def _resume_(state: State, config: Any, exp: Path, log: RunLog, device: torch.device) -> float:
-    tree = checkpoint.newest(exp, device, log.say)
+def _resume_(state: State, config: Any, exp: Path, log: RunLog) -> float:
+    tree = checkpoint.newest(exp, say=log.say)  # on the CPU, where Adam keeps its counts of steps
     if tree is None:
         log.rewind(-1)
         return 0.0

@@ -61,7 +61,7 @@ class AutoregressiveDecoder(Decoder):
         steps = units * self.hold
         draw: dict[str, Any] = {"uniforms": None, "generator": generator, "temperature": temperature}
         if isinstance(generator, Tensor):
-            uniforms = output_uniforms(generator, int(steps.max()), self.output.uniforms)
+            uniforms = output_uniforms(generator.to(condition.device), int(steps.max()), self.output.uniforms)
             draw |= {"uniforms": uniforms, "generator": None}
         return self._said(sample(self._request(condition, steps, draw)))
 

@@ -116,11 +116,12 @@ class ColumnDecoder(nn.Module):
     @torch.no_grad()
     def generate(self, values: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Draw lines of levels [B, 32, W] from units' values [B, W / 4, D], column by column."""
-        levels = torch.zeros(len(values), HEIGHT, values.shape[1] * STRIDE, dtype=torch.int64)
+        levels = torch.zeros(len(values), HEIGHT, values.shape[1] * STRIDE, dtype=torch.int64, device=values.device)
         for column in range(levels.shape[2]):
             units = min(column // STRIDE + 2, values.shape[1])  # further ones cannot be seen from this column
             odds = self(levels[:, :, : units * STRIDE], values[:, :units])[:, :, :, column]
             odds = odds.transpose(1, 2).softmax(2).flatten(0, 1)
+            odds = odds if generator is None else odds.to(generator.device)
             levels[:, :, column] = torch.multinomial(odds, 1, generator=generator).view(-1, HEIGHT)
         return levels
 
