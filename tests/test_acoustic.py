@@ -13,11 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unitdisc.config import from_tree
+from unitdisc.data.timing import FrameGrid
 from unitdisc.errors import ConfigError
 from unitdisc.features import acoustic
 from unitdisc.features.build import build_raw_features
 from unitdisc.features.configs import FbankConfig, LogMelConfig, MfccConfig, archive_tree
+from unitdisc.features.deltas import Deltas
 from unitdisc.features.extract import ExtractConfig
+from unitdisc.features.framing import laid_out
 
 
 def speech_like(samples: int, seed: int = 0) -> torch.Tensor:
@@ -145,6 +148,20 @@ def test_padding_never_changes_a_frame(config, lengths, snip, seed):
         alone = module(waves[row : row + 1, :count], torch.tensor([count])).frames[0]
         assert torch.allclose(frames[row, : counts[row]], alone, atol=2e-4)
         assert (frames[row, counts[row] :] == 0).all()
+
+
+@pytest.mark.parametrize(("hop", "window"), [(160, 400), (160, 512), (160, 80), (7, 20), (3, 3)])
+def test_one_row_alone_is_laid_out_and_continued_as_in_a_batch(hop: int, window: int):
+    generator = torch.Generator().manual_seed(0)
+    grid, deltas = FrameGrid(16000, hop, window, False), Deltas(2, 2)
+    for count in range(0, 3 * (hop + window), max(1, (hop + window) // 37)):
+        wave = torch.randn(1, count + 5, generator=generator)
+        both = laid_out(wave.expand(2, -1), torch.tensor([count, count]), grid)
+        assert torch.equal(laid_out(wave, torch.tensor([count]), grid), both[:1])
+    for count in (0, 1, 3, 50):
+        frames = torch.randn(1, count, 13, generator=generator)
+        both = deltas(frames.expand(2, -1, -1), torch.tensor([count, count]))
+        assert torch.equal(deltas(frames, torch.tensor([count])), both[:1])
 
 
 def test_chunks_do_not_matter(monkeypatch):

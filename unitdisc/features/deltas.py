@@ -30,10 +30,13 @@ class Deltas(nn.Module):
             return frames
         if count == 0:
             return frames.new_zeros(batch, 0, (1 + self.orders) * dim)
-        places = torch.arange(-self.reach, count + self.reach, device=frames.device)
-        places = torch.minimum(places.clamp(min=0), (lengths - 1).clamp(min=0)[:, None])
-        continued = frames.gather(1, places[:, :, None].expand(-1, -1, dim))
-        signals = continued.transpose(1, 2).reshape(batch * dim, 1, -1)
+        if batch == 1:  # the same, in one operation
+            signals = nn.functional.pad(frames.transpose(1, 2), (self.reach, self.reach), "replicate").transpose(0, 1)
+        else:
+            places = torch.arange(-self.reach, count + self.reach, device=frames.device)
+            places = torch.minimum(places.clamp(min=0), (lengths - 1).clamp(min=0)[:, None])
+            continued = frames.gather(1, places[:, :, None].expand(-1, -1, dim))
+            signals = continued.transpose(1, 2).reshape(batch * dim, 1, -1)
         differences = torch.nn.functional.conv1d(signals, self.filters)
         differences = differences.view(batch, dim, self.orders, count).permute(0, 3, 2, 1)
         return torch.cat([frames, differences.reshape(batch, count, -1)], dim=2)

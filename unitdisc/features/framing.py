@@ -13,12 +13,17 @@ def laid_out(waves: Tensor, samples: Tensor, grid: FrameGrid) -> Tensor:
 
     Without snip_edges each row is mirrored at its own ends, so what lies behind `samples` never matters.
     """
-    count = grid.frames(int(samples.max()) if len(samples) else 0)
+    longest = int(samples.max()) if len(samples) else 0
+    count = grid.frames(longest)
     length = (count - 1) * grid.hop + grid.window if count else 0
     if grid.snip_edges or not count:
         return waves[:, :length]
     first = grid.hop // 2 - grid.window // 2
     lead = max(0, -first)
+    if len(waves) == 1 and longest >= grid.window + grid.hop:  # the same with fewer operations
+        body = waves[:, max(0, first) : longest][:, : length - lead]
+        missing = length - lead - body.shape[1]
+        return torch.cat([waves[:, :lead].flip(1), body, waves[:, longest - missing : longest].flip(1)], dim=1)
     body = waves[:, max(0, first) :][:, : length - lead]
     out = waves.new_empty(len(waves), length)  # what is not filled in belongs to frames that no row has
     out[:, lead : lead + body.shape[1]] = body
