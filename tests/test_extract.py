@@ -284,6 +284,29 @@ def test_a_few_bad_utterances_are_listed(data):
     assert extract(data, CONFIG, max_failed=0.2).failed == summary.failed
 
 
+def test_a_short_tail_is_filled_and_counted_and_a_longer_one_refused(tmp_path):
+    wave = np.random.default_rng(0).normal(size=32000) * 0.1
+    soundfile.write(tmp_path / "whole.mp3", wave, 16000)
+    blob = (tmp_path / "whole.mp3").read_bytes()
+    (tmp_path / "short.mp3").write_bytes(blob[:-100])
+    (tmp_path / "cut.mp3").write_bytes(blob[:-1500])
+    names = ("cut", "short", "whole")
+    data = write_data_dir(
+        tmp_path / "d", [(name, tmp_path / f"{name}.mp3") for name in names], {name: name for name in names}
+    )
+    summary = extract(data, ExtractConfig(), max_failed=0.5)
+    assert list(summary.failed) == ["cut"]
+    assert "truncated" in summary.failed["cut"]
+    assert list(summary.short) == ["short"]
+    assert 0 < summary.short["short"] < 0.15
+    assert json.loads((data.path / "feats.json").read_text())["short"] == summary.short
+    whole, short = data.source("whole").load(16000), data.source("short").load(16000)
+    kept = 32000 - round(summary.short["short"] * 16000)
+    assert len(short) == 32000
+    np.testing.assert_allclose(short[: kept - 1200], whole[: kept - 1200], atol=1e-4)
+    assert not short[kept:].any()
+
+
 def test_too_many_bad_utterances_stop_the_run_until_they_are_mended(data, whole):
     originals = {n: (data.path / f"{data.utts[n]}.wav").read_bytes() for n in (5, 9)}
     bad = broken(data, 5, 9)
