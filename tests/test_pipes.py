@@ -1,7 +1,11 @@
 """Decode commands are understood, or refused with the word that was not."""
 
+import argparse
+import os
 import shlex
 import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_data import noise, put_audio, put_tables
 
+from unitdisc.cli import parser
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.pipes import Decode, _words, parse_command, replace_path
 from unitdisc.errors import DataError
@@ -162,3 +167,35 @@ def test_other_commands_run_only_when_allowed(tmp_path: Path):
     np.testing.assert_array_equal(data.source("a").load(16000, 7, 9), wave[7:16])
     with pytest.raises(DataError, match=r"wav.scp:2: 'false \|' ended with code 1"):
         data.source("b").load(16000)
+
+
+def verbs_of(top: argparse.ArgumentParser, name: str = "") -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    """Go through all verbs, and the verbs of verbs."""
+    nested = [action for action in top._actions if isinstance(action, argparse._SubParsersAction)]
+    for verb, below in nested[0].choices.items() if nested else ():
+        yield from verbs_of(below, f"{name} {verb}".strip())
+    if not nested:
+        yield name, top
+
+
+def test_every_verb_that_reads_a_data_directory_can_allow_pipes():
+    reads = {"data", "source", "train", "dev"}
+    lacking = [
+        name
+        for name, verb in verbs_of(parser())
+        if reads & {action.dest for action in verb._actions} and "--allow-pipes" not in verb.format_help()
+    ]
+    assert lacking == ["import"]  # it reads a folder of recordings, which holds no commands
+
+
+def test_processes_run_what_the_command_allows(tmp_path: Path):
+    put_audio(tmp_path / "a.wav")
+    put_tables(tmp_path, {"wav.scp": f"a head -c 100000 {tmp_path}/a.wav |\n", "utt2spk": "a a\n"})
+    (tmp_path / "c.yaml").write_text("features: {kind: mfcc}\n")
+    command = [sys.executable, "-m", "unitdisc", "features", str(tmp_path / "c.yaml"), str(tmp_path), "--jobs", "2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    refused = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert refused.returncode == 1
+    assert "'head' is not understood" in refused.stderr
+    allowed = subprocess.run([*command, "--allow-pipes"], capture_output=True, text=True, env=environment)
+    assert (allowed.returncode, (tmp_path / "feats.scp").exists()) == (0, True), allowed.stderr

@@ -32,6 +32,8 @@ WITH_AUDIO = (
     "kmeans",
     "encode",
     "convert",
+    "copy",
+    "export",
     "items",
     "report",
 )

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unitdisc.cli.arguments import count, positive
+from unitdisc.cli.arguments import add_allow_pipes, count, positive
 
 if TYPE_CHECKING:
     from unitdisc.evaluate.scores import Score
@@ -22,6 +22,7 @@ def add_conversion(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser
         "data: unitdisc features CONFIG CONVERTED. What the given files do not allow is left out.",
         allow_abbrev=False,
     )
+    add_allow_pipes(verb)
     verb.add_argument("converted", metavar="FOLDER", nargs="+", type=Path, help="folders that `unitdisc convert` wrote")
     verb.add_argument(
         "--real", nargs="+", type=Path, default=(), metavar="DATA",
