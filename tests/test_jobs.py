@@ -72,14 +72,57 @@ def test_slurm_is_told_the_array_and_the_options(tmp_path: Path):
     assert {"--wait", "--array=2-9%4", "--gres=gpu:1", "--mem=16G"} <= set(call)
 
 
+def test_slurm_is_asked_for_what_a_job_needs(tmp_path: Path):
+    program(tmp_path / "bin" / "sbatch", SBATCH)
+    path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+    given = [
+        "--backend",
+        "slurm",
+        "--num-threads",
+        "4",
+        "--mem",
+        "8G",
+        "--time",
+        "1:00:00",
+        "--sbatch",
+        "--comment='two words'",
+    ]
+    for gpus, wanted in ((["--gpu", "2"], {"--gres=gpu:2", "--partition=big"}), ([], set())):
+        calls = tmp_path / f"calls{len(gpus)}"
+        got = cmd(
+            tmp_path, *given, "--sbatch-gpu", "--partition=big", *gpus, "log/a.log", "true", PATH=path, CALLS=str(calls)
+        )
+        assert got.returncode == 0, got.stderr
+        call = calls.read_text()
+        assert {"--cpus-per-task=4", "--mem=8G", "--time=1:00:00"} | wanted <= set(call.split())
+        assert "--comment=two words" in call
+        assert ("--partition=big" in call) == bool(gpus)
+
+
+def test_a_time_limit_stands_in_the_log(tmp_path: Path):
+    late = """#!/usr/bin/env bash
+for word; do case $word in --output=*) out=${{word#--output=}} ;; esac; done
+echo 7; echo 'slurmstepd: error: *** JOB 7 ON n1 CANCELLED AT NOON DUE TO TIME LIMIT ***' >"${{out/\\%a/4294967294}}"
+exit 1
+"""
+    program(tmp_path / "bin" / "sbatch", late)
+    got = cmd(tmp_path, "--backend", "slurm", "log/a.log", "true", PATH=f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    assert got.returncode == 1
+    assert "DUE TO TIME LIMIT" in (tmp_path / "log" / "a.log").read_text()
+    assert "the time limit ended it; the same command goes on where it was" in got.stderr
+
+
 def test_a_slurm_job_that_never_began_is_a_failure(tmp_path: Path):
     program(tmp_path / "bin" / "sbatch", "#!/usr/bin/env bash\necho 'no such partition' >&2\nexit 1\n")
-    (tmp_path / "log").mkdir()
+    (tmp_path / "log" / "slurm").mkdir(parents=True)
+    (tmp_path / "log" / "slurm" / "a.sh.0.out").write_text("of another job\n")
     (tmp_path / "log" / "a.log").write_text("# ended with code 0 after 9 s\n")  # of an earlier day
     path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
     got = cmd(tmp_path, "--backend", "slurm", "log/a.log", "true", PATH=path)
     assert got.returncode == 1
     assert "no such partition" in got.stderr
+    assert "Slurm did not accept the job" in got.stderr
+    assert "of another job" not in got.stderr
 
 
 JOB = """

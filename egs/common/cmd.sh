@@ -1,11 +1,17 @@
 #!/usr/bin/env bash
 # Run a command, or N of them at once, each with its own log:
 #
-#   cmd.sh [--backend local|slurm] [--max-jobs N] [--sbatch "OPTIONS"] [JOB=1:N] LOG COMMAND [ARGUMENT...]
+#   cmd.sh [OPTIONS] [JOB=1:N] LOG COMMAND [ARGUMENT...]
+#
+#   --backend local|slurm   here, or as a Slurm job that is waited for (an array, where there are several)
+#   --max-jobs N            at once; 0: all
+#   --num-threads N  --mem 4G  --time 4:00:00  --gpu N   what a job needs, as for Kaldi's run.pl and slurm.pl; slurm asks
+#                           for it, local runs whatever comes. A recipe gives --num-threads and --gpu for each job.
+#   --sbatch "OPTIONS"      handed on for every job: --sbatch "--account=speech --exclude='node1,node2'"
+#   --sbatch-gpu "OPTIONS"  handed on, too, for jobs that need a GPU: --sbatch-gpu "--partition=gpu"
 #
 # JOB stands for the job's number in LOG and in the arguments. If a job fails, the end of its log is shown and the exit
-# code is 1. slurm waits for the job (an array of them); --sbatch "--gres=gpu:1 --mem=16G" is handed on. A recipe takes
-# the whole as --cmd "../common/cmd.sh --backend slurm".
+# code is 1. A recipe takes the whole as --cmd "../common/cmd.sh --backend slurm", or Kaldi's own --cmd "utils/slurm.pl".
 set -uo pipefail
 
 fail() {
@@ -13,19 +19,40 @@ fail() {
   exit 2
 }
 
-backend=local max_jobs=0 sbatch_options=() job='' first=1 last=1
+split() { # TEXT: its words, quoted as in a shell, into $words
+  words=()
+  [[ -n $1 ]] || return 0
+  local quoted
+  quoted=$(xargs printf '%s\n' <<<"$1" 2>/dev/null) || fail "a quote without its other: $1"
+  mapfile -t words <<<"$quoted"
+}
+
+backend=local max_jobs=0 threads=1 memory='' time='' gpus=0 for_all='' for_gpu='' job='' first=1 last=1
 while [[ ${1-} == --* ]]; do
   (($# > 1)) || fail "$1: a value must follow"
   case $1 in
     --backend) backend=$2 ;;
-    --max-jobs) max_jobs=$2 ;;
-    --sbatch) read -ra sbatch_options <<<"$2" ;;
+    --max-jobs | --max-jobs-run) max_jobs=$2 ;;
+    --num-threads) threads=$2 ;;
+    --mem) memory=$2 ;;
+    --time) time=$2 ;;
+    --gpu) gpus=$2 ;;
+    --sbatch) for_all=$2 ;;
+    --sbatch-gpu) for_gpu=$2 ;;
     *) fail "unknown option '$1'" ;;
   esac
   shift 2
 done
 [[ $backend == local || $backend == slurm ]] || fail "--backend: expected local or slurm, got '$backend'"
 [[ $max_jobs =~ ^[0-9]+$ ]] || fail "--max-jobs: expected a number, got '$max_jobs'"
+[[ $threads =~ ^[1-9][0-9]*$ ]] || fail "--num-threads: expected a number above 0, got '$threads'"
+[[ $gpus =~ ^[0-9]+$ ]] || fail "--gpu: expected a number, got '$gpus'"
+sbatch_options=("--cpus-per-task=$threads")
+[[ -z $memory ]] || sbatch_options+=("--mem=$memory")
+[[ -z $time ]] || sbatch_options+=("--time=$time")
+((gpus == 0)) || sbatch_options+=("--gres=gpu:$gpus")
+split "$for_all" && sbatch_options+=("${words[@]}") # later options win, so that the user has the last word
+if ((gpus > 0)); then split "$for_gpu" && sbatch_options+=("${words[@]}"); fi
 if [[ ${1-} =~ ^([A-Za-z]+)=([0-9]+):([0-9]+)$ ]]; then
   job=${BASH_REMATCH[1]} first=${BASH_REMATCH[2]} last=${BASH_REMATCH[3]}
   ((first <= last)) || fail "$1: expected FIRST:LAST"
@@ -77,6 +104,7 @@ run_slurm() {
   name=$(basename "${log%.log}")
   script=$(dirname "$log")/slurm/$name.sh
   mkdir -p "$(dirname "$script")"
+  rm -f "$script".*.out "$script.id" # of earlier days
   # Inside the job this script runs the local way, for the one number that Slurm hands it.
   [[ -z $job ]] || array=("--array=$first-$last$( ((max_jobs == 0)) || printf '%%%d' "$max_jobs")")
   {
@@ -111,5 +139,14 @@ if [[ -z $(jobs_without '^# ended with code \(0\|130\|143\) ') ]]; then # Ctrl-C
 fi
 worst=$(numbered "$log" "$(head -n 1 <<<"$failed")")
 printf 'cmd.sh: %d of %d jobs failed; the end of %s:\n' "$(wc -l <<<"$failed")" $((last - first + 1)) "$worst" >&2
-if [[ -s $worst ]]; then tail -n 15 "$worst" >&2; else cat "$(dirname "$log")"/slurm/*.out >&2 2>/dev/null; fi
+[[ ! -s $worst ]] || tail -n 15 "$worst" >&2
+if [[ $backend == slurm ]]; then # what Slurm itself said, of a time limit, say, belongs to the log
+  script=$(dirname "$log")/slurm/$(basename "${log%.log}").sh
+  [[ -s $script.id ]] || printf 'cmd.sh: Slurm did not accept the job; what it said stands above\n' >&2
+  for said in "$script".*.out; do
+    [[ ! -s $said ]] || sed 's/^/# slurm: /' "$said" | tee -a "$worst" >&2
+  done
+  ! grep -qs 'DUE TO TIME LIMIT' "$worst" ||
+    printf 'cmd.sh: the time limit ended it; the same command goes on where it was: raise --time, or start again\n' >&2
+fi
 exit 1

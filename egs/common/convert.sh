@@ -49,7 +49,7 @@ convert_part() { # PART: what its list says, one manifest for all
   while read -r folder voices; do
     to=()
     for voice in $voices; do to+=(--to "$voice"); done
-    job "convert-${folder//\//-}" unitdisc convert "$exp" "$work/$folder" "$exp/$part" "${to[@]}" --device "$device" --force
+    job_gpus=$(gpus_of_device) job "convert-${folder//\//-}" unitdisc convert "$exp" "$work/$folder" "$exp/$part" "${to[@]}" --device "$device" --force
     for name in manifest.jsonl wav.scp utt2spk; do cat "$exp/$part/$name" >>"$work/$part.$name"; done
   done <"$work/$part.voices"
   for name in manifest.jsonl wav.scp utt2spk; do LC_ALL=C sort "$work/$part.$name" >"$exp/$part/$name"; done

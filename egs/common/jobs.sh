@@ -5,10 +5,16 @@
 #   beside score a ...; beside score b ...; joined
 #                                    at most --jobs of them at once; a failure of one stops the others and the recipe
 
-job() { # LOG COMMAND...: one job with its log
-  local runner=()
+job() { # LOG COMMAND...: one job with its log; $job_threads and $job_gpus say what it needs
+  local runner=() wanted=()
   read_cmd
-  "${runner[@]}" "$exp/log/$1.log" "${@:2}"
+  ((${job_threads:-1} == 1)) || wanted+=(--num-threads "$job_threads")
+  ((${job_gpus:-0} == 0)) || wanted+=(--gpu "$job_gpus")
+  "${runner[@]}" "${wanted[@]}" "$exp/log/$1.log" "${@:2}"
+}
+
+gpus_of_device() { # how many a job with --device needs
+  if [[ $device == cpu ]]; then echo 0; else echo 1; fi
 }
 
 read_cmd() { # into $runner: --cmd is a program, or one with its options, quoted as in a shell

@@ -17,7 +17,8 @@ option set "" "changes of the configuration: 'train.steps=500 model.jitter=0'"
 option jobs 2 "processes for features and encoding, scores at once" "a number above 0"
 option processes 1 "processes that train together (GPUs)" "a number above 0"
 option device cpu "of encoding and conversion: cpu, cuda or cuda:N; training takes a GPU where there is one"
-option cmd "$common/cmd.sh" "how to run jobs; on a cluster '../common/cmd.sh --backend slurm --sbatch \"...\"'"
+option gpus 0 "GPUs that a training asks a cluster for (and, with --device cuda, encoding and conversion: one)" "a number"
+option cmd "$common/cmd.sh" "how to run jobs; on a cluster '../common/cmd.sh --backend slurm --mem 8G --time 12:00:00', or Kaldi's own slurm.pl"
 option ablation off "true: train and score every row of conf/ablation in ../common, laid over conf/ablation.yaml; or some by name: 'vanilla all' (all: the row of all three parts)"
 option seeds "0 1 2" "of the ablation"
 
@@ -51,7 +52,7 @@ stage_features() {
   uses "$version" "$(section "$config" model.features model.targets)"
   mapfile -t frames < <(frames_of train dev test)
   kept "${frames[@]}" && return
-  job features unitdisc features "$config" "${directories[@]}" --jobs "$jobs" "${force[@]}"
+  job_threads=$jobs job features unitdisc features "$config" "${directories[@]}" --jobs "$jobs" "${force[@]}"
 }
 
 frames_of() { # PART...: the archives of what the model is given, and of what its decoder is to give
@@ -76,7 +77,7 @@ stage_train() {
   set_aside
   cleared
   echo "  tail -f $PWD/$exp/log/train.log"
-  job train "${launch[@]}" train "$config" "$exp" --train "$data/train" --dev "$data/dev" --set "train.seed=$seed"
+  job_gpus=$gpus job_threads=$((processes > 2 ? processes : 2)) job train "${launch[@]}" train "$config" "$exp" --train "$data/train" --dev "$data/dev" --set "train.seed=$seed"
   [[ ! -s $exp/log.txt ]] || sed -n 's/^[^ ]* \(warning: .*\)/  \1/p' "$exp/log.txt"
 }
 
@@ -101,7 +102,7 @@ stage_encode() {
       continue
     fi
     [[ $device == cpu ]] || jobs=1 # they would share the GPU
-    job "encode-$split" unitdisc encode "$exp" "$data/$split" "$exp/units/$split" \
+    job_threads=$jobs job_gpus=$(gpus_of_device) job "encode-$split" unitdisc encode "$exp" "$data/$split" "$exp/units/$split" \
       --jobs "$jobs" --device "$device" "${force[@]}"
   done
 }
