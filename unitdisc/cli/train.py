@@ -10,7 +10,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     train = verbs.add_parser(
         "train",
         help="train a model; the same command goes on after an interruption",
-        description="Train a model on a data directory whose features are there (`unitdisc features`). "
+        description="Train a model on a data directory; features that it lacks (`unitdisc features`) are made in EXP. "
         "A second start with the same folder goes on from its newest whole checkpoint. "
         "Several processes: torchrun --nproc-per-node N -m unitdisc train ...",
         allow_abbrev=False,
