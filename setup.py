@@ -56,7 +56,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["unitdisc", "unitdisc.*"]),
-    package_data={"unitdisc.report": ["templates/*"]},
+    package_data={"unitdisc": ["py.typed"], "unitdisc.report": ["templates/*"]},
     python_requires=">=3.10,<3.14",
     install_requires=[
         *TORCH_PAIR,

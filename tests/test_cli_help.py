@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -77,3 +78,32 @@ def test_a_device_that_is_not_there_is_said_to_be_so(command: str, capsys: pytes
 def test_an_unknown_device_of_a_configuration_is_refused():
     with pytest.raises(ConfigError, match="device: expected cpu, cuda or cuda:N, got 'gpu'"), group("gpu"):
         pass
+
+
+@pytest.mark.parametrize("words", [["inspect", "u.jsonl"], ["score", "pnmi", "u.jsonl"], ["check", "data"]])
+def test_an_unknown_option_prints_the_usage_of_its_own_verb(words: list[str], capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as ended:
+        main([*words, "--no-such-option"])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"usage: unitdisc {words[0]}")
+    assert "--no-such-option" in said
+
+
+def test_a_mistake_of_ours_is_one_line_that_keeps_its_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    def broken(options: argparse.Namespace) -> None:
+        raise KeyError("no\nsuch\nkey")
+
+    monkeypatch.setattr("unitdisc.cli.units.run_inspect", broken)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(SystemExit) as ended:
+        main(["inspect", "u.jsonl"])
+    assert ended.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("unitdisc inspect: KeyError: ")
+    assert "please report it" in line
+    kept = Path(line.rpartition(" ")[2])
+    assert kept.parent == tmp_path
+    assert "in broken" in kept.read_text()

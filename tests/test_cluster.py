@@ -8,6 +8,8 @@ import pytest
 from made_up import make_data, tiny_model
 from sklearn.cluster import KMeans
 
+from unitdisc import config
+from unitdisc.cli import main
 from unitdisc.cluster import fit_kmeans
 from unitdisc.data.store import FeatureReader
 from unitdisc.data.units import read_header, read_units
@@ -60,3 +62,15 @@ def test_more_codes_than_frames_are_refused_at_once(data: Path, tmp_path: Path):
     with pytest.raises(ConfigError, match=f"--codes {frames + 1}: .*train has {frames} frames in all; ask for fewer"):
         fit_kmeans(CONFIG, tmp_path / "exp", data, frames + 1)
     assert not (tmp_path / "exp").exists()
+
+
+def test_what_was_clustered_as_json(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "x.yaml").write_text(config.dump(CONFIG))
+    words = ["kmeans", str(tmp_path / "x.yaml"), str(tmp_path / "exp"), "--train", str(data), "--codes", "4", "--json"]
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["exp"], said["codes"]) == (str(tmp_path / "exp"), 4)
+    assert said["frames"] > 0
+    assert said["inertia"] > 0

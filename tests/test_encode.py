@@ -1,5 +1,6 @@
 """Encoding: the same bytes however it is done, nothing lost by a kill, and bad utterances counted."""
 
+import json
 import os
 import shutil
 import socket
@@ -15,6 +16,7 @@ from test_extract import interrupted
 from test_train import TRAIN
 
 from unitdisc import encode as module
+from unitdisc.cli import main
 from unitdisc.data.store import FeatureReader
 from unitdisc.data.units import read_header, read_units
 from unitdisc.encode import EncodeOptions, compound_units, encode
@@ -225,3 +227,14 @@ def test_ctrl_c_while_processes_start_is_no_traceback(data: Path, exp: Path, tmp
     make_data(tmp_path / "many", 130, features=False)
     command = [sys.executable, "-m", "unitdisc", "encode", str(exp), str(tmp_path / "many"), str(tmp_path / "out")]
     assert interrupted([*command, "--jobs", "2"], delay) == "unitdisc encode: interrupted; start it again to go on\n"
+
+
+def test_what_came_of_it_as_json(data: Path, exp: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as ended:
+        main(["encode", str(exp), str(data / "test"), str(tmp_path / "out"), "--no-vectors", "--json"])
+    assert ended.value.code == 0
+    said = json.loads(capsys.readouterr().out)
+    lines = list(read_units(tmp_path / "out"))
+    assert said["utterances"] == len(lines)
+    assert said["frames"] == sum(line.durations.sum() for line in lines)
+    assert (said["failed"], said["kept"]) == ({}, False)

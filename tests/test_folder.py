@@ -1,13 +1,16 @@
 """A plain folder of recordings becomes a data directory."""
 
+import json
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from made_data import noise, put_audio
 from test_alignment import put_grid
 
+from unitdisc.cli import main
 from unitdisc.data.alignment import read_alignment
 from unitdisc.data.audio import save_audio
 from unitdisc.data.check import check_data_dir
@@ -130,3 +133,23 @@ def test_a_folder_that_cannot_be_looked_into_is_not_passed_over(tmp_path: Path, 
     monkeypatch.setattr(os, "scandir", refused)
     with pytest.raises(DataError, match="rec/locked: cannot be read: Permission denied"):
         import_folder(tmp_path / "rec", tmp_path / "data")
+
+
+def test_what_was_imported_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "in" / "s").mkdir(parents=True)
+    for name in ("a", "b"):
+        soundfile.write(tmp_path / "in" / "s" / f"{name}.wav", np.zeros(8000), 16000)
+    with pytest.raises(SystemExit) as ended:
+        main(["import", str(tmp_path / "in"), str(tmp_path / "data"), "--json"])
+    assert ended.value.code == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["utts"], said["speakers"], said["seconds"], said["left_out"]) == (2, 1, 1.0, [])
+
+
+def test_a_recording_whose_name_would_break_a_table_is_left_out(tmp_path: Path):
+    (tmp_path / "in" / "s").mkdir(parents=True)
+    for name in ("a", "b\x7f"):
+        soundfile.write(tmp_path / "in" / "s" / f"{name}.wav", np.zeros(8000), 16000)
+    imported = import_folder(tmp_path / "in", tmp_path / "data", most=0.5)
+    assert list(imported.data.utts) == ["s-a"]
+    assert "a name with U+007F in it" in imported.left_out[0]

@@ -14,14 +14,24 @@ import numpy as np
 import pytest
 import soundfile
 from report_files import EVIL, put_data, put_exp, put_units
+from score_files import write_alignment, write_unit_file
 
 from unitdisc.cli import main
 from unitdisc.data.alignment import frame_labels, read_alignment
 from unitdisc.data.units import read_units
 from unitdisc.errors import ConfigError, DataError
+from unitdisc.evaluate.aligned import AlignedUnits, Labeller
 from unitdisc.evaluate.clusters import perplexity
-from unitdisc.evaluate.scores import Score
-from unitdisc.report.collect import FoundScore, ReportOptions, open_experiment, read_conversions, short_names
+from unitdisc.evaluate.per import mapping_per
+from unitdisc.evaluate.scores import Counts, Score
+from unitdisc.report.collect import (
+    Experiment,
+    FoundScore,
+    ReportOptions,
+    open_experiment,
+    read_conversions,
+    short_names,
+)
 from unitdisc.report.facts import gather, heat_map
 from unitdisc.report.html import write_report
 from unitdisc.report.plots import Axes, Line, figure, nice_ticks, png
@@ -443,3 +453,36 @@ def test_a_budget_is_never_overdrawn():
     assert budget.take("abcde")
     assert not budget.take("a")
     assert budget.left == 0
+
+
+def scored(name: str, *scores: Score) -> Experiment:
+    """Return an experiment of which there is nothing but scores."""
+    return Experiment(name, Path(name), scores=[FoundScore("units", score) for score in scores])
+
+
+def test_the_best_is_bold_only_among_scores_of_the_same_speech():
+    def pnmi(value: float, alignment: str, utterances: int) -> Score:
+        counts = Counts({"utterances": utterances})
+        return Score("pnmi", value, "pnmi", counts=counts, hashes={"units": str(value), "alignment": alignment})
+
+    for alignment, utterances, bold in (("a", 5, [False, True]), ("b", 5, [False] * 2), ("a", 6, [False] * 2)):
+        (row,) = score_rows([scored("x", pnmi(0.4, "a", 5)), scored("y", pnmi(0.6, alignment, utterances))])
+        assert [cell.best for cell in row.cells] == bold
+
+
+def test_one_to_one_per_calls_nothing_best(tmp_path: Path):
+    """A collapse to three units has a lower one than eight units that say one phone each, half of them wrongly."""
+    random = np.random.default_rng(0)
+    phones = {f"u{n}": np.repeat(random.permutation(np.arange(8)), 5) for n in range(20)}
+    noisy = {u: np.where(random.random(40) < 0.45, random.integers(0, 64, 40), p) for u, p in phones.items()}
+    collapsed = {utt: np.where(p < 3, p, 3) for utt, p in phones.items()}
+    ctm = write_alignment(tmp_path / "phones.ctm", phones, "abcdefgh")
+    columns = []
+    for name, units in (("noisy", noisy), ("collapsed", collapsed)):
+        aligned = AlignedUnits(write_unit_file(tmp_path / name, units, 64), Labeller(ctm))
+        columns.append(scored(name, mapping_per(aligned, None, kind="one-to-one")))
+    (row,) = score_rows(columns)
+    assert row.cells[1].value < row.cells[0].value
+    assert row.better == ""
+    assert not any(cell.best for cell in row.cells)
+    assert row.folded

@@ -1,5 +1,7 @@
 """Speaker scores: the classifier equals sklearn's, EER equals its definition, and both know chance and certainty."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from score_files import write_unit_file
@@ -8,7 +10,7 @@ from sklearn.metrics import balanced_accuracy_score
 
 from unitdisc.errors import DataError
 from unitdisc.evaluate.logistic import fit_logistic, folds
-from unitdisc.evaluate.speaker import eer, read_speakers, speaker_scores
+from unitdisc.evaluate.speaker import _eer_interval, eer, read_speakers, speaker_scores
 
 
 @pytest.mark.parametrize("classes", [2, 4])
@@ -98,3 +100,29 @@ def test_mistakes_say_what_is_wrong(tmp_path):
     few = utt2spk | {"s0-00": "s9"}
     score = speaker_scores(path, few, resamples=0)[0]
     assert score.counts.dropped["utterances of speakers with few"] == 1
+
+
+def test_the_interval_of_the_eer_takes_little_memory_and_is_that_of_all_pairs():
+    random = np.random.default_rng(0)
+    speakers = np.repeat(np.arange(200), 3)
+    one, other = np.triu_indices(len(speakers), 1)
+    values = random.uniform(-1, 1, len(one))
+    tracemalloc.start()
+    interval = _eer_interval(values, speakers[one], speakers[other], 200, 0, 3)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert interval is not None
+    assert peak < 100e6  # a row of bins for each pair of speakers took 640 MB
+
+    few = speakers[:30] % 10  # by brute force: a pair of two drawn speakers counts as often as both were drawn
+    one, other = np.triu_indices(30, 1)
+    values = random.uniform(-1, 1, len(one))
+    interval = _eer_interval(values, few[one], few[other], 10, 0, 50)
+    draws = np.random.default_rng(0)
+    found = []
+    for _ in range(50):
+        drawn = draws.multinomial(10, np.full(10, 0.1))
+        same = few[one] == few[other]
+        times = np.where(same, drawn[few[one]], drawn[few[one]] * drawn[few[other]])
+        found.append(eer(np.repeat(values[same], times[same]), np.repeat(values[~same], times[~same])))
+    assert (interval.low, interval.high) == pytest.approx(np.quantile(found, [0.025, 0.975]), abs=0.01)

@@ -66,7 +66,7 @@ speaker speaker.json speaker-accuracy-histogram
 ABX-across codes-abx-across.json abx-across-within-angular
 ABX-within codes-abx-within.json abx-within-within-angular
 PNMI units.json pnmi
-PER-one-to-one units.json per-mapping-one-to-one-nosil
+PER-many-to-one units.json per-mapping-many-to-one-nosil
 PER-ASR-units downstream-units.json per-probe-ctc-lstm-nosil
 PER-ASR-vectors downstream-vectors.json per-probe-ctc-lstm-nosil
 PER-ASR-mfcc downstream-mfcc.json per-probe-ctc-lstm-nosil

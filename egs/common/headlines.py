@@ -11,7 +11,7 @@ from scripts import run
 ABX = ("ABX across speakers, %", "abx-across-within-angular"), ("ABX within speakers, %", "abx-within-within-angular")
 REST = (
     ("PNMI, %", "pnmi"),
-    ("PER, one-to-one, %", "per-mapping-one-to-one-nosil"),
+    ("PER, many-to-one, %", "per-mapping-many-to-one-nosil"),
     ("PER, small ASR, %", "per-probe-ctc-lstm-nosil"),
     ("PER, own head, %", "per-ctc-head-nosil"),
 )

@@ -14,7 +14,7 @@ import tempfile
 import traceback
 from collections.abc import Sequence
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from unitdisc import __version__
 from unitdisc.cli.arguments import add_allow_pipes
@@ -40,13 +40,23 @@ WITH_AUDIO = (
 MODULES = ("data", "features", "train", "units", "abx", "score", "segment", "sound", "report")
 
 
+class _Verb(argparse.ArgumentParser):
+    """A verb that refuses what it does not know itself, so that the usage beside the error is its own."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        known, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return known, unknown
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command."""
     top = argparse.ArgumentParser(
         prog="unitdisc", description="Unsupervised speech unit discovery.", allow_abbrev=False
     )
     top.add_argument("--version", action="version", version=f"unitdisc {__version__}")
-    verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True)
+    verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=_Verb)
     for name in MODULES:
         import_module(f"unitdisc.cli.{name}").add_verbs(verbs)
     for verb in WITH_AUDIO:

@@ -70,6 +70,11 @@ def add_device(verb: argparse.ArgumentParser, note: str = "") -> None:
     verb.add_argument("--device", type=device, default="cpu", metavar="DEVICE", help=help_text)
 
 
+def add_json(verb: argparse.ArgumentParser) -> None:
+    """Add --json."""
+    verb.add_argument("--json", action="store_true", help="print what came of it as JSON")
+
+
 def add_allow_pipes(verb: argparse.ArgumentParser) -> None:
     """Add --allow-pipes."""
     verb.add_argument(

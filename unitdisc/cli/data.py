@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unitdisc.cli.arguments import count, positive, share
+from unitdisc.cli.arguments import add_json, count, positive, share
 
 if TYPE_CHECKING:
     from unitdisc.data.check import Report
@@ -79,6 +79,7 @@ def _add_import(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         help="stop if more than this share of the recordings cannot be used (default: %(default)s)",
     )  # fmt: skip
     _add_force(add)
+    add_json(add)
     add.set_defaults(run=run_import)
 
 
@@ -193,6 +194,18 @@ def run_import(options: argparse.Namespace) -> None:
         print(f"left out: {message}", file=sys.stderr)
     for note in imported.notes:
         print(f"note: {note}", file=sys.stderr)
+    if options.json:
+        report = {
+            "data": str(options.data),
+            "utts": len(imported.data.utts),
+            "speakers": len(imported.data.spk2utt),
+            "seconds": round(sum(imported.data.utt2dur.values()), 3),
+            "transcripts": len(imported.data.text),
+            "aligned": imported.aligned,
+            "left_out": imported.left_out,
+        }
+        print(json.dumps(report, ensure_ascii=False))
+        return
     aligned = "".join(f", {tier} of {count}" for tier, count in imported.aligned.items())
     hours = sum(imported.data.utt2dur.values()) / 3600
     text = f", {len(imported.data.text)} transcripts" if imported.data.text else ""

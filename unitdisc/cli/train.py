@@ -1,8 +1,9 @@
 """Verbs `train`, `config`, `kmeans` and `average`."""
 
 import argparse
+import json
 
-from unitdisc.cli.arguments import add_set, count, positive
+from unitdisc.cli.arguments import add_json, add_set, count, positive
 
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -45,6 +46,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     kmeans.add_argument("--seed", type=int, default=0, help="of the first centres (default: %(default)s)")
     add_set(kmeans)
     kmeans.add_argument("--force", action="store_true", help="replace a model that is there")
+    add_json(kmeans)
     kmeans.set_defaults(run=run_kmeans)
     average = verbs.add_parser(
         "average",
@@ -88,6 +90,10 @@ def run_kmeans(options: argparse.Namespace) -> None:
         seed=options.seed, passes=options.passes, force=options.force,
     )  # fmt: skip
     frames = int(found.counts.sum())
+    if options.json:
+        about = {"exp": options.exp, "codes": options.codes, "frames": frames, "inertia": found.inertia}
+        print(json.dumps(about, ensure_ascii=False))
+        return
     print(f"{options.exp}: {options.codes} units of {frames} frames, mean squared distance {found.inertia:.4g}")
 
 

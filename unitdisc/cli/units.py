@@ -1,9 +1,10 @@
 """Verbs `encode`, `export` and `inspect`."""
 
 import argparse
+import json
 import sys
 
-from unitdisc.cli.arguments import add_device, positive, share
+from unitdisc.cli.arguments import add_device, add_json, positive, share
 
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -32,6 +33,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         help="stop if more than this share of the utterances cannot be encoded (default: %(default)s)",
     )  # fmt: skip
     encode.add_argument("--force", action="store_true", help="replace units that are there")
+    add_json(encode)
     encode.set_defaults(run=run_encode)
     export = verbs.add_parser(
         "export",
@@ -61,6 +63,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         allow_abbrev=False,
     )
     inspect.add_argument("units", metavar="UNITS", help="unit file, or a folder that `unitdisc encode` wrote")
+    add_json(inspect)
     inspect.set_defaults(run=run_inspect)
 
 
@@ -83,6 +86,9 @@ def run_encode(options: argparse.Namespace) -> None:
             return
     for utt, reason in list(done.failed.items())[:5]:
         print(f"failed: {utt}: {reason}", file=sys.stderr)
+    if options.json:
+        print(json.dumps({"out": str(options.out), **done._asdict()}, ensure_ascii=False))
+        return
     what = "kept" if done.kept else "encoded"
     print(
         f"{options.out}: {what} {done.utterances} utterances, {done.frames} frames, {done.seconds / 3600:.2f} h; "
@@ -102,6 +108,9 @@ def run_export(options: argparse.Namespace) -> None:
 
 def run_inspect(options: argparse.Namespace) -> None:
     """Print the essentials of a unit file."""
-    from unitdisc.evaluate.inspect import summary
+    from unitdisc.evaluate.inspect import essentials, summary
 
-    print(summary(options.units))
+    if options.json:
+        print(json.dumps(essentials(options.units), ensure_ascii=False))
+    else:
+        print(summary(options.units))

@@ -3,6 +3,7 @@
 import errno
 import io
 import math
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -134,7 +135,7 @@ class AudioSource:
             with _opened(io.BytesIO(_output_of(self.command)), f"the output of {self.command!r}") as sound:
                 yield sound
             return
-        if "\0" in str(self.path) or not self.path.exists():
+        if not os.path.exists(self.path):
             raise DataError(f"{clipped(self.path, 500)}: no such audio file")
         if self.path.is_dir():
             raise DataError(f"{self.path}: expected an audio file, got a folder")

@@ -183,7 +183,8 @@ def resolve(folder: Path, name: str) -> Path:
     if os.path.isabs(name):
         return Path(name)
     beside = folder / name
-    return Path(name) if not beside.exists() and Path(name).exists() else beside
+    # By os.path, which takes what no file can be called for what is not there.
+    return Path(name) if not os.path.exists(beside) and os.path.exists(name) else beside
 
 
 def spk2utt_of(utt2spk: Mapping[str, str]) -> dict[str, list[str]]:

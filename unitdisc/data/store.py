@@ -157,7 +157,7 @@ def _read_scp(path: Path) -> dict[str, Place]:
         if name not in resolved:
             # Whoever moves a data directory moves its archive with it.
             beside = path.parent / Path(name).name
-            resolved[name] = beside if not Path(name).exists() and beside.exists() else Path(name)
+            resolved[name] = beside if not os.path.exists(name) and os.path.exists(beside) else Path(name)
         places[utt] = Place(resolved[name], int(offset), where)
     return places
 

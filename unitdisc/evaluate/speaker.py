@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import sparse
 
 from unitdisc.data.tables import read_pairs
 from unitdisc.data.units import read_header, read_units
@@ -170,16 +171,17 @@ def _eer_interval(
     if speakers < 3 or speakers > 200 or resamples < 2:
         return None
     bins = np.clip(((1 - values) / 2 * BINS).astype(np.int64), 0, BINS - 1)  # highest cosine first
-    pair = np.zeros((speakers * speakers, BINS))
-    np.add.at(pair, (one * speakers + other, bins), 1.0)
-    diagonal = np.arange(speakers) * (speakers + 1)
-    own = pair[diagonal].copy()
-    pair[diagonal] = 0.0
+    same = one == other
+    own = np.zeros((speakers, BINS))
+    np.add.at(own, (one[same], bins[same]), 1.0)
+    place = (one * speakers + other)[~same]
+    # Sparse, since of 200 speakers nearly all cells of pair and bin are empty; dense they would take 640 MB.
+    pair = sparse.csr_array((np.ones(len(place)), (place, bins[~same])), shape=(speakers * speakers, BINS)).T.tocsr()
     rng = np.random.default_rng(seed)
     found = []
     for _ in range(min(resamples, 200)):
         drawn = rng.multinomial(speakers, np.full(speakers, 1 / speakers)).astype(np.float64)
-        targets, others = drawn @ own, np.outer(drawn, drawn).ravel() @ pair
+        targets, others = drawn @ own, pair @ np.outer(drawn, drawn).ravel()
         if targets.sum() and others.sum():
             miss, alarm = 1 - np.cumsum(targets) / targets.sum(), np.cumsum(others) / others.sum()
             found.append(_crossing(np.r_[1.0, miss][None], np.r_[0.0, alarm][None])[0])

@@ -31,7 +31,7 @@ FIRST = (  # in the table that is open, in this order; the others are folded awa
     "abx-across-within-angular",
     "abx-within-within-angular",
     "abx",
-    "per-mapping-one-to-one",
+    "per-mapping-many-to-one",
     "per-probe",
     "per-ctc-head",
     "pnmi",
@@ -50,7 +50,11 @@ FIRST = (  # in the table that is open, in this order; the others are folded awa
 # What families of scores measure, for those who see them for the first time: name's beginning, words.
 GLOSSARY = (
     ("abx", "How often a sound X seems nearer to one of another phone than to one of its own; 0.5 is chance."),
-    ("per-", "Phone error rate: insertions, deletions and substitutions over the reference's phones; may exceed 1."),
+    (
+        "per-",
+        "Phone error rate: insertions, deletions and substitutions over the reference's phones; may exceed 1. By "
+        "a one-to-one mapping it is low after a collapse, too: it ranks nothing.",
+    ),
     ("pnmi", "Share of what there is to know of a frame's phone that its unit tells; grows with the number of codes."),
     ("phone-purity", "Share of the frames whose phone is the most frequent one of their unit."),
     ("cluster-purity", "Share of the frames whose unit is the most frequent one of their phone."),
@@ -139,15 +143,28 @@ def _row(definition: str, found: list[dict[str, Score]]) -> Row:
             elif isinstance(score.parts.get("chance"), (int, float)):
                 baselines.setdefault("chance", number(score.parts["chance"]))
     some = next(score for scores in found for score in scores.values())
-    better = direction(some.name)
+    better = direction(some.name, some.definition)
     values = [score.value for score in mains if score is not None and math.isfinite(score.value)]
-    best = (max if better == "higher" else min)(values) if better and len(values) > 1 else None
+    alike = len({scored_on(score) for score in mains if score is not None}) == 1
+    best = (max if better == "higher" else min)(values) if better and alike and len(values) > 1 else None
     cells = [None if score is None else _cell(score, best) for score in mains]
     return Row(definition, better, cells, list(baselines.items()))
 
 
-def direction(name: str) -> str:
-    """Return whether "higher" or "lower" values of a score are better, or "" where neither is."""
+def scored_on(score: Score) -> tuple[object, ...]:
+    """Return what tells the speech that a score is of from other speech; only on the same do values compare."""
+    speech = [score.hashes.get(name) for name in ("alignment", "items", "manifest")]
+    return (*speech, score.counts.used.get("utterances"), score.counts.used.get("items"))
+
+
+def direction(name: str, definition: str = "") -> str:
+    """Return whether "higher" or "lower" values of a score are better, or "" where neither is.
+
+    PER by a one-to-one mapping ranks nothing: units that are left over say nothing, so that it is best where few units
+    say a little, as after a collapse.
+    """
+    if "one-to-one" in definition:
+        return ""
     last = name.removeprefix("boundary-")
     if last in LOWER or name in LOWER:
         return "lower"
