@@ -471,15 +471,15 @@ def test_the_best_is_bold_only_among_scores_of_the_same_speech():
 
 
 def test_one_to_one_per_calls_nothing_best(tmp_path: Path):
-    """A collapse to three units has a lower one than eight units that say one phone each, half of them wrongly."""
+    """A collapse to four units has a lower one than 512 that tell every phone, 64 of them for each."""
     random = np.random.default_rng(0)
     phones = {f"u{n}": np.repeat(random.permutation(np.arange(8)), 5) for n in range(20)}
-    noisy = {u: np.where(random.random(40) < 0.45, random.integers(0, 64, 40), p) for u, p in phones.items()}
+    many = {utt: 64 * p + random.integers(0, 64, 40) for utt, p in phones.items()}
     collapsed = {utt: np.where(p < 3, p, 3) for utt, p in phones.items()}
     ctm = write_alignment(tmp_path / "phones.ctm", phones, "abcdefgh")
     columns = []
-    for name, units in (("noisy", noisy), ("collapsed", collapsed)):
-        aligned = AlignedUnits(write_unit_file(tmp_path / name, units, 64), Labeller(ctm))
+    for name, units in (("many", many), ("collapsed", collapsed)):
+        aligned = AlignedUnits(write_unit_file(tmp_path / name, units, 512), Labeller(ctm))
         columns.append(scored(name, mapping_per(aligned, None, kind="one-to-one")))
     (row,) = score_rows(columns)
     assert row.cells[1].value < row.cells[0].value
