@@ -80,7 +80,7 @@ def test_an_unknown_device_of_a_configuration_is_refused():
         pass
 
 
-@pytest.mark.parametrize("words", [["inspect", "u.jsonl"], ["score", "clusters", "u.jsonl"], ["check", "data"]])
+@pytest.mark.parametrize("words", [["inspect", "u.jsonl"], ["score", "usage", "u.jsonl"], ["check", "data"]])
 def test_an_unknown_option_prints_the_usage_of_its_own_verb(words: list[str], capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as ended:
         main([*words, "--no-such-option"])
