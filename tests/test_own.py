@@ -1,11 +1,15 @@
 """The recipe of one's own recordings."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from recipe_files import run_recipe, with_stub
+from recipe_files import EGS, run_recipe, with_stub
+
+from unitdisc.data.folder import import_folder
 
 
 @pytest.fixture
@@ -70,3 +74,29 @@ def test_own_without_recordings_is_refused(egs: Path, wanted: list[str], message
     got = run_recipe(egs / "own", *wanted)
     assert got.returncode == 2
     assert message in got.stderr
+
+
+def test_own_says_what_is_odd(tmp_path: Path):
+    folder = wavs(tmp_path / "wavs", speakers=1, each=2)
+    noise = np.random.default_rng(1).uniform(-0.3, 0.3, 16000)
+    soundfile.write(folder / "speaker 0" / "silent.wav", np.zeros(16000), 16000)
+    soundfile.write(folder / "speaker 0" / "half.wav", np.stack([noise, noise * 1e-4], 1), 16000)
+    soundfile.write(folder / "speaker 0" / "long.wav", np.tile(noise, 61), 16000)
+    import_folder(folder, tmp_path / "data")
+    script = EGS / "own" / "local" / "odd.py"
+    got = subprocess.run([sys.executable, script, tmp_path / "data"], capture_output=True, text=True, check=True)
+    said = got.stdout
+    assert "1 recordings (speaker_0-silent) hold no sound" in said
+    assert "1 recordings (speaker_0-long) are longer than a minute" in said
+    assert "1 recordings (speaker_0-half) have a channel that is nearly empty" in said
+    assert "only 1.1 minutes in all" in said
+    assert "all recordings are by one speaker, 'speaker_0'" in said
+
+
+def test_own_gives_every_recording_units(egs: Path):
+    folder = wavs(egs.parent / "wavs", speakers=2, each=6)
+    got = run_recipe(egs / "own", "--wavs", str(folder), "--stop-stage", "encode", "--max-failed", "0.2")
+    assert got.returncode == 0, got.stderr
+    units = egs / "own" / "exp" / "base-0" / "units"
+    assert {path.name for path in units.iterdir()} == {"train", "test", "all"}
+    assert "odd: only" in got.stdout

@@ -17,11 +17,13 @@ option set "" "changes of the configuration: 'train.steps=500 model.jitter=0'"
 option jobs 2 "processes for features and encoding, scores at once" "a number above 0"
 option processes 1 "processes that train together (GPUs)" "a number above 0"
 option device cpu "of encoding and conversion: cpu, cuda or cuda:N; training takes a GPU where there is one"
+option max_failed 0.01 "share of the recordings that may fail in features and encoding; they are listed" "a share"
 option gpus 0 "GPUs that a training asks a cluster for (and, with --device cuda, encoding and conversion: one)" "a number"
 option cmd "$common/cmd.sh" "how to run jobs; on a cluster '../common/cmd.sh --backend slurm --mem 8G --time 12:00:00', or Kaldi's own slurm.pl"
 option ablation off "true: train and score every row of conf/ablation in ../common, laid over conf/ablation.yaml; or some by name: 'vanilla all' (all: the row of all three parts)"
 option seeds "0 1 2" "of the ablation"
 
+encoded=(train test) # the parts that get units
 data_files=({train,dev,test}/{feats.scp,feats.json,phones.ctm}) # what all rows of an ablation have in common
 . "$common/ablation.sh"
 
@@ -52,7 +54,7 @@ stage_features() {
   uses "$version" "$(section "$config" model.features model.targets)"
   mapfile -t frames < <(frames_of train dev test)
   kept "${frames[@]}" && return
-  job_threads=$jobs job features unitdisc features "$config" "${directories[@]}" --jobs "$jobs" "${force[@]}"
+  job_threads=$jobs job features unitdisc features "$config" "${directories[@]}" --jobs "$jobs" --max-failed "$max_failed" "${force[@]}"
 }
 
 frames_of() { # PART...: the archives of what the model is given, and of what its decoder is to give
@@ -96,14 +98,14 @@ stage_encode() {
   needs features "$data"/{train,test}/feats.scp
   uses "$(cd "$exp" && find . -name '*.pt' -exec stat -c '%n %s %Y' {} + | sort)" "$device"
   kept "$exp"/units/{train,test}/codes.scp && return
-  for split in train test; do
+  for split in "${encoded[@]}"; do
     if [[ $(section "$exp/config.yaml" model.quantizer.kind) == '"none"' ]]; then # no units, but vectors to score
       job "encode-$split" python3 "$common/vectors.py" "$exp" "$data/$split" "$exp/units/$split" "$device"
       continue
     fi
     [[ $device == cpu ]] || jobs=1 # they would share the GPU
     job_threads=$jobs job_gpus=$(gpus_of_device) job "encode-$split" unitdisc encode "$exp" "$data/$split" "$exp/units/$split" \
-      --jobs "$jobs" --device "$device" "${force[@]}"
+      --jobs "$jobs" --device "$device" --max-failed "$max_failed" "${force[@]}"
   done
 }
 

@@ -12,7 +12,11 @@ cd "$(dirname "$0")"
 . ../common/speech.sh
 
 option wavs "" "folder of recordings: wav, flac, ogg, mp3 or SPHERE, with x.TextGrid beside x.wav where you have it"
+option channel 0 "of recordings with several, from 0" "a number"
 option speaker "" "regular expression that finds the speaker in a path; without it, the folder's name"
+
+max_failed=0.1           # own recordings are of all sorts: what cannot be read is listed and left out
+encoded=(train test all) # every recording gets units, and the report draws from all
 
 stage_corpus() {
   [[ -n $wavs ]] || usage_error "--wavs FOLDER is missing: where are the recordings?"
@@ -21,10 +25,11 @@ stage_corpus() {
 
 stage_data() {
   stage_corpus
-  uses "$wavs" "$speaker" "$(cat local/split.py)" "$(listing "$wavs")"
+  uses "$wavs" "$speaker" "$channel" "$max_failed" "$(cat local/split.py local/odd.py)" "$(listing "$wavs")"
   kept "$data"/{train,dev,test}/wav.scp && return
-  unitdisc import "$wavs" "$data/all" ${speaker:+--speaker "$speaker"} --force
+  unitdisc import "$wavs" "$data/all" ${speaker:+--speaker "$speaker"} --channel "$channel" --max-bad "$max_failed" --force
   unitdisc check "$data/all"
+  python3 local/odd.py "$data/all"
   python3 local/split.py "$data/all" "$data"
 }
 

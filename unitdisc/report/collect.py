@@ -100,7 +100,9 @@ def open_experiment(path: Path, name: str, options: ReportOptions) -> Experiment
         exp.metrics = read_metrics(path)
     except DataError:
         exp.missing["learning curves"] = f"{path / 'metrics.jsonl'} is not there; {METRICS}"
-    found = [file for split in ("test", "dev", "train") if (file := path / "units" / split / "units.jsonl").is_file()]
+    found = [
+        file for split in ("all", "test", "dev", "train") if (file := path / "units" / split / "units.jsonl").is_file()
+    ]
     found += sorted(path.glob("units/**/units.jsonl"))
     if found:
         exp.units = found[0]
