@@ -22,7 +22,7 @@ from unitdisc.errors import ConfigError, UnitdiscError
 from unitdisc.files import locked
 from unitdisc.quantizers import Quantizer
 from unitdisc.runlog import Meter, RunLog
-from unitdisc.state import Halving, Plateau, State
+from unitdisc.state import AdamConfig, Halving, Plateau, State
 
 C = TypeVar("C")
 
@@ -55,6 +55,7 @@ class TrainConfig:
     learning_rate: float = 5e-4
     warmup: int = 0  # steps of linear rise
     schedule: Halving | Plateau = field(default_factory=Halving)
+    optimizer: AdamConfig = field(default_factory=AdamConfig)
     clip: float = 0.0  # of the gradient's norm; 0 for none
     average: float = 0.998  # decay of the running average of the weights; 0 for none
     log_every: int = 50
