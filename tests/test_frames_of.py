@@ -44,7 +44,7 @@ def samples_of(data: DataDir, utt: str) -> tuple[np.ndarray, int]:
 
 def test_a_model_makes_the_units_of_encode_from_samples(encoded: tuple[Path, DataDir, Path]):
     exp, data, out = encoded
-    model = unitdisc.load_model(exp)
+    model = unitdisc.load_model(exp).network
     speakers = {}
     if model.config.features.cmvn == "speaker":
         extract(data, ExtractConfig(model.config.features, None))
@@ -59,7 +59,7 @@ def test_a_model_makes_the_units_of_encode_from_samples(encoded: tuple[Path, Dat
 
 def test_features_by_batch_are_those_that_the_model_reads(encoded: tuple[Path, DataDir, Path]):
     exp, data, out = encoded
-    model = unitdisc.load_model(exp)
+    model = unitdisc.load_model(exp).network
     module = unitdisc.build_features(model.config.features)
     utts = [utt for utt in data.utts if utt.startswith("b")]
     waves = [torch.from_numpy(samples_of(data, utt)[0]) for utt in utts]

@@ -16,7 +16,7 @@ LAYERS = {
     "state": 6, "cluster": 6, "train": 6, "encode": 6, "segment": 6, "intonation": 6, "convert": 6, "copying": 6,
     "speaking": 6,
     "report": 7,
-    "cli": 8, "__main__": 9,
+    "api": 8, "cli": 8, "__main__": 9,
 }  # fmt: skip
 # Rooms of one floor do not know each other, except here.
 SIDEWAYS = {("features", "data"), ("decoders", "sampling"), ("decoders", "synthesis")}

@@ -17,7 +17,22 @@ _PUBLIC = {
     "VQ": "unitdisc.quantizers.vq",
     "VQConfig": "unitdisc.quantizers.vq",
     "UnitModel": "unitdisc.model",
-    "load_model": "unitdisc.checkpoint",
+    **dict.fromkeys(
+        (
+            "Model",
+            "load_model",
+            "train_model",
+            "abx",
+            "clusters",
+            "pnmi",
+            "per",
+            "boundaries",
+            "bitrate",
+            "usage",
+            "speaker_leak",
+        ),
+        "unitdisc.api",
+    ),
 }
 __all__ = ["__version__", *_PUBLIC]
 
