@@ -1,0 +1,101 @@
+"""The Python API: what the command gives, from arrays."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from made_up import make_data, tiny_model
+
+import unitdisc
+from unitdisc.data.alignment import Interval
+from unitdisc.data.kaldi import DataDir
+from unitdisc.data.units import read_units
+from unitdisc.encode import encode
+from unitdisc.errors import DataError
+from unitdisc.features.extract import ExtractConfig, extract
+from unitdisc.train import Config, TrainConfig, train
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with train/, exp/, test/ and its units/."""
+    root = tmp_path_factory.mktemp("api")
+    model = tiny_model()
+    extract(make_data(root / "train", features=False), ExtractConfig(model.features, model.targets))
+    options = TrainConfig(steps=4, batch=4, chunk=40, save_every=4, validate_every=4, log_every=4, device="cpu")
+    train(Config(model, options), root / "exp", root / "train", root / "train")
+    make_data(root / "test", 4, seed=3, features=False)
+    encode(root / "exp", root / "test", root / "units")
+    return root
+
+
+def test_units_are_those_of_the_command_alone_and_in_a_list(run: Path):
+    model, lines = unitdisc.load_model(run / "exp"), list(read_units(run / "units"))
+    waves = [soundfile.read(run / "test" / f"{line.utt}.wav", dtype="float32") for line in lines]
+    for (wave, rate), line in zip(waves, lines, strict=True):
+        np.testing.assert_array_equal(model.units(wave, rate), line.frames)
+        np.testing.assert_array_equal(model.units(torch.from_numpy(wave), rate), line.frames)
+    (rate,) = {rate for _, rate in waves}
+    together = model.units([wave for wave, _ in waves], rate)
+    for row, line in zip(together, lines, strict=True):
+        np.testing.assert_array_equal(row, line.frames)
+    codebook = np.load(run / "units" / "codebook.npy")
+    np.testing.assert_allclose(model.vectors(waves[0][0], rate), codebook[lines[0].frames], atol=1e-6)
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(samples=st.integers(800, 12000), rate=st.sampled_from([8000, 16000, 22050]), seed=st.integers(0, 99))
+def test_units_of_any_wave_are_those_of_the_command(run: Path, tmp_path: Path, samples: int, rate: int, seed: int):
+    wave = np.random.default_rng(seed).uniform(-0.3, 0.3, samples).astype(np.float32)
+    wave = (np.rint(wave * 32768) / 32768).astype(np.float32)  # as a file holds it
+    folder = tmp_path / f"{samples}-{rate}-{seed}"
+    folder.mkdir(exist_ok=True)
+    soundfile.write(folder / "a.wav", (wave * 32768).astype(np.int16), rate)
+    (folder / "wav.scp").write_text("a a.wav\n")
+    (folder / "utt2spk").write_text("a a\n")
+    encode(run / "exp", folder, folder / "units", force=True)
+    (line,) = read_units(folder / "units")
+    np.testing.assert_array_equal(unitdisc.load_model(run / "exp").units(wave, rate), line.frames)
+
+
+def test_a_model_speaks_and_converts(run: Path):
+    model = unitdisc.load_model(run / "exp")
+    data = DataDir.read(run / "test")
+    wave, rate = soundfile.read(data.path / f"{data.utts[0]}.wav", dtype="float32")
+    units = model.units(wave, rate)
+    said = model.speak(units, speaker=model.speakers[0])
+    assert said.dtype == np.float32
+    assert len(said) == pytest.approx(len(units) * model.period * model.rate, rel=0.05)
+    assert np.isfinite(said).all()
+    np.testing.assert_array_equal(said, model.speak(units, speaker=model.speakers[0]))
+    converted = model.convert(wave, rate, speaker=model.speakers[0])
+    assert abs(len(converted) / model.rate - len(wave) / rate) < 2 * model.period
+    with pytest.raises(DataError, match="this model knows"):
+        model.speak(units, speaker="nobody")
+    with pytest.raises(DataError, match="expected units"):
+        model.speak([10**6])
+
+
+def test_scores_of_arrays_are_those_of_closed_forms():
+    alignment = {"u": [Interval(0.0, 0.1, "A"), Interval(0.1, 0.2, "B")]}
+    perfect = {"u": np.repeat([3, 7], 10)}
+    assert unitdisc.pnmi(perfect, alignment, 0.01).value == pytest.approx(1.0)
+    assert unitdisc.pnmi({"u": np.zeros(20, int)}, alignment, 0.01).value == pytest.approx(0.0, abs=1e-9)
+
+
+def test_the_page_runs():
+    page = (Path(__file__).parent.parent / "docs" / "python.md").read_text()
+    for block in re.findall(r"```python\n(.*?)```", page, re.S):
+        exec(block, {})
+
+
+def test_importing_the_package_loads_no_torch():
+    code = "import sys, unitdisc; dir(unitdisc); sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
