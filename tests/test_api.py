@@ -12,6 +12,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_up import make_data, tiny_model
+from score_files import PERIOD, write_alignment, write_unit_file
 
 import unitdisc
 from unitdisc.data.alignment import Interval
@@ -19,6 +20,11 @@ from unitdisc.data.kaldi import DataDir
 from unitdisc.data.units import read_units
 from unitdisc.encode import encode
 from unitdisc.errors import DataError
+from unitdisc.evaluate.aligned import AlignedUnits, Labeller
+from unitdisc.evaluate.bitrate import bitrate_scores
+from unitdisc.evaluate.boundaries import boundary_scores
+from unitdisc.evaluate.clusters import cluster_scores, usage_scores
+from unitdisc.evaluate.per import mapping_per
 from unitdisc.features.extract import ExtractConfig, extract
 from unitdisc.train import Config, TrainConfig, train
 
@@ -88,6 +94,38 @@ def test_scores_of_arrays_are_those_of_closed_forms():
     perfect = {"u": np.repeat([3, 7], 10)}
     assert unitdisc.pnmi(perfect, alignment, 0.01).value == pytest.approx(1.0)
     assert unitdisc.pnmi({"u": np.zeros(20, int)}, alignment, 0.01).value == pytest.approx(0.0, abs=1e-9)
+
+
+def test_other_scores_of_arrays_are_those_of_files(tmp_path: Path):
+    random, names = np.random.default_rng(0), ["a", "b", "c"]
+    units = {utt: random.integers(5, size=60) for utt in ("u1", "u2")}
+    phones = {utt: np.repeat(random.permutation(3), 20) for utt in units}
+    path = write_unit_file(tmp_path / "units.jsonl", units, 5)
+    ctm = write_alignment(tmp_path / "phones.ctm", phones, names)
+    pairs = AlignedUnits(path, Labeller(ctm))
+    ours = {
+        **unitdisc.clusters(units, ctm, PERIOD),
+        **unitdisc.boundaries(units, ctm, PERIOD),
+        **unitdisc.usage(units, PERIOD, codes=5),
+        "per": unitdisc.per(units, ctm, PERIOD),
+    }
+    theirs = [*cluster_scores(pairs), *boundary_scores(pairs), *usage_scores(path), mapping_per(pairs, None)]
+    assert {name: score.value for name, score in ours.items()} == {score.name: score.value for score in theirs}
+    rates = {score.definition: score.value for score in bitrate_scores(path)}
+    assert {name: score.value for name, score in unitdisc.bitrate(units, PERIOD, codes=5).items()} == rates
+
+
+def test_a_model_is_trained_on_arrays(tmp_path: Path):
+    random = np.random.default_rng(1)
+    waves = {f"{speaker}-{n}": random.uniform(-0.3, 0.3, 12000).astype("f4") for speaker in "ab" for n in range(3)}
+    options = TrainConfig(steps=3, batch=2, chunk=20, save_every=3, validate_every=3, log_every=3, device="cpu")
+    config = Config(tiny_model(), options)
+    speakers = {utt: utt[0] for utt in waves}
+    model = unitdisc.train_model(config, waves, 16000, speakers, tmp_path / "mine")
+    assert model.speakers == ("a", "b")
+    assert len(model.units(waves["a-0"], 16000)) > 0
+    with pytest.raises(DataError, match="a-0 has none"):
+        unitdisc.train_model(config, waves, 16000, {}, tmp_path / "other")
 
 
 def test_the_page_runs():

@@ -67,7 +67,9 @@ class Model:
         return int(np.prod(self.network.quantizer.codes, dtype=np.int64))
 
     @overload
-    def units(self, wave: Sequence[Wave], rate: int, speakers: Sequence[str] | None = None) -> list[Ints]: ...
+    def units(  # type: ignore[overload-overlap]  # a list of numbers is an array, too; a list of arrays comes first
+        self, wave: Sequence[Wave], rate: int, speakers: Sequence[str] | None = None
+    ) -> list[Ints]: ...
     @overload
     def units(self, wave: Wave, rate: int, speakers: Sequence[str] | None = None) -> Ints: ...
     def units(self, wave: Any, rate: int, speakers: Sequence[str] | None = None) -> Any:
@@ -84,7 +86,9 @@ class Model:
         return self._each(wave, rate, speakers, lambda units, _values: compound_units(units, codes))
 
     @overload
-    def vectors(self, wave: Sequence[Wave], rate: int, speakers: Sequence[str] | None = None) -> list[Floats]: ...
+    def vectors(  # type: ignore[overload-overlap]
+        self, wave: Sequence[Wave], rate: int, speakers: Sequence[str] | None = None
+    ) -> list[Floats]: ...
     @overload
     def vectors(self, wave: Wave, rate: int, speakers: Sequence[str] | None = None) -> Floats: ...
     def vectors(self, wave: Any, rate: int, speakers: Sequence[str] | None = None) -> Any:
@@ -170,7 +174,8 @@ class Model:
         config = self.network.config.features
         if config.cmvn != "speaker" or speakers is None:
             return None
-        maker, sums = FrameMaker(config), {}
+        maker = FrameMaker(config)
+        sums: dict[str, Cmvn] = {}
         for samples, speaker in zip(waves, speakers, strict=True):
             sums.setdefault(speaker, Cmvn(maker.dim)).add_(maker.raw(samples, rate))
         return {speaker: stats.normalisation(config.cmvn_variance) for speaker, stats in sums.items()}
