@@ -57,6 +57,20 @@ def test_a_model_makes_the_units_of_encode_from_samples(encoded: tuple[Path, Dat
         assert np.array_equal(got.numpy(), line.frames)
 
 
+def test_units_of_arrays_are_those_of_the_command(encoded: tuple[Path, DataDir, Path]):
+    exp, data, out = encoded
+    model = unitdisc.load_model(exp)
+    lines = {line.utt: line for line in read_units(out)}
+    for rate in (16000, 22050):  # each rate is that of one speaker's recordings
+        utts = [utt for utt in data.utts if samples_of(data, utt)[1] == rate]
+        waves, speakers = [samples_of(data, utt)[0] for utt in utts], [data.utt2spk[utt] for utt in utts]
+        for utt, units in zip(utts, model.units(waves, rate, speakers), strict=True):
+            assert np.array_equal(units, lines[utt].frames)
+    if model.network.config.features.cmvn == "speaker":
+        with pytest.raises(ConfigError, match=r"features\.cmvn is speaker"):
+            model.units(waves, rate)
+
+
 def test_features_by_batch_are_those_that_the_model_reads(encoded: tuple[Path, DataDir, Path]):
     exp, data, out = encoded
     model = unitdisc.load_model(exp).network

@@ -10,7 +10,7 @@ import soundfile
 import torch
 from made_up import make_data, tiny_model
 
-from unitdisc import checkpoint, config
+from unitdisc import checkpoint, config, load_model
 from unitdisc.cli import main
 from unitdisc.convert import ConvertOptions, convert
 from unitdisc.corpus import fit_normalisation_, open_corpus
@@ -236,3 +236,11 @@ def test_text_that_is_no_units_is_refused(text: str, message: str):
 def test_a_line_without_a_name_has_its_number():
     lines = list(read_text(["1 2x3", "", "a 4"], "text", repeat=2))
     assert [(line.utt, line.frames.tolist()) for line in lines] == [("line-0001", [1, 1, 2, 2, 2]), ("a", [4, 4])]
+
+
+def test_a_model_in_python_speaks_as_the_command_does(exp: Path, tmp_path: Path):
+    units = np.array([1, 1, 4, 2, 2, 7, 3, 3, 0, 5])
+    (made,) = speak_units(exp, [Line("u", units)], tmp_path, "b")
+    theirs, _ = soundfile.read(tmp_path / made.path)
+    ours = load_model(exp).speak(units, speaker="b")
+    np.testing.assert_allclose(ours * made.gain, theirs, atol=1e-4)

@@ -40,11 +40,13 @@ class Model:
         """Load a run's folder, or a checkpoint file."""
         from unitdisc.checkpoint import build_model, load_tree
         from unitdisc.postfilter import Postfilter
+        from unitdisc.voices import Voices
 
         self.path = Path(path)
         tree = load_tree(path, device)
         self.network: UnitModel = build_model(tree).to(device)
         self._postfilter = Postfilter.of_tree(tree["postfilter"]) if tree.get("postfilter") else None
+        self._voices = Voices.of_tree(tree["voices"]) if tree.get("voices") else None
 
     @property
     def rate(self) -> int:
@@ -98,11 +100,13 @@ class Model:
     def speak(self, units: ArrayLike, speaker: str | None = None, seed: int = 0) -> Floats:
         """Return the sound [S] at `rate` of units [T'] of this model, in the voice of a known speaker.
 
-        A decoder of log-mel frames that says no pitch whispers here; `convert` speaks with the pitch of its source.
+        With the pitch that the decoder says, as `unitdisc speak`, but as loud as the decoder is; one that says none
+        (kind frame) whispers. `convert` speaks with the pitch of its source.
         """
         import torch
 
-        from unitdisc.decoders.base import LOG_MEL, Voicing
+        from unitdisc.decoders.base import EXCITATION, LOG_MEL, Voicing
+        from unitdisc.voices import predicted
 
         network, codes = self.network, tuple(self.network.quantizer.codes)
         if network.decoder is None:
@@ -117,9 +121,13 @@ class Model:
         voice = None if number is None else torch.tensor([number], device=device)
         said = network.say(content, lengths, voice, torch.tensor([seed], device=device))
         streams = {name: stream[0].cpu() for name, stream in said.items()}
-        if self._postfilter is not None and LOG_MEL in streams:
+        if self._postfilter is not None and LOG_MEL in streams and network.decoder.says_means:
             streams[LOG_MEL] = self._postfilter(streams[LOG_MEL], number)
-        return np.asarray(network.decoder.sound(streams, Voicing(seed=seed)).numpy(), dtype=np.float32)
+        excitation = None
+        if EXCITATION in streams:
+            known = None if self._voices is None or number is None else self._voices.of(number)
+            excitation = predicted(streams[EXCITATION], known)
+        return np.asarray(network.decoder.sound(streams, Voicing(excitation, seed)).numpy(), dtype=np.float32)
 
     def convert(self, wave: Wave, rate: int, speaker: str, pitch: str = "source", seed: int = 0) -> Floats:
         """Return what is said in a wave [S], by a known speaker: as `unitdisc convert` does it, at `rate` of the model.
