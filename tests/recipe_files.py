@@ -26,7 +26,8 @@ case $verb in
   features) for place; do [[ ! -d $place ]] || tee "$place"/{{feats,targets}}.{{scp,json}} <"$2" >/dev/null; done ;;
   subset) mkdir -p "$3" ;;
   combine) mkdir -p "$2" ;;
-  train | kmeans) mkdir -p "$3/checkpoints"; echo "model: {{quantizer: {{kind: vq, codes: 8}}}}" >"$3/config.yaml"
+  train | kmeans) mkdir -p "$3/checkpoints"
+    echo "model: {{features: {{floor_db: 25}}, quantizer: {{kind: vq, codes: 8}}}}" >"$3/config.yaml"
     echo weights >"$3/checkpoints/1.pt" ;;
   encode) mkdir -p "$4"; for name in units.jsonl codes.scp; do echo "$2 $3" >"$4/$name"; done ;;
   items) echo item >"$3" ;;

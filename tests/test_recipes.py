@@ -268,19 +268,21 @@ def test_recordings_that_are_replaced_in_place_are_trained_on_anew(mini: Path):
     assert stages_run(run_recipe(mini, *wanted)) == ["train", "encode"]
     data = mini / "data" / "short" / "train"
     wav = (data / (data / "wav.scp").read_text().split()[1]).resolve()
-    assert mini in wav.parents
     index = index_of(data)
-    sound = bytearray(wav.read_bytes())
-    sound[1000:9000] = bytes(8000)
-    wav.write_bytes(sound)
+    before, times = wav.read_bytes(), (wav.stat().st_atime_ns, wav.stat().st_mtime_ns)
     real = {"REAL": "check import features"}
-    assert stages_run(run_recipe(mini, *wanted, **real)) == ["features", "train", "encode"]
-    assert index_of(data) == index
-    assert len(list((mini / "exp").glob("short-0.before-*"))) == 1
+    try:  # the recording is that of all tests of this file
+        wav.write_bytes(before[:1000] + bytes(8000) + before[9000:])
+        assert stages_run(run_recipe(mini, *wanted, **real)) == ["features", "train", "encode"]
+        assert index_of(data) == index
+        assert len(list((mini / "exp").glob("short-0.before-*"))) == 1
 
-    # Features that are lost and made again are the same: what was trained on them stays.
-    (data / "feats.ark").unlink()
-    assert stages_run(run_recipe(mini, *wanted, **real)) == ["features"]
+        # Features that are lost and made again are the same: what was trained on them stays.
+        (data / "feats.ark").unlink()
+        assert stages_run(run_recipe(mini, *wanted, **real)) == ["features"]
+    finally:
+        wav.write_bytes(before)
+        os.utime(wav, ns=times)
 
 
 def test_other_phones_train_anew_where_the_model_learns_from_them(mini: Path):

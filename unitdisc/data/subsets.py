@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,8 @@ def _write(datas: Sequence[DataDir], out: Path, utts: list[str]) -> DataDir:
         return _write_tables(datas, home, utts, out, segments, recordings, utt2spk, gender)
     except BaseException:  # a full disk, say: without wav.scp nothing takes the folder for a data directory
         for name in ("wav.scp", "images.scp"):
-            (out / name).unlink(missing_ok=True)
+            with suppress(OSError):
+                (out / name).unlink()
         raise
 
 
