@@ -6,3 +6,6 @@ import signal
 # SIGINT, and so would the commands that tests interrupt: bash cannot even trap a signal that was ignored when it began.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+# The same of SIGHUP, which nohup ignores: the test of nohup asks for that by itself.
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
