@@ -6,7 +6,7 @@ import math
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,9 +15,9 @@ from typing import NamedTuple
 import numpy as np
 import soundfile
 
-from unitdisc.data.decoders import decoded, decoder_of
 from unitdisc.data.headers import check_header
 from unitdisc.data.pipes import Channel
+from unitdisc.data.programs import decoded, decoder_of
 from unitdisc.data.resample import needed_input, resample, resampled_count
 from unitdisc.errors import DataError, clipped
 from unitdisc.files import whole_file
@@ -139,17 +139,16 @@ class AudioSource:
             raise DataError(f"{clipped(self.path, 500)}: no such audio file")
         if self.path.is_dir():
             raise DataError(f"{self.path}: expected an audio file, got a folder")
-        try:
-            check_header(self.path)
-            opened = _opened(self.path, str(self.path))
-            sound = opened.__enter__()
-        except DataError:
-            program = decoder_of(self.path, self.program)
-            if not program:
-                raise
-            opened = _opened(io.BytesIO(decoded(self.path, program)), f"{self.path}, decoded by {program},")
-            sound = opened.__enter__()
-        with sound:
+        with ExitStack() as stack:
+            try:
+                check_header(self.path)
+                sound = stack.enter_context(_opened(self.path, str(self.path)))
+            except DataError:
+                program = decoder_of(self.path, self.program)
+                if not program:
+                    raise
+                blob = io.BytesIO(decoded(self.path, program))
+                sound = stack.enter_context(_opened(blob, f"{self.path}, decoded by {program},"))
             yield sound
 
     def _name(self) -> str:

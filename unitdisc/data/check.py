@@ -16,7 +16,7 @@ from unitdisc.data.kaldi import FORMS, DataDir, data_digest
 from unitdisc.data.tables import scan_rows
 from unitdisc.errors import DataError
 
-LISTENED = 20  # utterances whose spectrum is looked at
+LISTENED, LISTENED_S = 20, 30.0  # utterances whose spectrum is looked at, and seconds of each
 SHORT = 0.1  # s; shorter utterances hardly hold a phone
 
 
@@ -95,7 +95,8 @@ def _band_doubts(data: DataDir, utts: list[str]) -> Iterator[str]:
     some = [utts[i] for i in np.unique(np.linspace(0, len(utts) - 1, LISTENED).astype(int))]
     rate = Counter(data.source(utt).native_rate() for utt in some).most_common(1)[0][0]
     try:
-        end = band_end(long_term_spectrum(data.source(utt).load(rate) for utt in some), rate)
+        waves = (data.source(utt).load(rate, count=round(LISTENED_S * rate)) for utt in some)
+        end = band_end(long_term_spectrum(waves), rate)
     except DataError:  # said of the utterance itself, when it is used or with --decode
         return
     if end is not None:

@@ -10,9 +10,9 @@ from typing import NamedTuple
 from unitdisc.data.alignment import join_alignments
 from unitdisc.data.audio import AudioSource
 from unitdisc.data.corpora import AUDIO, write_alignment
-from unitdisc.data.decoders import FFMPEG, is_missing
 from unitdisc.data.kaldi import DataDir, Segment, write_data_dir
 from unitdisc.data.names import name_problem
+from unitdisc.data.programs import FFMPEG, is_missing
 from unitdisc.errors import DataError
 
 MOST = 0.1  # share of the recordings that may be left out as unreadable
