@@ -1,4 +1,8 @@
-"""Processes that share a run's work: deaf to Ctrl-C and the like, which are their parent's, and gone when it is."""
+"""Processes that share a run's work, and threads within one.
+
+A process of a pool ignores Ctrl-C and the signals of schedulers, since its parent acts on them, and it ends with its
+parent.
+"""
 
 import multiprocessing
 import os
@@ -18,9 +22,22 @@ from unitdisc.errors import DataError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
-# What terminals and schedulers send to all processes of a job; the parent says what becomes of it.
-DEAF = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1)
+# What terminals and schedulers send to all processes of a job; only the parent acts on it.
+IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1)
 AHEAD = 3  # tasks for each process that may wait for the one that is yielded next
+
+
+@contextmanager
+def single_thread() -> Iterator[None]:
+    """Let torch compute on one thread of the CPU for the length of a with block, so that sums have one order."""
+    import torch  # slow to import, and pools do not need it
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def in_order(
@@ -84,7 +101,7 @@ class _Worker:
     def start(self) -> None:
         """Start the process."""
         try:
-            with _deaf():
+            with _ignoring_signals():
                 self._process.start()
         finally:
             self._theirs.close()  # so that the pipe ends when the process does
@@ -117,7 +134,7 @@ class _Worker:
 
 def _work(pipe: Connection, function: Callable[[Any], Any], prepare: Callable[..., object], arguments: tuple) -> None:
     """Answer tasks until the parent ends this process."""
-    for number in DEAF:
+    for number in IGNORED:
         signal.signal(number, signal.SIG_IGN)
     _follow_parent()
     prepared = False
@@ -154,14 +171,14 @@ def _follow_parent() -> None:
 
 
 @contextmanager
-def _deaf() -> Iterator[None]:
-    """Start processes that are deaf from their first instruction on; this one heeds Ctrl-C at the end."""
+def _ignoring_signals() -> Iterator[None]:
+    """Start processes that ignore signals from their first instruction on; this one acts on Ctrl-C at the end."""
     resource_tracker.ensure_running()  # it would unblock the signal when it starts
     here = threading.current_thread() is threading.main_thread()
     heard: list[int] = []
     # Blocked, for those to inherit; but another thread of ours may still take it, and half a start is worse than none.
     handler = signal.signal(signal.SIGINT, lambda number, _: heard.append(number)) if here else None
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, DEAF)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED)
     try:
         yield
     finally:

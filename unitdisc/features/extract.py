@@ -26,7 +26,7 @@ from unitdisc.features.configs import (
 from unitdisc.features.frames import FrameMaker
 from unitdisc.features.manifest import Manifest, differences, read_manifest, tree_digest
 from unitdisc.features.partial import Made, PartialArchives
-from unitdisc.processes import in_order
+from unitdisc.processes import in_order, single_thread
 
 TASK = 8  # utterances that a process is given at a time
 
@@ -156,14 +156,9 @@ Task = list[tuple[str, AudioSource]]
 def _results(tasks: Iterable[Task], configs: tuple[ArchiveConfig, ...], jobs: int, device: str) -> Iterator[Made]:
     """Make all utterances, in order."""
     if jobs == 1:
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # so that the bytes are those of any number of jobs
-        try:
+        with single_thread():  # so that the bytes are those of any number of jobs
             for task in tasks:
-                for utt, source in task:
-                    yield _make(utt, source, configs, device)
-        finally:
-            torch.set_num_threads(threads)
+                yield from _make_task(task, configs, device)
         return
     work = partial(_make_task, configs=configs, device=device)
     for made in in_order(work, tasks, jobs, torch.set_num_threads, (1,), preload=__name__):

@@ -3,8 +3,7 @@
 This is the only way from audio to a model, so that units are the same whoever asks for them.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 
 import numpy as np
 import torch
@@ -18,6 +17,7 @@ from unitdisc.features.base import FeatureModule, Features
 from unitdisc.features.build import build_raw_features
 from unitdisc.features.cmvn import Normalisation, normalised
 from unitdisc.features.configs import ArchiveConfig, FeatureConfig
+from unitdisc.processes import single_thread
 
 
 class FrameMaker:
@@ -35,7 +35,8 @@ class FrameMaker:
         if self.config.grid.frames(len(wave)) == 0:
             raise DataError(f"{len(wave)} samples are too few for a frame of {self.config.grid.window}")
         waves = torch.from_numpy(np.ascontiguousarray(wave))[None].to(self.device)
-        with _same_bits(self.device):
+        # On one thread of a CPU frames are the same bit for bit for any number of jobs.
+        with single_thread() if self.device.type == "cpu" else nullcontext():
             frames = self._features(waves, torch.tensor([len(wave)], device=self.device)).frames[0].cpu().numpy()
         if not np.isfinite(frames).all():
             raise DataError("features are not finite")
@@ -90,17 +91,3 @@ def _checked(samples: ArrayLike, rate: int) -> np.ndarray:
     if rate < 1:
         raise DataError(f"expected a sample rate in Hz, got {rate}")
     return wave.astype(np.float32, copy=False)
-
-
-@contextmanager
-def _same_bits(device: torch.device) -> Iterator[None]:
-    """Use one thread on a CPU, so that frames are the same bit for bit for any number of jobs."""
-    threads = torch.get_num_threads()
-    if device.type != "cpu" or threads == 1:
-        yield
-        return
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

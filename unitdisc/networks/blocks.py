@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from unitdisc.processes import single_thread
+
 BLOCK = 256  # frames whose units one block makes
 
 # (frames [1, W, D], lengths [1], first unit, last unit + 1) -> tensors [1, units, ...] of these units, one row each
@@ -23,16 +25,8 @@ Compute = Callable[[Tensor, Tensor, int, int], tuple[Tensor, ...]]
 @contextmanager
 def one_thread(device: torch.device) -> Iterator[None]:
     """Use one thread on a CPU for the length of a with block; on a GPU, no reduced precision."""
-    if device.type != "cpu":
-        with _full_precision():
-            yield
-        return
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with single_thread() if device.type == "cpu" else _full_precision():
         yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 @contextmanager
