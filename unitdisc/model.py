@@ -186,7 +186,8 @@ class UnitModel(nn.Module):
             parts["prediction"] = predicted.total * self.encoder.stride / count
             stats["predicted"] = predicted.right
         if learner == "encoder":
-            quantized = Quantized(y, torch.full((*y.shape[:2], len(self.quantizer.codes)), -1), y.new_zeros(()), {})
+            no_units = lengths.new_full((*y.shape[:2], len(self.quantizer.codes)), -1)
+            quantized = Quantized(y, no_units, y.new_zeros(()), {})
         else:
             quantized = self.quantizer(y, padding_mask(lengths, y.shape[1]))
             parts["quantizer"] = quantized.loss * self._units_in_mean(lengths) * self.encoder.stride / count
@@ -399,6 +400,7 @@ class UnitModel(nn.Module):
     ) -> Iterator[Tensor]:
         """Yield what `generate` returns piece by piece, as it is ready; what lies on padding has no meaning."""
         with self.inference(content.device, exact=False):
+            lengths = lengths.to(content.device)
             decoder, condition = self._condition(content, lengths, speaker)
             pieces = decoder.say_by_piece(condition, lengths, generator, temperature)
         return (next(iter(piece.values())) for piece in pieces)
