@@ -16,6 +16,7 @@ import numpy as np
 from unitdisc.config import digest
 from unitdisc.data.audio import AudioSource
 from unitdisc.data.change import add_noise, coloured_noise, equalise, limit_band, reverberate
+from unitdisc.data.corpora import AUDIO
 from unitdisc.data.kaldi import DataDir, data_digest
 from unitdisc.data.store import FloatMatrix
 from unitdisc.errors import ConfigError, DataError
@@ -163,13 +164,12 @@ def _recordings(folder: str) -> list[AudioSource]:
     """Return the recordings in a folder, in order."""
     if not folder:
         return []
-    endings = (".wav", ".flac", ".ogg", ".mp3", ".sph")
     try:
-        paths = sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in endings)
+        paths = sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in AUDIO)
     except OSError as error:
         raise DataError(f"{folder}: cannot be read: {error.strerror}") from None
     if not paths:
-        raise DataError(f"augment.noise_folder: {folder} has no recordings ({', '.join(endings)})")
+        raise DataError(f"augment.noise_folder: {folder} has no recordings ({', '.join(AUDIO)})")
     return [AudioSource(path) for path in paths]
 
 
