@@ -94,3 +94,30 @@ def test_help_lists_every_option(recipe: str):
         assert option in got.stdout
     assert "shellcheck" not in got.stdout
     assert f"Paths are relative to {EGS / recipe}." in got.stdout
+
+
+SHARE = """
+. common/options.sh
+option max_failed 0.01 "of all recipes" "a share"
+option max_failed 0.1 "of this one" "a share"
+parse_options "$@"
+printf %s "$max_failed"
+"""
+
+
+def test_a_recipe_gives_an_option_of_all_another_default():
+    assert shell(SHARE).stdout == "0.1"
+    shown = [line for line in shell(SHARE, "--help").stdout.splitlines() if "--max-failed" in line]
+    assert shown == [f"  --{'max-failed':<12} of this one (0.1)"]
+
+
+@pytest.mark.parametrize("value", ["0", "1", "0.25", ".5", "5%", "0.5%"])
+def test_a_share_may_be_per_cent(value: str):
+    assert shell(SHARE, "--max-failed", value).stdout == value
+
+
+@pytest.mark.parametrize("value", ["2", "-0.1", "some", "1e-2", ""])
+def test_what_is_no_share_is_refused(value: str):
+    got = shell(SHARE, f"--max-failed={value}")
+    assert got.returncode == 2
+    assert f"--max-failed: expected a share, got '{value}'" in got.stderr

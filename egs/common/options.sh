@@ -5,7 +5,7 @@
 #   parse_options "$@"
 #
 # A name's _ is a - on the command line. An unknown option, one without its value, and one with a value of another kind
-# (a number, true or false) than the default, is an error at once. Of an option that is there twice the last one counts,
+# (a number, a share, true or false) than the default, is an error at once. Of an option that is there twice the last one counts,
 # but --set adds up, until it is empty.
 
 option_paths=(corpus wavs config pairs alignment items) # to read: where they are not here, they are the caller's
@@ -13,7 +13,7 @@ option_names=()
 declare -A option_help option_given option_kind
 
 option() { # NAME DEFAULT HELP [KIND]
-  option_names+=("$1")
+  [[ -v "option_help[$1]" ]] || option_names+=("$1") # a recipe may give an option of all recipes another default
   case $2 in
     true | false) option_kind[$1]="true or false" ;;
     *[!0-9]* | "") option_kind[$1]=text ;;
@@ -75,6 +75,7 @@ fits_option() { # NAME VALUE
   case $kind in
     "a number") [[ $2 =~ ^[0-9]+$ ]] ;;
     "a number above 0") [[ $2 =~ ^[1-9][0-9]*$ ]] ;;
+    "a share") [[ $2 =~ ^(0|1|[01]?\.[0-9]+|[0-9]+(\.[0-9]+)?%)$ ]] ;;
     "true or false") [[ $2 =~ ^(true|false)$ ]] ;;
   esac || usage_error "--$1: expected $kind, got '$2'"
 }

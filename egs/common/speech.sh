@@ -93,11 +93,12 @@ needs_labels() { # phones, where the model learns from them
 }
 
 stage_encode() {
-  local split jobs=$jobs
+  local split jobs=$jobs outputs=()
   needs train "$exp/config.yaml"
   needs features "$data"/{train,test}/feats.scp
   uses "$(cd "$exp" && find . -name '*.pt' -exec stat -c '%n %s %Y' {} + | sort)" "$device"
-  kept "$exp"/units/{train,test}/codes.scp && return
+  for split in "${encoded[@]}"; do outputs+=("$exp/units/$split/codes.scp"); done
+  kept "${outputs[@]}" && return
   for split in "${encoded[@]}"; do
     if [[ $(section "$exp/config.yaml" model.quantizer.kind) == '"none"' ]]; then # no units, but vectors to score
       job "encode-$split" python3 "$common/vectors.py" "$exp" "$data/$split" "$exp/units/$split" "$device"

@@ -15,7 +15,7 @@ option wavs "" "folder of recordings: wav, flac, ogg, mp3 or SPHERE, with x.Text
 option channel 0 "of recordings with several, from 0" "a number"
 option speaker "" "regular expression that finds the speaker in a path; without it, the folder's name"
 
-max_failed=0.1           # own recordings are of all sorts: what cannot be read is listed and left out
+option max_failed 0.1 "share of the recordings that may be unreadable; they are listed and left out" "a share"
 encoded=(train test all) # every recording gets units, and the report draws from all
 
 stage_corpus() {
@@ -26,7 +26,7 @@ stage_corpus() {
 stage_data() {
   stage_corpus
   uses "$wavs" "$speaker" "$channel" "$max_failed" "$(cat local/split.py local/odd.py)" "$(listing "$wavs")"
-  kept "$data"/{train,dev,test}/wav.scp && return
+  kept "$data"/{train,dev,test,all}/wav.scp && return
   unitdisc import "$wavs" "$data/all" ${speaker:+--speaker "$speaker"} --channel "$channel" --max-bad "$max_failed" --force
   unitdisc check "$data/all"
   python3 local/odd.py "$data/all"
