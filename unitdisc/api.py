@@ -38,15 +38,11 @@ class Model:
 
     def __init__(self, path: str | Path, device: str = "cpu") -> None:
         """Load a run's folder, or a checkpoint file."""
-        from unitdisc.checkpoint import build_model, load_tree
-        from unitdisc.postfilter import Postfilter
-        from unitdisc.voices import Voices
+        from unitdisc.speech_model import load_speech_model
 
         self.path = Path(path)
-        tree = load_tree(path, device)
-        self.network: UnitModel = build_model(tree).to(device)
-        self._postfilter = Postfilter.of_tree(tree["postfilter"]) if tree.get("postfilter") else None
-        self._voices = Voices.of_tree(tree["voices"]) if tree.get("voices") else None
+        self._speaking = load_speech_model(path, device)
+        self.network: UnitModel = self._speaking.network
 
     @property
     def rate(self) -> int:
@@ -103,31 +99,17 @@ class Model:
         With the pitch that the decoder says, as `unitdisc speak`, but as loud as the decoder is; one that says none
         (kind frame) whispers. `convert` speaks with the pitch of its source.
         """
-        import torch
+        from unitdisc.convert import Target, known_voice
+        from unitdisc.speaking import Line, SpeakOptions, say
 
-        from unitdisc.decoders.base import EXCITATION, LOG_MEL, Voicing
-        from unitdisc.voices import predicted
-
-        network, codes = self.network, tuple(self.network.quantizer.codes)
-        if network.decoder is None:
-            raise ConfigError(f"{self.path}: its model has no decoder (decoder.kind: none), so it cannot speak")
+        _ = self._speaking.decoder  # says it if there is none
         frames = np.asarray(units, dtype=np.int64)
         if frames.ndim != 1 or not len(frames) or frames.min() < 0 or frames.max() >= self.codes:
             raise DataError(f"expected units [T] between 0 and {self.codes - 1}, one or more of them")
-        device = network.mean.device
-        parts = np.stack(np.unravel_index(frames, codes), axis=1)
-        content, lengths = torch.from_numpy(parts)[None].to(device), torch.tensor([len(frames)], device=device)
         number = self._number_of(speaker)
-        voice = None if number is None else torch.tensor([number], device=device)
-        said = network.say(content, lengths, voice, torch.tensor([seed], device=device))
-        streams = {name: stream[0].cpu() for name, stream in said.items()}
-        if self._postfilter is not None and LOG_MEL in streams and network.decoder.says_means:
-            streams[LOG_MEL] = self._postfilter(streams[LOG_MEL], number)
-        excitation = None
-        if EXCITATION in streams:
-            known = None if self._voices is None or number is None else self._voices.of(number)
-            excitation = predicted(streams[EXCITATION], known)
-        return np.asarray(network.decoder.sound(streams, Voicing(excitation, seed)).numpy(), dtype=np.float32)
+        target = Target("", None) if number is None else known_voice(self.network, number, self._speaking.voices)
+        wave = say(self._speaking, Line("units", frames), target, SpeakOptions(seed=seed))
+        return np.asarray(wave, dtype=np.float32)
 
     def convert(self, wave: Wave, rate: int, speaker: str, pitch: str = "source", seed: int = 0) -> Floats:
         """Return what is said in a wave [S], by a known speaker: as `unitdisc convert` does it, at `rate` of the model.
@@ -136,14 +118,13 @@ class Model:
         """
         import soundfile
 
-        from unitdisc.convert import ConvertOptions, convert
+        from unitdisc.convert import ConvertOptions, convert_with
 
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder) / "source.wav"
             soundfile.write(source, _samples(wave), rate, subtype="FLOAT")
             options = ConvertOptions(seed=seed, pitch=pitch)
-            device = str(self.network.mean.device)
-            (made,) = convert(self.path, [source], Path(folder) / "out", [speaker], options, device=device)
+            (made,) = convert_with(self._speaking, [source], Path(folder) / "out", [speaker], options)
             samples, _ = soundfile.read(Path(folder) / "out" / made.path, dtype="float32")
         return np.asarray(samples, dtype=np.float32)
 

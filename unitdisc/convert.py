@@ -20,18 +20,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unitdisc.checkpoint import build_model, load_tree
 from unitdisc.corpus import LiveFrames, open_frames
 from unitdisc.data.audio import save_audio
 from unitdisc.data.batches import FrameReader, pad
 from unitdisc.data.kaldi import DataDir, Recording
-from unitdisc.decoders.base import EXCITATION, LOG_MEL, Streams, Voicing
+from unitdisc.decoders.base import EXCITATION, Streams, Voicing
 from unitdisc.errors import ConfigError, DataError
 from unitdisc.features.pitch import pitch
 from unitdisc.files import file_name, whole_file
 from unitdisc.intonation import Intonation, parse_pitch
 from unitdisc.model import UnitModel
-from unitdisc.postfilter import Postfilter
+from unitdisc.speech_model import SpeechModel, load_speech_model
 from unitdisc.voices import PitchRange, Voices, pitch_range
 
 SAME = "same"  # the target that means: resynthesise in the voice of the source
@@ -83,8 +82,7 @@ class Made(NamedTuple):
 class _Work:
     """What all batches have in common."""
 
-    model: UnitModel
-    postfilter: Postfilter | None
+    speaking: SpeechModel
     data: DataDir
     frames: FrameReader
     intonation: Intonation
@@ -104,19 +102,31 @@ def convert(
     progress: Callable[[int], object] = lambda utterances: None,
 ) -> list[Made]:
     """Convert one data directory, or audio files, to each target: a speaker, "same", "all", or an audio file."""
+    loaded = load_speech_model(exp, device)
+    return convert_with(loaded, sources, out, to, options, force=force, progress=progress)
+
+
+def convert_with(
+    speaking: SpeechModel,
+    sources: Sequence[str | Path],
+    out: str | Path,
+    to: Sequence[str],
+    options: ConvertOptions | None = None,
+    *,
+    force: bool = False,
+    progress: Callable[[int], object] = lambda utterances: None,
+) -> list[Made]:
+    """Convert by a model that is loaded already, as `convert` does."""
     out, options = Path(out), options or ConvertOptions()
-    tree = load_tree(exp, device)
-    model = build_model(tree).to(device)
-    if model.decoder is None:
-        raise ConfigError(f"{exp}: its model has no decoder (decoder.kind: none), so it cannot speak")
-    fitted = tree.get("postfilter") if options.postfilter else None
-    postfilter = Postfilter.of_tree(fitted) if fitted else None
+    model, voices = speaking.network, speaking.voices
+    _ = speaking.decoder  # says it if there is none, before anything is read
+    if not options.postfilter:
+        speaking = speaking._replace(postfilter=None)
     if (out / "manifest.jsonl").exists() and not force:
         raise DataError(f"{out}: there are conversions already; --force replaces them")
     data, frames = open_sources(sources, model)
-    voices = Voices.of_tree(tree["voices"]) if tree.get("voices") else None
     intonation = Intonation(options.pitch, data, model.grid, model.speakers, voices)
-    work = _Work(model, postfilter, data, frames, intonation, out, options)
+    work = _Work(speaking, data, frames, intonation, out, options)
     made: list[Made] = []
     for target in find_targets(model, to, voices):
         rows = sorted(data.utts, key=frames.frames)
@@ -192,7 +202,7 @@ def heard_voice(model: UnitModel, path: Path) -> Target:
 
 
 def _convert_batch(work: _Work, utts: list[str], target: Target) -> Iterator[Made]:
-    model, data, frames, options = work.model, work.data, work.frames, work.options
+    model, data, frames, options = work.speaking.network, work.data, work.frames, work.options
     device, rate = model.mean.device, model.grid.sample_rate
     rows = [torch.from_numpy(np.ascontiguousarray(frames[utt])).to(device) for utt in utts]
     lengths = torch.tensor([len(row) for row in rows], device=device)
@@ -204,7 +214,7 @@ def _convert_batch(work: _Work, utts: list[str], target: Target) -> Iterator[Mad
     for n, utt in enumerate(utts):
         original = data.source(utt).load(rate)
         wave = _voiced(work, {name: stream[n].cpu() for name, stream in said.items()}, original, utt, target)
-        spoken = options.pitch if model.decoder is not None and model.decoder.needs_pitch else ""
+        spoken = options.pitch if work.speaking.decoder.needs_pitch else ""
         samples, gain = as_loud(fit_length(wave.numpy(), len(original)), original)
         path = work.out / file_name(target.name) / f"{file_name(utt)}.{options.format}"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -216,16 +226,15 @@ def _convert_batch(work: _Work, utts: list[str], target: Target) -> Iterator[Mad
 
 def _voiced(work: _Work, said: Streams, original: np.ndarray, utt: str, target: Target) -> Tensor:
     """Return the sound of what was decoded of an utterance, with the pitch that is wanted."""
-    model, options, speaker = work.model, work.options, work.data.utt2spk[utt]
-    assert model.decoder is not None
-    if not model.decoder.needs_pitch:
-        return model.decoder.sound(said, Voicing())
+    model, options, speaker = work.speaking.network, work.options, work.data.utt2spk[utt]
+    decoder = work.speaking.decoder
+    if not decoder.needs_pitch:
+        return decoder.sound(said, Voicing())
     said = {name: stream[: model.grid.frames(len(original))] for name, stream in said.items()}
-    if work.postfilter is not None:
-        said[LOG_MEL] = work.postfilter(said[LOG_MEL], voice_number(model, target, speaker))
+    said = work.speaking.filtered(said, voice_number(model, target, speaker))
     moved_to = None if target.name == SAME else target.pitch
     excitation = work.intonation.of(original, speaker, moved_to, said.get(EXCITATION))
-    return model.decoder.sound(said, Voicing(excitation, options.seed, options.iterations))
+    return decoder.sound(said, Voicing(excitation, options.seed, options.iterations))
 
 
 def voice_number(model: UnitModel, target: Target, source: str) -> int | None:

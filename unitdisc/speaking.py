@@ -15,18 +15,17 @@ from typing import NamedTuple, TextIO
 import numpy as np
 import torch
 
-from unitdisc.checkpoint import build_model, load_tree
 from unitdisc.convert import PEAK, Made, Target, active_level, find_targets, write_manifest
 from unitdisc.data.audio import save_audio
 from unitdisc.data.units import FORMAT, read_header, read_units, unit_file
-from unitdisc.decoders.base import EXCITATION, LOG_MEL, Streams, Voicing
+from unitdisc.decoders.base import EXCITATION, Streams, Voicing
 from unitdisc.errors import ConfigError, DataError
 from unitdisc.features.excitation import Excitation
 from unitdisc.files import file_name
 from unitdisc.intonation import FLAT, NONE, PREDICTED, SOURCE, parse_pitch
 from unitdisc.model import UnitModel
-from unitdisc.postfilter import Postfilter
-from unitdisc.voices import Voices, flat, predicted, scaled
+from unitdisc.speech_model import SpeechModel, load_speech_model
+from unitdisc.voices import flat, predicted, scaled
 
 LEVEL = 0.05  # root mean square of what is loud: units do not say how loud they were
 TOKEN = re.compile(r"([0-9]+)(?:x([0-9]+))?")
@@ -74,27 +73,18 @@ def speak_units(
 ) -> list[Made]:
     """Write OUT/<utt>.wav of each line of units, and a manifest as `convert` does; refuse units of another codebook."""
     out, options = Path(out), options or SpeakOptions()
-    tree = load_tree(exp, device)
-    model = build_model(tree).to(device)
-    if model.decoder is None:
-        raise ConfigError(f"{exp}: its model has no decoder (decoder.kind: none), so it cannot speak")
+    speaking = load_speech_model(exp, device)
+    model = speaking.network
+    _ = speaking.decoder  # says it if there is none, before anything is read
     if (out / "manifest.jsonl").exists() and not force:
         raise DataError(f"{out}: there are sounds already; --force replaces them")
     own = model.codebook_hash()
     if codebook and codebook != own:
         raise DataError(f"{where} has units of codebook {codebook}, {exp} of {own}; encode with the same checkpoint")
-    voices = Voices.of_tree(tree["voices"]) if tree.get("voices") else None
-    (target,) = find_targets(model, [speaker], voices)
-    fitted = tree.get("postfilter") if options.postfilter else None
-    postfilter = Postfilter.of_tree(fitted) if fitted else None
+    (target,) = find_targets(model, [speaker], speaking.voices)
     made = []
     for line in lines:
-        said = _said(model, line, target, options)
-        if postfilter is not None and LOG_MEL in said and model.decoder.says_means:
-            known = model.speakers.index(target.name) if target.name in model.speakers else None
-            said[LOG_MEL] = postfilter(said[LOG_MEL], known)
-        excitation = _excitation(said, target, options)
-        wave = model.decoder.sound(said, Voicing(excitation, options.seed, options.iterations)).numpy()
+        wave = say(speaking, line, target, options)
         level, peak = active_level(wave), float(np.abs(wave).max(initial=0.0))
         gain = min(LEVEL / level, PEAK / peak) if level > 0 else 1.0
         path = out / f"{file_name(line.utt)}.wav"
@@ -105,6 +95,17 @@ def speak_units(
         made.append(Made(name, line.utt, "units", target.name, path.name, len(wave) / rate, gain, options.pitch))
     write_manifest(out, sorted(made))
     return sorted(made)
+
+
+def say(speaking: SpeechModel, line: Line, target: Target, options: SpeakOptions) -> np.ndarray:
+    """Return the sound [S] of one line of units in a voice, as loud as the decoder is."""
+    model = speaking.network
+    said = _said(model, line, target, options)
+    if options.postfilter:
+        known = model.speakers.index(target.name) if target.name in model.speakers else None
+        said = speaking.filtered(said, known)
+    excitation = _excitation(said, target, options)
+    return speaking.decoder.sound(said, Voicing(excitation, options.seed, options.iterations)).numpy()
 
 
 def _said(model: UnitModel, line: Line, target: Target, options: SpeakOptions) -> Streams:

@@ -1,0 +1,42 @@
+"""A model that speaks: the network, and what training has fitted beside it for its voices."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from unitdisc.checkpoint import build_model, load_tree
+from unitdisc.decoders.base import LOG_MEL, Decoder, Streams
+from unitdisc.errors import ConfigError
+from unitdisc.model import UnitModel
+from unitdisc.postfilter import Postfilter
+from unitdisc.voices import Voices
+
+
+class SpeechModel(NamedTuple):
+    """A network with the postfilter and the pitch ranges of its voices, where a checkpoint has them."""
+
+    path: Path  # of the checkpoint or its run, for errors
+    network: UnitModel
+    postfilter: Postfilter | None
+    voices: Voices | None
+
+    @property
+    def decoder(self) -> Decoder:
+        """Return the decoder; a model without one cannot speak."""
+        if self.network.decoder is None:
+            raise ConfigError(f"{self.path}: its model has no decoder (decoder.kind: none), so it cannot speak")
+        return self.network.decoder
+
+    def filtered(self, said: Streams, voice: int | None) -> Streams:
+        """Return what the decoder said of one utterance, [T, D] each, after the postfilter of a voice."""
+        if self.postfilter is None or LOG_MEL not in said or not self.decoder.says_means:
+            return said
+        return {**said, LOG_MEL: self.postfilter(said[LOG_MEL], voice)}
+
+
+def load_speech_model(path: str | Path, device: str = "cpu") -> SpeechModel:
+    """Load the newest checkpoint of a run's folder with averaged weights, or a checkpoint file."""
+    tree = load_tree(path, device)
+    network = build_model(tree).to(device)
+    postfilter = Postfilter.of_tree(tree["postfilter"]) if tree.get("postfilter") else None
+    voices = Voices.of_tree(tree["voices"]) if tree.get("voices") else None
+    return SpeechModel(Path(path), network, postfilter, voices)
