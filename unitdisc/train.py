@@ -9,11 +9,10 @@ All randomness of a step is a function of (seed, step), so that a resumed run re
 import math
 import os
 import shutil
-import signal
 import statistics
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,7 @@ from unitdisc.postfilter import Postfilter, decoded_pairs, fit_postfilter
 from unitdisc.quantizers.base import Reestimation
 from unitdisc.runlog import Meter, RunLog
 from unitdisc.state import State, TrainConfig
+from unitdisc.stopping import Stop, stoppable
 from unitdisc.targets import Targets, output_sample
 from unitdisc.validate import validate
 from unitdisc.voices import Voices, fit_voices
@@ -92,7 +92,7 @@ def _train(config: Config, exp: Path, train_data: DataDir, dev_data: DataDir, de
                     f"{' '.join(corpus.left_out[:5])} ...")  # fmt: skip
         if state.step >= config.train.steps:
             log.say(f"{exp}: finished already, after step {state.step}; raise train.steps to go on")
-        with _stoppable() as stop:
+        with stoppable() as stop:
             run_steps(state, config, corpus, dev, exp, log, device, stop)
         log.close()
 
@@ -186,7 +186,7 @@ def run_steps(
     exp: Path,
     log: RunLog,
     device: torch.device,
-    stop: "Stop",
+    stop: Stop,
 ) -> None:
     """Train until the last step, or until asked to stop."""
     options = config.train
@@ -432,30 +432,3 @@ def save_state(
         checkpoint.save(exp / "checkpoints" / f"{state.step:08d}.pt", {**names, **state.tree()})
         checkpoint.prune(exp, config.train.keep)
     dist.barrier()
-
-
-class Stop:
-    """Whether somebody asked the training to stop."""
-
-    asked = False
-
-
-@contextmanager
-def _stoppable() -> Iterator[Stop]:
-    stop = Stop()
-
-    def ask(_number: int, _frame: object) -> None:
-        if stop.asked:  # a second Ctrl-C does not wait for the step to end
-            raise KeyboardInterrupt
-        stop.asked = True
-
-    # Of a terminal, of Slurm, of its preemption, of a terminal that was closed; what nohup makes ignored stays so.
-    numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1]
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
-        numbers.append(signal.SIGHUP)
-    old = {number: signal.signal(number, ask) for number in numbers}
-    try:
-        yield stop
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)

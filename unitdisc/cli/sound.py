@@ -1,4 +1,4 @@
-"""Verb `convert`."""
+"""Verbs `convert`, `speak` and `copy`: whatever makes sound."""
 
 import argparse
 import sys
@@ -8,6 +8,12 @@ from unitdisc.cli.arguments import add_device, positive, zero_or_more
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add this module's verbs."""
+    _add_convert(verbs)
+    _add_speak(verbs)
+    _add_copy(verbs)
+
+
+def _add_convert(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     convert = verbs.add_parser(
         "convert",
         help="let another voice say it, or the same one again",
@@ -46,6 +52,8 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     convert.add_argument("--force", action="store_true", help="replace conversions that are there")
     convert.set_defaults(run=run_convert)
 
+
+def _add_speak(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     speak = verbs.add_parser(
         "speak",
         help="let a voice say units: of a unit file, of text, or of a pipe",
@@ -70,6 +78,9 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     add_device(speak)
     speak.add_argument("--force", action="store_true", help="replace sounds that are there")
     speak.set_defaults(run=run_speak)
+
+
+def _add_copy(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     copy = verbs.add_parser(
         "copy",
         help="take speech apart into bands, pitch and noise, and put it together again",
