@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from made_up import make_data, tiny_model
 from sklearn.cluster import KMeans
 
@@ -15,6 +16,7 @@ from unitdisc.data.store import FeatureReader
 from unitdisc.data.units import read_header, read_units
 from unitdisc.encode import encode
 from unitdisc.errors import CheckpointError, ConfigError, DataError
+from unitdisc.quantizers.lda import LdaConfig, spliced, unsupervised
 from unitdisc.train import Config
 
 CONFIG = Config(tiny_model())
@@ -74,3 +76,26 @@ def test_what_was_clustered_as_json(data: Path, tmp_path: Path, capsys: pytest.C
     assert (said["exp"], said["codes"]) == (str(tmp_path / "exp"), 4)
     assert said["frames"] > 0
     assert said["inertia"] > 0
+
+
+def test_lda_and_means_of_frames_are_a_model_that_encodes_by_itself(data: Path, tmp_path: Path):
+    lda = LdaConfig(splice=2, dim=5, classes=6)
+    fit_kmeans(CONFIG, tmp_path / "exp", data, 6, lda=lda, stride=2)
+    encode(tmp_path / "exp", data, tmp_path / "units")
+    header = read_header(tmp_path / "units" / "units.jsonl")
+    assert (header.period, header.codes) == (0.02, (6,))
+    # By hand: normalise, find the directions, splice, project, take the means of two frames, look for the nearest.
+    reader = FeatureReader(data / "feats.scp")
+    frames = np.concatenate([reader[utt] for utt in reader]).astype(np.float64)
+    normal = {u: torch.from_numpy((reader[u] - frames.mean(0)) / frames.std(0)).float() for u in reader}
+    counts = {utt: len(x) for utt, x in normal.items()}
+    found = unsupervised(normal.__getitem__, counts, lda, np.random.default_rng(0))
+    assert found is not None
+    centres = np.load(tmp_path / "units" / "codebook.npy")
+    same = total = 0
+    for line in read_units(tmp_path / "units" / "units.jsonl"):
+        each = found(spliced(normal[line.utt], 2)).numpy()
+        each = np.concatenate([each, each[-1:]])[: 2 * -(-len(each) // 2)].reshape(-1, 2, 5).mean(1)
+        nearest = ((each[:, None] - centres[None]) ** 2).sum(-1).argmin(1)
+        same, total = same + int((nearest == line.frames).sum()), total + len(nearest)
+    assert same > 0.99 * total

@@ -15,6 +15,7 @@ from unitdisc.networks.encoders.build import build_encoder
 from unitdisc.networks.encoders.conv import ConvEncoderConfig
 from unitdisc.networks.encoders.conv_lstm import ConvLSTMEncoderConfig
 from unitdisc.networks.encoders.gated import GatedEncoderConfig
+from unitdisc.networks.encoders.linear import LinearEncoderConfig
 from unitdisc.networks.padding import masked, padding_mask
 
 SMALL = {
@@ -26,6 +27,8 @@ SMALL = {
     "100": ConvEncoderConfig(channels=8, strides=()),
     "gated": GatedEncoderConfig(channels=8, dilations=(1, 3)),
     "gated 3": GatedEncoderConfig(channels=8, stride=3, dilations=(1, 2)),
+    "linear": LinearEncoderConfig(splice=2, dim=7, stride=2),
+    "spliced": LinearEncoderConfig(splice=1, stride=3),
     "lstm": ConvLSTMEncoderConfig(channels=3, cells=5, layers=2),
     "lstm 2x2": ConvLSTMEncoderConfig(channels=3, cells=5, layers=1, time_strides=(2, 2), kernel=5),
 }
@@ -38,6 +41,8 @@ STRIDES = {
     "100": 1,
     "gated": 2,
     "gated 3": 3,
+    "linear": 2,
+    "spliced": 3,
     "lstm": 3,
     "lstm 2x2": 4,
 }
@@ -45,7 +50,10 @@ STRIDES = {
 
 def encoder_of(name: str, seed: int = 0) -> Encoder:
     torch.manual_seed(seed)
-    return build_encoder(SMALL[name], 12).double().eval()
+    encoder = build_encoder(SMALL[name], 12).double().eval()
+    if name == "linear":
+        encoder.directions.normal_()
+    return encoder
 
 
 @pytest.mark.parametrize("name", SMALL)

@@ -5,6 +5,7 @@ import torch
 from scipy.linalg import subspace_angles
 
 from unitdisc.errors import UnitdiscError
+from unitdisc.networks.encoders.linear import LinearEncoder, LinearEncoderConfig
 from unitdisc.quantizers.lda import Scatter, spliced
 
 
@@ -55,3 +56,16 @@ def test_spliced_frames_have_their_neighbours_beside_them():
     assert spliced(x, 1).tolist() == [[0, 0, 1], [0, 1, 2], [1, 2, 3], [2, 3, 3]]
     assert spliced(x, 0) is x
     assert spliced(x[:1], 2).tolist() == [[0, 0, 0, 0, 0]]
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_the_linear_encoder_is_the_mean_of_spliced_and_projected_frames(stride: int):
+    x = torch.randn(7, 3, generator=torch.Generator().manual_seed(0))
+    encoder = LinearEncoder(LinearEncoderConfig(splice=2, dim=4, stride=stride), 3)
+    encoder.origin.copy_(torch.arange(15.0))
+    encoder.directions.copy_(torch.randn(15, 4, generator=torch.Generator().manual_seed(1)))
+    got, lengths = encoder(x[None], torch.tensor([7]))
+    each = (spliced(x, 2) - encoder.origin) @ encoder.directions
+    each = torch.cat([each, each[-1:].expand(-7 % stride, -1)])  # the last frame stands for those that are missing
+    torch.testing.assert_close(got[0], each.view(-1, stride, 4).mean(1))
+    assert lengths.tolist() == [-(-7 // stride)]

@@ -61,9 +61,9 @@ def at(function, call):
         return function(*a, **k)
     return wrapped
 if place == "clustering":
-    targets.kmeans = at(targets.kmeans, 6)
+    targets.kmeans = at(targets.kmeans, 4)
 if place == "encoding":
-    targets.nearest_units = at(targets.nearest_units, 40)
+    targets.nearest_units = at(targets.nearest_units, 28)
 if place == "labels":
     targets.write_labels = at(targets.write_labels, 4)
 if place == "hash":

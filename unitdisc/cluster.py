@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,14 +22,18 @@ from unitdisc.features.cmvn import load_normalised
 from unitdisc.features.manifest import read_manifest
 from unitdisc.files import locked
 from unitdisc.model import UnitModel
+from unitdisc.networks.encoders.build import EncoderConfig
+from unitdisc.networks.encoders.linear import LinearEncoder, LinearEncoderConfig
 from unitdisc.networks.encoders.none import NoEncoderConfig
 from unitdisc.networks.perturb import PerturbationConfig
 from unitdisc.quantizers.clustering import Clusters
 from unitdisc.quantizers.kmeans import KMeans, KMeansConfig
+from unitdisc.quantizers.lda import LdaConfig, unsupervised
 from unitdisc.runlog import RunLog
 from unitdisc.train import Config
 
 BLOCK = 20_000  # frames at once, at least
+PLAIN = LdaConfig(passes=0, splice=0)  # frames as they are
 
 
 def fit_kmeans(
@@ -39,16 +44,22 @@ def fit_kmeans(
     *,
     seed: int = 0,
     passes: int = 10,
+    lda: LdaConfig = PLAIN,
+    stride: int = 1,
     force: bool = False,
 ) -> Clusters:
-    """Cluster the features that a configuration names, and write a model that encodes by the nearest centre."""
+    """Cluster the features that a configuration names, and write a model that encodes by the nearest centre.
+
+    What is clustered may be frames with their neighbours, in the directions of unsupervised LDA (`lda`), or the means
+    of so many frames (`stride`), for units at the rate of another model's.
+    """
     exp = Path(exp)
     if checkpoint.step_files(exp) and not force:
         raise CheckpointError(f"{exp}: there is a model already; --force replaces it")
     data = DataDir.read(train_dir)
     model_config = replace(
         config.model,
-        encoder=NoEncoderConfig(),
+        encoder=encoder_of(lda, stride),
         quantizer=KMeansConfig(codes=codes),
         decoder=NoDecoderConfig(),
         weights=type(config.model.weights)(),
@@ -60,6 +71,7 @@ def fit_kmeans(
     if manifest is not None and codes > manifest.frames:
         raise ConfigError(f"--codes {codes}: {data.path} has {manifest.frames} frames in all; ask for fewer units")
     fit_normalisation_(model, data)
+    fit_directions_(model, data, lda, seed)
     assert isinstance(model.quantizer, KMeans)
     config = replace(config, model=model_config)
     log = RunLog(exp)  # before the work: says it if there is no writing there
@@ -73,6 +85,28 @@ def fit_kmeans(
     return found
 
 
+def encoder_of(lda: LdaConfig, stride: int) -> EncoderConfig:
+    """Return the encoder whose outputs are clustered."""
+    if stride == 1 and not lda.passes and not lda.splice:
+        return NoEncoderConfig()
+    return LinearEncoderConfig(splice=lda.splice, dim=lda.dim if lda.passes else 0, stride=stride)
+
+
+def fit_directions_(model: UnitModel, data: DataDir, lda: LdaConfig, seed: int) -> None:
+    """Set the directions of the encoder, if it has some, by the frames of a data directory."""
+    if not lda.passes:
+        return
+    assert isinstance(model.encoder, LinearEncoder)
+    reader = load_normalised(data.path, model.config.features)
+    counts = {utt: reader.frames(utt) for utt in data.utts if utt in reader}
+    found = unsupervised(
+        lambda utt: model.normalise(torch.from_numpy(reader[utt])), counts, lda, np.random.default_rng(seed)
+    )
+    assert found is not None
+    model.encoder.origin.copy_(found.mean)
+    model.encoder.directions.copy_(found.directions)
+
+
 def frame_blocks(model: UnitModel, data: DataDir) -> Callable[[], Iterator[Tensor]]:
     """Return what goes through all frames of a data directory, block by block, as the quantiser sees them."""
     reader = load_normalised(data.path, model.config.features)
@@ -81,7 +115,8 @@ def frame_blocks(model: UnitModel, data: DataDir) -> Callable[[], Iterator[Tenso
     def blocks() -> Iterator[Tensor]:
         pending, count = [], 0
         for utt in utts:
-            pending.append(model.normalise(torch.from_numpy(reader[utt])))
+            frames = model.normalise(torch.from_numpy(reader[utt]))
+            pending.append(model.encoder(frames[None], torch.tensor([len(frames)]))[0][0])
             count += len(pending[-1])
             if count >= BLOCK:
                 yield torch.cat(pending)

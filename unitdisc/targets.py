@@ -11,7 +11,7 @@ training that was killed while making them makes the same ones again.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -29,7 +29,7 @@ from unitdisc.files import whole_file
 from unitdisc.model import UnitModel
 from unitdisc.networks.blocks import one_thread
 from unitdisc.quantizers.clustering import kmeans
-from unitdisc.quantizers.lda import Projection, Scatter, spliced
+from unitdisc.quantizers.lda import LdaConfig, Vectors, projected, sample_of, unsupervised
 from unitdisc.quantizers.search import nearest_units
 
 DIGITS = 12  # of a hash
@@ -49,11 +49,12 @@ class TargetsConfig:
     def __post_init__(self) -> None:
         if list(self.at) != sorted(set(self.at)) or not all(0 <= share < 1 for share in self.at) or 0 not in self.at:
             raise ConfigError(f"targets.at must be rising shares of all steps from 0 on, below 1, got {self.at}")
-        if min(self.sample, self.dim) < 1 or self.classes < 2 or min(self.passes, self.splice) < 0:
-            raise ConfigError(
-                "targets: sample and dim must be above 0, classes above 1, passes and splice not below 0, "
-                f"got {self.sample}, {self.dim}, {self.classes}, {self.passes}, {self.splice}"
-            )
+        assert self.lda  # checks its share
+
+    @property
+    def lda(self) -> LdaConfig:
+        """Return how the directions of the first targets are found."""
+        return LdaConfig(self.passes, self.splice, self.dim, self.classes, self.sample)
 
     def starts(self, steps: int) -> list[int]:
         """Return the steps that begin with new targets."""
@@ -180,9 +181,6 @@ class Targets:
         return files_hash(*(self.stem(step, side) for side in self.corpora))
 
 
-Vectors = Callable[[str], Tensor]  # an utterance's vectors [T', D], normalised
-
-
 def _make(targets: Targets, step: int, model: UnitModel) -> None:
     """Write the targets of a step, those of the dev set last."""
     config, clusters = targets.config, model.config.prediction.clusters
@@ -191,14 +189,14 @@ def _make(targets: Targets, step: int, model: UnitModel) -> None:
     stride = model.encoder.stride
     if step == 0:
         feature_vectors = {side: _feature_vectors(model, corpus) for side, corpus in targets.corpora.items()}
-        projection = _analysis(feature_vectors[""], train, config, random)
-        sides = {side: _pooled(_projected(v, projection, config), stride) for side, v in feature_vectors.items()}
+        projection = unsupervised(feature_vectors[""], _units(train, 1), config.lda, random)
+        sides = {side: _pooled(projected(v, projection, config.splice), stride) for side, v in feature_vectors.items()}
     else:
         sides = {
             side: _output_vectors(model, corpus, targets.folder / f".outputs{side}.npy")
             for side, corpus in targets.corpora.items()
         }
-    sample = _sample(sides[""], _units(train, stride), config.sample, random)
+    sample = sample_of(sides[""], _units(train, stride), config.sample, random)
     generator = torch.Generator().manual_seed(int(random.integers(2**62)))
     centres = [kmeans(sample, count, generator).centres for count in clusters]
     for side, corpus in (("", train), ("-dev", dev)):
@@ -214,49 +212,10 @@ def _units(corpus: Corpus, stride: int) -> dict[str, int]:
     return dict(zip(corpus.utts, (-(-corpus.lengths // stride)).tolist(), strict=True))
 
 
-def _sample(vectors: Vectors, counts: Mapping[str, int], wanted: int, random: np.random.Generator) -> Tensor:
-    """Return at most `wanted` of all vectors, each as likely as any other."""
-    total = sum(counts.values())
-    places = np.sort(random.choice(total, min(wanted, total), replace=False, shuffle=False))
-    rows, first = [], 0
-    for utt, count in counts.items():
-        inside = places[np.searchsorted(places, first) : np.searchsorted(places, first + count)] - first
-        if len(inside):
-            rows.append(vectors(utt)[torch.from_numpy(inside)])
-        first += count
-    return torch.cat(rows)
-
-
 def _feature_vectors(model: UnitModel, corpus: Corpus) -> Vectors:
     """Return what reads the features of an utterance, normalised by speaker."""
     reader = open_frames(replace(model.config.features, cmvn="speaker", cmvn_variance=True), corpus.data)
     return lambda utt: torch.from_numpy(reader[utt])
-
-
-def _analysis(
-    vectors: Vectors, corpus: Corpus, config: TargetsConfig, random: np.random.Generator
-) -> Projection | None:
-    """Return the directions of unsupervised LDA: by clusters of frames, then by clusters in these directions."""
-    projection: Projection | None = None
-    counts = _units(corpus, 1)
-    for _ in range(config.passes):
-        now = _projected(vectors, projection, config)
-        generator = torch.Generator().manual_seed(int(random.integers(2**62)))
-        centres = kmeans(_sample(now, counts, config.sample, random), config.classes, generator).centres
-        scatter: Scatter | None = None
-        for utt in corpus.utts:
-            around = spliced(vectors(utt), config.splice)
-            scatter = scatter or Scatter(config.classes, around.shape[1])
-            scatter.add_(around, nearest_units(now(utt), centres))
-        assert scatter is not None
-        projection = scatter.projection(config.dim)
-    return projection
-
-
-def _projected(vectors: Vectors, projection: Projection | None, config: TargetsConfig) -> Vectors:
-    if projection is None:
-        return vectors
-    return lambda utt: projection(spliced(vectors(utt), config.splice))
 
 
 def _pooled(vectors: Vectors, stride: int) -> Vectors:
@@ -309,7 +268,7 @@ def output_sample(model: UnitModel, corpus: Corpus, wanted: int, seed: int) -> T
 
     counts = _units(corpus, model.encoder.stride)
     if dist.is_main():
-        sample = _sample(outputs, counts, wanted, np.random.default_rng([seed, 3]))
+        sample = sample_of(outputs, counts, wanted, np.random.default_rng([seed, 3]))
     else:
         sample = torch.empty(min(wanted, sum(counts.values())), model.encoder.dim, device=device)
     return dist.broadcast_(sample)

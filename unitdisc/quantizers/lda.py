@@ -1,14 +1,40 @@
 """Linear discriminant analysis of vectors whose classes are clusters: sums over a stream, then directions."""
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from scipy.linalg import eigh
 from torch import Tensor
 
-from unitdisc.errors import UnitdiscError
+from unitdisc.errors import ConfigError, UnitdiscError
+from unitdisc.quantizers.clustering import kmeans
+from unitdisc.quantizers.search import nearest_units
 
 SHRINK = 1e-3  # of the mean variance within classes, added to each, so that nothing is divided by zero
+
+
+Vectors = Callable[[str], Tensor]  # an utterance's vectors [T, D]
+
+
+@dataclass(frozen=True)
+class LdaConfig:
+    """Unsupervised LDA: the classes are clusters of the frames, and those of the directions found before."""
+
+    passes: int = 2  # clusterings that directions are taken from; 0: no directions, frames as they are
+    splice: int = 6  # frames to each side that are taken in
+    dim: int = 32  # directions that are kept
+    classes: int = 200  # clusters that are told apart
+    sample: int = 60_000  # vectors that are clustered; the others are given the nearest cluster
+
+    def __post_init__(self) -> None:
+        if min(self.sample, self.dim) < 1 or self.classes < 2 or min(self.passes, self.splice) < 0:
+            raise ConfigError(
+                "LDA: sample and dim must be above 0, classes above 1, passes and splice not below 0, "
+                f"got {self.sample}, {self.dim}, {self.classes}, {self.passes}, {self.splice}"
+            )
 
 
 class Projection(NamedTuple):
@@ -66,3 +92,45 @@ def spliced(frames: Tensor, side: int) -> Tensor:
         return frames
     padded = torch.cat([frames[:1].expand(side, -1), frames, frames[-1:].expand(side, -1)])
     return torch.cat([padded[i : i + len(frames)] for i in range(2 * side + 1)], 1)
+
+
+def unsupervised(
+    vectors: Vectors, counts: Mapping[str, int], config: LdaConfig, random: np.random.Generator
+) -> Projection | None:
+    """Return the directions that tell clusters apart: of frames, then of frames in these directions; None of 0 passes.
+
+    `counts` names the utterances and how many vectors each has.
+    """
+    projection: Projection | None = None
+    for _ in range(config.passes):
+        now = projected(vectors, projection, config.splice)
+        generator = torch.Generator().manual_seed(int(random.integers(2**62)))
+        centres = kmeans(sample_of(now, counts, config.sample, random), config.classes, generator).centres
+        scatter: Scatter | None = None
+        for utt in counts:
+            around = spliced(vectors(utt), config.splice)
+            scatter = scatter or Scatter(config.classes, around.shape[1])
+            scatter.add_(around, nearest_units(now(utt), centres))
+        assert scatter is not None
+        projection = scatter.projection(config.dim)
+    return projection
+
+
+def projected(vectors: Vectors, projection: Projection | None, splice: int) -> Vectors:
+    """Return what reads an utterance's vectors in the directions that were found, if any were."""
+    if projection is None:
+        return vectors
+    return lambda utt: projection(spliced(vectors(utt), splice))
+
+
+def sample_of(vectors: Vectors, counts: Mapping[str, int], wanted: int, random: np.random.Generator) -> Tensor:
+    """Return at most `wanted` of all vectors, each as likely as any other."""
+    total = sum(counts.values())
+    places = np.sort(random.choice(total, min(wanted, total), replace=False, shuffle=False))
+    rows, first = [], 0
+    for utt, count in counts.items():
+        inside = places[np.searchsorted(places, first) : np.searchsorted(places, first + count)] - first
+        if len(inside):
+            rows.append(vectors(utt)[torch.from_numpy(inside)])
+        first += count
+    return torch.cat(rows)

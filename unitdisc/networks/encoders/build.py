@@ -4,10 +4,11 @@ from unitdisc.networks.encoders.base import Encoder
 from unitdisc.networks.encoders.conv import ConvEncoder, ConvEncoderConfig
 from unitdisc.networks.encoders.conv_lstm import ConvLSTMEncoder, ConvLSTMEncoderConfig
 from unitdisc.networks.encoders.gated import GatedEncoder, GatedEncoderConfig
+from unitdisc.networks.encoders.linear import LinearEncoder, LinearEncoderConfig
 from unitdisc.networks.encoders.none import NoEncoder, NoEncoderConfig
 from unitdisc.registry import Registry
 
-EncoderConfig = ConvEncoderConfig | GatedEncoderConfig | ConvLSTMEncoderConfig | NoEncoderConfig
+EncoderConfig = ConvEncoderConfig | GatedEncoderConfig | ConvLSTMEncoderConfig | LinearEncoderConfig | NoEncoderConfig
 
 ENCODERS: Registry[Encoder] = Registry(
     "encoder",
@@ -15,6 +16,7 @@ ENCODERS: Registry[Encoder] = Registry(
         ConvEncoderConfig: ConvEncoder,
         GatedEncoderConfig: GatedEncoder,
         ConvLSTMEncoderConfig: ConvLSTMEncoder,
+        LinearEncoderConfig: LinearEncoder,
         NoEncoderConfig: NoEncoder,
     },
 )

@@ -1,0 +1,61 @@
+"""An encoder that does not learn: frames with their neighbours, in given directions, averaged over each unit."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from unitdisc.errors import ConfigError
+from unitdisc.networks.encoders.base import Encoder
+from unitdisc.networks.padding import ceil_divide, masked, padding_mask
+
+
+@dataclass(frozen=True)
+class LinearEncoderConfig:
+    """For k-means: frames with their neighbours, in the directions that LDA found, averaged over each unit."""
+
+    kind: Literal["linear"] = "linear"
+    splice: int = 0  # frames to each side that stand beside each
+    dim: int = 0  # directions that are kept; 0: all, as they are
+    stride: int = 1  # frames per unit, whose mean is taken
+
+    def __post_init__(self) -> None:
+        if min(self.splice, self.dim) < 0 or self.stride < 1:
+            raise ConfigError(
+                "encoder: splice and dim must be 0 or more, stride 1 or more, "
+                f"got {self.splice}, {self.dim}, {self.stride}"
+            )
+
+
+class LinearEncoder(Encoder):
+    """Splices, projects and averages. Buffers: origin [S], directions [S, dim] of spliced frames, if dim is not 0."""
+
+    origin: Tensor
+    directions: Tensor
+
+    def __init__(self, config: LinearEncoderConfig, dim_in: int) -> None:
+        super().__init__()
+        spliced = (2 * config.splice + 1) * dim_in
+        self.dim_in, self.dim, self.stride = dim_in, config.dim or spliced, config.stride
+        self.splice = config.splice
+        self.receptive_field = 2 * config.splice + config.stride
+        self.unit_buffers = ("origin", "directions") if config.dim else ()
+        if config.dim:
+            self.register_buffer("origin", torch.zeros(spliced))
+            self.register_buffer("directions", torch.eye(spliced, config.dim))
+
+    def forward(self, x: Tensor, lengths: Tensor, seeds: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Encode; an utterance's first and last frame stand for those that it has not."""
+        units = ceil_divide(torch.tensor(x.shape[1]), self.stride)
+        last = (lengths - 1).clamp(min=0)[:, None]
+        frames = torch.minimum(torch.arange(int(units) * self.stride, device=x.device)[None], last)
+        sides = torch.arange(-self.splice, self.splice + 1, device=x.device)
+        places = torch.minimum((frames[:, :, None] + sides).clamp(min=0), last[:, :, None])
+        rows = torch.arange(len(x), device=x.device)[:, None, None]
+        y = x[rows, places].flatten(2)
+        if self.unit_buffers:
+            y = (y - self.origin) @ self.directions
+        y = y.unflatten(1, (-1, self.stride)).mean(2)
+        lengths = ceil_divide(lengths, self.stride)
+        return masked(y, padding_mask(lengths, y.shape[1])), lengths
