@@ -28,6 +28,16 @@ if __name__ == "__main__":
         {end}
 """
 
+UNGUARDED = """
+import sys
+sys.path.insert(0, {tests!r})
+from test_processes import nothing, refuse
+from unitdisc.processes import in_order
+
+print("ran")
+assert list(in_order(refuse, range(2), 2, nothing)) == [0, 1]
+"""
+
 
 def nothing() -> None:
     pass
@@ -111,3 +121,10 @@ def test_an_early_end_does_not_wait_for_large_results(tmp_path: Path, end: str):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     run = subprocess.run([sys.executable, str(program)], env=environment, timeout=60, capture_output=True, text=True)
     assert (run.returncode, run.stderr) == (0, "")
+
+
+def test_a_script_without_a_guard_is_not_run_again_by_its_processes(tmp_path: Path):
+    script = tmp_path / "script.py"
+    script.write_text(UNGUARDED.format(tests=str(Path(__file__).parent)))
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "ran\n"), done.stderr[-2000:]

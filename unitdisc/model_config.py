@@ -34,6 +34,12 @@ class LossWeights:
             numbers = ", ".join(f"{name} {value:g}" for name, value in vars(self).items())
             raise ConfigError(f"weights must be 0 or more, got {numbers}")
 
+    @property
+    def on_values(self) -> float:
+        """Return the largest weight of the losses that are made of quantised values without a decoder."""
+        others = ("reconstruction", "quantizer", "prediction")
+        return max(weight for name, weight in vars(self).items() if name not in others)
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -68,7 +74,7 @@ class ModelConfig:
                     "set targets.sample_rate, hop, snip_edges (and window, with snip_edges) to those of features"
                 )
         fitted = isinstance(self.quantizer, KMeansConfig)
-        learns = self.needs_phones or self.weights.echo > 0 or self.weights.prediction > 0
+        learns = max(self.weights.on_values, self.weights.prediction) > 0
         if not fitted and not self.decoder.speaks and not learns:
             raise ConfigError(
                 "nothing to learn: decoder.kind is none, so set weights.prediction, ctc, framewise or echo above 0"

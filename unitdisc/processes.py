@@ -7,6 +7,7 @@ parent.
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import traceback
 from collections import deque
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
+from types import ModuleType
 from typing import Any, TypeVar
 
 from unitdisc.errors import DataError
@@ -101,7 +103,7 @@ class _Worker:
     def start(self) -> None:
         """Start the process."""
         try:
-            with _ignoring_signals():
+            with _ignoring_signals(), _without_main():
                 self._process.start()
         finally:
             self._theirs.close()  # so that the pipe ends when the process does
@@ -168,6 +170,17 @@ def _follow_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Start processes that do not import the user's script: one without `if __name__ == "__main__"` would run anew."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 @contextmanager

@@ -128,8 +128,7 @@ def check_schedule(config: Config) -> None:
             f"train.freeze: the encoder would be held still from step {config.train.frozen_at}, before the codebook is "
             f"used: model.quantizer.schedule.warm_up is {schedule.warm_up}; set it to 0"
         )
-    weights = config.model.weights
-    if not config.model.decoder.speaks and not max(weights.echo, weights.ctc, weights.framewise):
+    if not config.model.decoder.speaks and not config.model.weights.on_values:
         raise ConfigError(
             "train.freeze: with the encoder held still nothing would learn: set decoder.kind, or weights.echo, ctc or "
             "framewise above 0, or leave train.freeze at 1"
@@ -138,8 +137,7 @@ def check_schedule(config: Config) -> None:
 
 def check_augment(config: Config) -> None:
     """Refuse to change the tempo of speech for losses that compare each frame with what was there before."""
-    weights, decoder = config.model.weights, config.model.decoder.speaks
-    if config.train.augment.tempo and (decoder or max(weights.echo, weights.ctc, weights.framewise) > 0):
+    if config.train.augment.tempo and (config.model.decoder.speaks or config.model.weights.on_values > 0):
         raise ConfigError(
             "augment.tempo: only a prediction of clusters knows what to do with speech that is faster or slower; "
             "set decoder.kind to none and weights.echo, ctc and framewise to 0, or augment.tempo to 0"
