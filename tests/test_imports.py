@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parent.parent / "unitdisc"
 LAYERS = {
     "errors": 0,
     "batch_norm": 1, "buffers": 1, "config": 1, "dist": 1, "files": 1, "processes": 1, "registry": 1, "runlog": 1,
-    "stopping": 1,
+    "stopping": 1, "packed": 1, "hub": 1,
     "data": 2, "features": 2, "quantizers": 2, "networks": 2,
     "decoders": 3, "sampling": 3, "synthesis": 3, "evaluate": 3, "hashes": 3,
     "model": 4, "model_config": 4,
@@ -17,7 +17,7 @@ LAYERS = {
     "state": 6, "cluster": 6, "train": 6, "encode": 6, "segment": 6, "intonation": 6, "convert": 6, "copying": 6,
     "speaking": 6,
     "report": 7,
-    "api": 8, "cli": 8, "__main__": 9,
+    "api": 8, "card": 8, "cli": 8, "pack": 8, "__main__": 9,
 }  # fmt: skip
 # Rooms of one floor do not know each other, except here.
 SIDEWAYS = {("features", "data"), ("decoders", "sampling"), ("decoders", "synthesis")}

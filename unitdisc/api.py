@@ -37,7 +37,7 @@ class Model:
     """A trained model, for use on arrays; `network` is the torch module itself."""
 
     def __init__(self, path: str | Path, device: str = "cpu") -> None:
-        """Load a run's folder, or a checkpoint file."""
+        """Load a run's folder, a checkpoint file, or a packed model: its folder, or hf://ORGANISATION/NAME."""
         from unitdisc.speech_model import load_speech_model
 
         self.path = Path(path)
@@ -171,7 +171,10 @@ class Model:
 
 
 def load_model(path: str | Path, device: str = "cpu") -> Model:
-    """Load the newest checkpoint of a run's folder with averaged weights, or a checkpoint file."""
+    """Load the newest checkpoint of a run's folder with averaged weights, a checkpoint file, or a packed model.
+
+    A packed model is a folder of `unitdisc pack`, or hf://ORGANISATION/NAME[@REVISION]. Nothing that is loaded is run.
+    """
     return Model(path, device)
 
 

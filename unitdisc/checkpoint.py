@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unitdisc import __version__
+from unitdisc import __version__, hub, packed
 from unitdisc import config as configs
 from unitdisc.buffers import averaged_state
 from unitdisc.errors import CheckpointError
@@ -90,7 +90,12 @@ def build_model(tree: dict[str, Any], *, averaged: bool = True) -> UnitModel:
     """Make the model of a checkpoint, with its averaged weights if it has them."""
     try:
         config = configs.from_tree(ModelConfig, tree["config"]["model"], "checkpoint")
-        model = UnitModel(config, tree["speakers"], tree["phones"])
+        without = tree.get("without", ())  # of a packed model
+        # A decoder that is left out has no voices, but cannot be built without one.
+        model = UnitModel(config, tree["speakers"] or [""] * ("decoder" in without), tree["phones"])
+        model.speakers = tuple(tree["speakers"])
+        for part in without:
+            setattr(model, part, None)
         weights = dict(tree["model"])
         if averaged and tree.get("average"):
             weights.update(tree["average"]["values"])
@@ -104,7 +109,7 @@ def build_model(tree: dict[str, Any], *, averaged: bool = True) -> UnitModel:
 
 
 def load_model(path: str | Path, device: str | torch.device = "cpu") -> UnitModel:
-    """Load a model for use from an experiment's newest whole checkpoint, or from one checkpoint file."""
+    """Load a model for use: of a run's newest whole checkpoint, of a checkpoint file, or packed (a folder, hf://...)."""
     return build_model(load_tree(path, device)).to(device)
 
 
@@ -113,8 +118,12 @@ def _warn(message: str) -> None:
 
 
 def load_tree(path: str | Path, device: str | torch.device = "cpu") -> dict[str, Any]:
-    """Load an experiment's newest whole checkpoint, or one checkpoint file."""
-    path = Path(path)
+    """Load a run's newest whole checkpoint, a checkpoint file, or a packed model: its folder, or hf://NAME/NAME."""
+    path = hub.local(path)
+    if packed.is_packed(path):
+        return packed.read(path)
+    if not path.exists():
+        raise CheckpointError(f"{path}: no such checkpoint, training or packed model{hub.hint(path)}")
     tree = newest(path, device, _warn) if path.is_dir() else load(path, device)
     if tree is None:
         raise CheckpointError(

@@ -47,6 +47,11 @@ def of_overrides(cls: type[C], overrides: Iterable[str]) -> C:
     return from_tree(cls, _tree_of(overrides), "--set")
 
 
+def read_alone(path: Path) -> dict[str, Any]:
+    """Read a YAML file that may be anybody's: what it includes is not looked for."""
+    return _read_yaml(path, ())
+
+
 def read_tree(path: Path, parents: tuple[Path, ...] = ()) -> dict[str, Any]:
     """Read a YAML file with its includes merged under it."""
     if path.resolve() in parents:

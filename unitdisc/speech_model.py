@@ -34,7 +34,7 @@ class SpeechModel(NamedTuple):
 
 
 def load_speech_model(path: str | Path, device: str = "cpu") -> SpeechModel:
-    """Load the newest checkpoint of a run's folder with averaged weights, or a checkpoint file."""
+    """Load the newest checkpoint of a run's folder with averaged weights, a checkpoint file, or a packed model."""
     tree = load_tree(path, device)
     network = build_model(tree).to(device)
     postfilter = Postfilter.of_tree(tree["postfilter"]) if tree.get("postfilter") else None

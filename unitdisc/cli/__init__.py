@@ -37,7 +37,7 @@ WITH_AUDIO = (
     "items",
     "report",
 )
-MODULES = ("data", "features", "train", "units", "abx", "score", "segment", "sound", "report")
+MODULES = ("data", "features", "train", "units", "abx", "score", "segment", "sound", "report", "share")
 
 
 class _Verb(argparse.ArgumentParser):
