@@ -11,16 +11,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from made_up import make_data, tiny_model
 from test_extract import interrupted
 from test_train import TRAIN
 
 from unitdisc import encode as module
+from unitdisc.checkpoint import load_model
 from unitdisc.cli import main
 from unitdisc.data.store import FeatureReader
 from unitdisc.data.units import read_header, read_units
 from unitdisc.encode import EncodeOptions, compound_units, encode
 from unitdisc.errors import CheckpointError, ConfigError, DataError
+from unitdisc.evaluate.frames import open_frames as open_evaluated
+from unitdisc.features.cmvn import load_normalised
 from unitdisc.features.configs import MfccConfig
 from unitdisc.files import locked
 from unitdisc.quantizers.build import IdentityConfig
@@ -164,15 +168,28 @@ def test_changed_audio_gives_units_of_the_same_codebook(data: Path, exp: Path, o
     assert (tmp_path / "noise" / "units.txt").read_bytes() != (once / "units.txt").read_bytes()
 
 
+def test_a_model_without_a_codebook_gives_vectors_and_no_units(data: Path, tmp_path: Path):
+    config = Config(tiny_model(quantizer=IdentityConfig()), replace(TRAIN, steps=2))
+    train(config, tmp_path / "exp", data / "train", data / "train")
+    done = encode(tmp_path / "exp", data / "test", tmp_path / "out")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "codes", "codes.json", "codes.scp", "encode.json", "failed.txt",
+    }  # fmt: skip
+    model, frames = load_model(tmp_path / "exp"), load_normalised(data / "test", MfccConfig())
+    vectors = open_evaluated(tmp_path / "out" / "codes.scp")
+    assert (vectors.period, vectors.offset) == (0.02, 0.0)
+    assert done.frames == sum(len(vectors[utt]) for utt in frames)
+    for utt in frames:
+        x = torch.from_numpy(frames[utt])
+        np.testing.assert_array_equal(vectors[utt], model.probe(x[None], torch.tensor([len(x)]), "encoder")[0][0])
+    assert encode(tmp_path / "exp", data / "test", tmp_path / "out").kept
+    with pytest.raises(DataError, match="with other options; --force"):
+        encode(tmp_path / "exp", data / "test", tmp_path / "out", EncodeOptions(projection=True))
+    with pytest.raises(ConfigError, match="it gives vectors, and no units"):
+        encode(tmp_path / "exp", data / "test", tmp_path / "none", EncodeOptions(vectors=False))
+
+
 def test_a_model_that_cannot_encode_says_why(data: Path, tmp_path: Path):
-    train(
-        Config(tiny_model(quantizer=IdentityConfig()), replace(TRAIN, steps=2)),
-        tmp_path / "a",
-        data / "train",
-        data / "train",
-    )
-    with pytest.raises(ConfigError, match="has no codebook"):
-        encode(tmp_path / "a", data / "test", tmp_path / "out")
     early = VQConfig(codes=8, dim=8, schedule=ScheduleConfig(warm_up=9, every=2, until=20, reservoir=64))
     options = replace(TRAIN, steps=10, save_every=8)
     train(Config(tiny_model(quantizer=early), options), tmp_path / "b", data / "train", data / "train")

@@ -115,6 +115,12 @@ def test_what_recipes_put_beside_an_experiment_is_a_baseline(exp: Path):
         assert subject(opened, FoundScore(file, Score("per", 0.5, "d", hashes=hashes))) == name, file
 
 
+def test_what_a_comparison_says_of_a_score_counts(exp: Path):
+    score = Score("abx", 0.25, "abx-across-within-angular", hashes={"codebook": "f0e1"})
+    assert subject(open_experiment(exp, "x", ReportOptions()), FoundScore("lda-8", score, "lda-8")) == "lda-8"
+    assert subject(open_experiment(exp, "x", ReportOptions()), FoundScore("units", score, "exp")) == ""
+
+
 def test_what_is_looked_at_first_is_open_and_one_definition_may_score_several_folders(exp: Path):
     opened = open_experiment(exp, "x", ReportOptions())
     scores = [

@@ -6,7 +6,9 @@
     OUT/codebook.npy    the codewords, [K, D] (several codebooks: one under the other)
     OUT/failed.txt      utterances that could not be encoded, and why
 
-A shard is a fixed run of utterances. Its files are written whole, so that a killed encoding goes on where it was.
+A model without a codebook (quantizer.kind: none) has no units: of it there are vectors alone, and codes.json, which
+says how often they come. A shard is a fixed run of utterances. Its files are written whole, so that a killed encoding
+goes on where it was.
 """
 
 import json
@@ -81,8 +83,8 @@ def encode(
     if out.exists() and not out.is_dir():
         raise DataError(f"{out}: expected a folder to write to, got a file")
     data_dir, model = DataDir.read(data), load_model(exp, device)
-    if not model.quantizer.codes:
-        raise ConfigError(f"{exp}: its model has no codebook (quantizer.kind: none), so there are no units to encode")
+    if not model.quantizer.codes and not (options.vectors or options.projection):
+        raise ConfigError(f"{exp}: its model has no codebook (quantizer.kind: none): it gives vectors, and no units")
     header = unit_header(model, data_dir, options.change)
     stamp = configs.digest({**asdict(header), **asdict(options), "utts": data_dir.utts})
     if _kept(out, header, stamp, force):
@@ -245,14 +247,14 @@ def _begin(work: Path, stamp: str) -> None:
 
 def _kept(out: Path, header: UnitHeader, stamp: str, force: bool) -> bool:
     units, mark = out / "units.jsonl", out / "encode.json"
-    if not units.exists() or force:
+    if not (units if header.codes else out / "codes.json").exists() or force:
         return False
     try:
         same = json.loads(mark.read_text("utf-8"))["stamp"] == stamp
     except (OSError, ValueError, KeyError, TypeError):  # the units of another tool, say
         same = False
     if not same:
-        theirs = read_header(units)
+        theirs = read_header(units) if header.codes else header
         what = "the same model" if theirs.model == header.model else f"model {theirs.model}, not {header.model}"
         raise DataError(
             f"{units}: there are units of {what}, of other data or with other options; --force replaces them"
@@ -279,16 +281,23 @@ def _merge(
             with whole_file(out / f"{name}.scp") as scp:
                 for path in sorted((out / name).glob("*.scp")):
                     scp.write(path.read_text("utf-8"))
-    with whole_file(out / "codebook.npy", binary=True) as file:
-        np.save(file, codebook_of(model), allow_pickle=False)
     with whole_file(out / "failed.txt") as file:
         file.writelines(f"{utt} {reason}\n" for utt, reason in failed.items())
-    utterances = write_units(work / "units.jsonl", header, _lines(work, shards))
-    write_text(work / "units.jsonl", out / "units.txt")
-    write_ctm(work / "units.jsonl", out / "units.ctm")
+    record = {"stamp": stamp, "utterances": total - len(failed), "failed": failed}
+    record["frames"] = sum(int(line.durations.sum()) for line in _lines(work, shards))
+    if header.codes:
+        with whole_file(out / "codebook.npy", binary=True) as file:
+            np.save(file, codebook_of(model), allow_pickle=False)
+        write_units(work / "units.jsonl", header, _lines(work, shards))
+        write_text(work / "units.jsonl", out / "units.txt")
+        write_ctm(work / "units.jsonl", out / "units.ctm")
     with whole_file(out / "encode.json") as file:
-        json.dump({"stamp": stamp, "utterances": utterances, "failed": failed}, file, ensure_ascii=False)
-    (work / "units.jsonl").replace(out / "units.jsonl")  # last: where it is, all is
+        json.dump(record, file, ensure_ascii=False)
+    if header.codes:
+        (work / "units.jsonl").replace(out / "units.jsonl")  # last: where it is, all is
+    else:
+        with whole_file(out / "codes.json") as file:
+            json.dump({"period": header.period, "offset": header.offset}, file)
     rmtree(work)
 
 
@@ -315,7 +324,7 @@ def codebook_of(model: UnitModel) -> np.ndarray:
 
 def _summary(out: Path, header: UnitHeader, kept: bool) -> Summary:
     record = json.loads((out / "encode.json").read_text("utf-8"))
-    frames = 0
-    for line in read_units(out):
-        frames += int(line.durations.sum())
+    frames = record.get("frames")
+    if frames is None:  # of version 0.1.0
+        frames = sum(int(line.durations.sum()) for line in read_units(out))
     return Summary(record["utterances"], frames, frames * header.period, record["failed"], kept)

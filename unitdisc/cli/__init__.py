@@ -31,13 +31,14 @@ WITH_AUDIO = (
     "train",
     "kmeans",
     "encode",
+    "compare",
     "convert",
     "copy",
     "export",
     "items",
     "report",
 )
-MODULES = ("data", "features", "train", "units", "abx", "score", "segment", "sound", "report", "share")
+MODULES = ("data", "features", "train", "units", "abx", "score", "segment", "sound", "compare", "report", "share")
 
 
 class _Verb(argparse.ArgumentParser):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unitdisc.cli.arguments import above_zero, add_allow_pipes, count, positive, zero_or_more
+from unitdisc.cli.arguments import above_zero, add_allow_pipes, add_device, count, positive, zero_or_more
 from unitdisc.errors import DataError
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     _add_bitrate(subverbs)
     _add_speaker(subverbs)
     _add_robustness(subverbs)
+    _add_head(subverbs)
     add_conversion(subverbs)
     _add_all(subverbs)
 
@@ -144,6 +145,15 @@ def _add_robustness(subverbs: "argparse._SubParsersAction[argparse.ArgumentParse
         "changed", metavar="CHANGED", type=Path, nargs="+", help="UNITS of changed audio (encode --change)"
     )
     verb.set_defaults(run=run_robustness)
+
+
+def _add_head(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    verb = _parser(subverbs, "head", "phone error rate of a supervised model's own CTC head")
+    verb.add_argument("exp", metavar="EXP", type=Path, help="folder of a training run, or a checkpoint file")
+    verb.add_argument("data", metavar="DATA", type=Path, help="data directory with phones.ctm")
+    verb.add_argument("--alignment", type=Path, help="its phones, if elsewhere: a CTM file, or a folder")
+    add_device(verb)
+    verb.set_defaults(run=run_head)
 
 
 def _add_all(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -262,6 +272,14 @@ def run_robustness(options: argparse.Namespace) -> None:
     clean = unit_file(options.units)
     draws = {"seed": options.seed, "resamples": options.resamples}
     _show(options, [unit_edit_distance(clean, unit_file(c), condition_of(c), **draws) for c in options.changed])
+
+
+def run_head(options: argparse.Namespace) -> None:
+    """Score a model's own head."""
+    from unitdisc.head import head_scores
+
+    draws = {"seed": options.seed, "resamples": options.resamples}
+    _show(options, head_scores(options.exp, options.data, options.alignment, device=options.device, **draws)[0])
 
 
 def run_all(options: argparse.Namespace) -> None:

@@ -1,10 +1,13 @@
 """Phone error rate of units mapped to phones: no training but the mapping, edits pooled over utterances."""
 
 import dataclasses
+from collections.abc import Collection, Sequence
+from collections.abc import Mapping as Mapped
 from typing import Any
 
 import numpy as np
 
+from unitdisc.data.phones import SILENCES
 from unitdisc.data.units import check_same_codebook
 from unitdisc.errors import DataError
 from unitdisc.evaluate.aligned import AlignedUnits, Labels
@@ -99,3 +102,34 @@ def fit_on(train: AlignedUnits, test: AlignedUnits, kind: str = "many-to-one") -
     }
     table = np.array([numbers[name] for name in train.labeller.names] + [NOTHING])
     return dataclasses.replace(mapping, phones=table[mapping.phones], unseen=int(table[mapping.unseen]))
+
+
+def head_per(
+    heard: Mapped[str, tuple[Sequence[str], Sequence[str]]],
+    silence: str = "drop",
+    *,
+    silences: Collection[str] = SILENCES,
+    dropped: int = 0,
+    seed: int = 0,
+    resamples: int = 1000,
+    **about: Any,
+) -> Score:
+    """Return the error rate of what a model's own head heard: (phones of the alignment, phones heard) by utterance.
+
+    `silence` "drop" removes silences from both; `dropped` says how many utterances had no phones.
+    """
+    numbers: dict[str, int] = {}
+    rows = Groups()
+    for utt, sides in heard.items():
+        kept = [[phone for phone in side if silence == "keep" or phone not in silences] for side in sides]
+        wanted, got = (np.array([numbers.setdefault(p, len(numbers)) for p in side], np.int64) for side in kept)
+        rows.add(utt, [*edits([wanted], [got]).counts[0], len(wanted)])
+    return per_score(
+        rows,
+        "per-ctc-head-" + ("nosil" if silence == "drop" else "sil"),
+        seed,
+        resamples,
+        options={"silence": silence, "decoding": "best path"},
+        counts=Counts({"utterances": len(heard)}, {"utterances without phones": dropped}),
+        **about,
+    )

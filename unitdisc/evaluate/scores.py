@@ -94,9 +94,10 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def write_scores(path: str | Path, scores: Iterable[Score]) -> None:
-    """Write scores as one JSON file, there whole or not at all."""
-    record = {"format": FORMAT, "scores": [score.to_json() for score in scores]}
+def write_scores(path: str | Path, scores: Iterable[Score], subject: str = "") -> None:
+    """Write scores as one JSON file, there whole or not at all; `subject` names what they are of."""
+    about = {"subject": subject} if subject else {}
+    record = {"format": FORMAT, **about, "scores": [score.to_json() for score in scores]}
     with whole_file(Path(path)) as out:
         out.write(json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 

@@ -38,10 +38,11 @@ class Conversion(NamedTuple):
 
 
 class FoundScore(NamedTuple):
-    """A score and the name of its file: units-abx, mfcc-abx, ..."""
+    """A score, the name of its file, and what it is of where `unitdisc compare` says so."""
 
     file: str
     score: Score
+    subject: str = ""
 
 
 @dataclass
@@ -204,7 +205,7 @@ def read_found(path: Path, units: Path | None) -> list[FoundScore]:
             record.get("scores", []) if record.get("format") == FORMAT else [record] if "definition" in record else []
         )
         try:
-            found += [FoundScore(file.stem, Score.from_json(row)) for row in rows]
+            found += [FoundScore(file.stem, Score.from_json(row), str(record.get("subject", ""))) for row in rows]
         except DataError as error:
             raise DataError(f"{file}: {error}") from None
     return found

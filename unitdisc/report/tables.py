@@ -124,8 +124,10 @@ def glossary(rows: Sequence[Row]) -> list[tuple[str, str]]:
 def subject(exp: Experiment, found: FoundScore) -> str:
     """Return what was scored: "" for the experiment itself, or the name of a baseline that was put beside it.
 
-    Units tell by the hash of their codebook; all else by the name of the score's file, as recipes write it.
+    A comparison says it; else units tell by the hash of their codebook, the rest by the name of the score's file.
     """
+    if found.subject:
+        return "" if found.file == "units" else found.subject
     name = found.file.removeprefix("downstream-")
     codebook, ours = found.score.hashes.get("codebook"), exp.header.codebook if exp.header else ""
     foreign = codebook != ours if codebook and ours else name.split("-")[0] in BASELINES

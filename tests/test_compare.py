@@ -1,0 +1,255 @@
+"""A model beside its baselines: the numbers of `unitdisc score`, made once, and what is left where it is missing."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_up import make_data, tiny_model
+from test_train import TRAIN
+
+from unitdisc.cli import main
+from unitdisc.compare import kept, scoring
+from unitdisc.compare.comparison import CompareOptions, compare
+from unitdisc.compare.scoring import ScoreOptions
+from unitdisc.compare.table import cell, markdown, terminal
+from unitdisc.data.kaldi import DataDir
+from unitdisc.data.store import FeatureReader
+from unitdisc.data.subsets import subset
+from unitdisc.data.units import read_header
+from unitdisc.errors import ConfigError, DataError
+from unitdisc.evaluate.definitions import define
+from unitdisc.evaluate.scores import Score, read_scores
+from unitdisc.features.cmvn import load_normalised
+from unitdisc.features.configs import MfccConfig
+from unitdisc.model_config import LossWeights
+from unitdisc.quantizers.build import IdentityConfig
+from unitdisc.train import Config, train
+
+FEW = ScoreOptions(resamples=20)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("speech")
+    whole = make_data(root / "whole", 40)
+    subset(whole, root / "train", whole.utts[::2])
+    subset(whole, root / "test", whole.utts[1::2])
+    return root
+
+
+@pytest.fixture(scope="module")
+def exp(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    exp = tmp_path_factory.mktemp("run") / "exp"
+    train(Config(tiny_model(), replace(TRAIN, steps=6)), exp, data / "train", data / "train")
+    return exp
+
+
+def scored(capsys: pytest.CaptureFixture[str], *words: object) -> dict[str, Score]:
+    """Return what `unitdisc score` prints, by definition."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as end:
+        main(["score", *map(str, words), "--json"])
+    out, err = capsys.readouterr()
+    assert end.value.code == 0, err
+    record = json.loads(out)
+    scores = map(Score.from_json, record.get("scores", [record]))
+    return {score.definition: score for score in scores}
+
+
+def test_the_numbers_are_those_of_the_score_verbs(
+    data: Path, exp: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(scoring, "EPOCHS", 3)
+    monkeypatch.setattr(scoring, "STEPS", 0)
+    options = CompareOptions(data / "train", data / "test", cache=data / "kept")
+    found = compare([exp], options, replace(FEW, downstream=("units", "mfcc-floor")))
+    assert [subject.name for subject in found.subjects] == [
+        "units", "mfcc", "mfcc-floor", "input", "lda-8", "kmeans-8",
+    ]  # fmt: skip
+    items = data / "kept" / "x.item"
+    with pytest.raises(SystemExit):
+        main(["items", str(data / "test"), str(items), "--alignment", str(data / "test" / "phones.ctm")])
+    sides = ["--alignment", data / "test/phones.ctm", "--train-alignment", data / "train/phones.ctm"]
+    few = ["--resamples", "20"]
+    for subject in found.subjects:
+        got = found.scores[subject.name]
+        for speaker in ("across", "within"):
+            (score,) = scored(capsys, "abx", subject.vectors, items, "--speaker", speaker).values()
+            assert got[score.definition].value == score.value, subject.name
+            assert got[score.definition].interval == score.interval
+        if subject.units is not None:
+            beside = [*sides, "--train", subject.train_units, "--data", data / "test", "--items", items, *few]
+            every = scored(capsys, "all", subject.units, *beside, "--out", data / "scores.json")
+            assert len(every) > 25
+            assert {name: got[name] for name in every} == {
+                name: replace(score, hashes=got[name].hashes) for name, score in every.items()
+            }
+        assert ("per-probe-ctc-lstm-nosil" in got) == (subject.name in ("units", "mfcc-floor"))
+    epochs = ["--method", "probe-ctc", "--epochs", 3, *few]
+    for name in ("units", "mfcc-floor"):
+        subject = next(s for s in found.subjects if s.name == name)
+        test, fit = (subject.units, subject.train_units) if subject.units else (subject.vectors, subject.train_vectors)
+        (score,) = scored(capsys, "per", test, *sides, "--train", fit, *epochs).values()
+        assert found.scores[name][score.definition].value == score.value
+
+
+def test_baselines_have_the_codes_and_the_rate_of_the_model(data: Path, exp: Path):
+    found = compare([exp], CompareOptions(data / "train", data / "test", cache=data / "kept"), FEW)
+    by_name = {subject.name: subject for subject in found.subjects}
+    for name in ("units", "lda-8", "kmeans-8"):
+        header = read_header(by_name[name].units)
+        assert (header.codes, header.period) == ((8,), 0.02)
+    frames = {name: FeatureReader(by_name[name].vectors) for name in ("mfcc", "mfcc-floor", "input")}
+    ready = load_normalised(data / "test", MfccConfig())
+    every = load_normalised(data / "whole", MfccConfig())  # whose speakers' statistics its parts keep
+    whole = np.concatenate([every[utt] for utt in every]).astype(np.float64)
+    for utt in ready:
+        np.testing.assert_allclose(frames["mfcc"][utt], ready[utt], rtol=1e-5, atol=1e-4)
+        np.testing.assert_allclose(frames["input"][utt], (ready[utt] - whole.mean(0)) / whole.std(0), atol=1e-3)
+        assert (frames["mfcc-floor"][utt] != ready[utt]).any()
+
+
+def test_a_second_time_nothing_is_made_and_another_model_shares_what_is_not_its_own(
+    data: Path, exp: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    options = CompareOptions(data / "train", data / "test", cache=tmp_path / "kept", out=tmp_path)
+    said: list[str] = []
+    first = compare([exp], options, FEW, said.append)
+    assert sum(line.startswith("making ") for line in said) == 4  # MFCC with a floor, input, LDA, k-means
+    assert {path.name for path in (exp / "scores").glob("*.json")} >= {"units.json", "mfcc.json", "lda-8.json"}
+    assert {s.definition: s for s in read_scores(exp / "scores" / "lda-8.json")} == first.scores["lda-8"]
+    said.clear()
+    assert compare([exp], options, FEW, said.append).scores == first.scores
+    assert said == []
+    train(Config(tiny_model(), replace(TRAIN, steps=4, seed=3)), tmp_path / "b", data / "train", data / "train")
+    both = compare([exp, tmp_path / "b"], options, FEW, said.append)
+    assert not any("mfcc" in line for line in said)
+    assert not any(line.startswith("making ") and "input" not in line and "kmeans" not in line for line in said)
+    assert [subject.name for subject in both.subjects][:2] == ["exp", "mfcc"]
+    assert both.scores["exp"] == first.scores["units"]
+    assert (tmp_path / "table.json").exists()
+
+
+def test_the_table_says_the_same_in_markdown_json_and_on_a_terminal(
+    data: Path, exp: Path, capsys: pytest.CaptureFixture[str]
+):
+    found = compare([exp], CompareOptions(data / "train", data / "test", cache=data / "kept"), FEW)
+    text = (exp / "compare" / "table.md").read_text("utf-8")
+    assert text == markdown(found)
+    score = found.scores["lda-8"]["abx-across-within-angular"]
+    low, high = score.interval.low, score.interval.high
+    value = f"{100 * score.value:.1f} ({100 * low:.1f}..{100 * high:.1f})"
+    (row,) = [line for line in text.splitlines() if line.startswith("| ABX across speakers, % ↓ |")]
+    assert row.split(" | ")[5] == value
+    assert value in terminal(found)
+    assert "AMI" in text
+    assert "AMI" not in terminal(found)
+    words = [exp, "--train", data / "train", "--test", data / "test", "--cache", data / "kept", "--resamples", "20"]
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as end:
+        main(["compare", *map(str, words), "--json"])
+    assert end.value.code == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record == json.loads((exp / "compare" / "table.json").read_text("utf-8"))
+    columns = {s["name"]: {x["definition"]: Score.from_json(x) for x in s["scores"]} for s in record["subjects"]}
+    assert columns == found.scores
+
+
+def test_without_phones_what_needs_none_is_scored(data: Path, exp: Path, tmp_path: Path):
+    for part in ("train", "test"):
+        folder = DataDir.read(data / part)
+        subset(folder, tmp_path / part, folder.utts)
+        (tmp_path / part / "phones.ctm").unlink()
+    found = compare([exp], CompareOptions(tmp_path / "train", tmp_path / "test", out=tmp_path), FEW)
+    assert set(found.scores["units"]) == {
+        "active-codes", "perplexity", "share-of-codes-that-carry-90-percent", "bitrate-zr2020", "bitrate-zr2020-dedup",
+        "bitrate-with-durations", "bitrate-nominal", "bitrate-nominal-dedup", "frames-per-second", "units-per-second",
+        "speaker-accuracy-histogram", "speaker-accuracy-mean-code", "speaker-eer-histogram-cosine",
+        "speaker-eer-mean-code-cosine",
+    }  # fmt: skip
+    assert found.scores["mfcc"] == {}
+    assert (tmp_path / "compared").is_dir()
+
+
+def test_outside_units_stand_beside_with_or_without_a_side_to_fit_on(data: Path, exp: Path, tmp_path: Path):
+    options = CompareOptions(data / "train", data / "test", cache=data / "kept", baselines=False, out=tmp_path)
+    ours = compare([exp], options, FEW).scores["units"]
+    (tmp_path / "them").mkdir()
+    for part in ("test", "train"):
+        (tmp_path / "them" / part).symlink_to(exp / "units" / part)
+    (tmp_path / "theirs.jsonl").write_bytes((exp / "units" / "test" / "units.jsonl").read_bytes())
+    beside = replace(options, beside=(tmp_path / "them", tmp_path / "theirs.jsonl"))
+    found = compare([exp], beside, FEW)
+    assert [subject.name for subject in found.subjects] == ["units", "them", "theirs"]
+    assert {name: score.value for name, score in found.scores["them"].items()} == {
+        name: score.value for name, score in ours.items()
+    }
+    alone = found.scores["theirs"]
+    assert "per-mapping-many-to-one-nosil" not in alone
+    assert "per-mapping-many-to-one-oracle-nosil" in alone
+    assert alone["pnmi"].value == ours["pnmi"].value
+    assert "abx-across-within-angular" not in alone  # no vectors
+    assert alone["abx-across-within-identical"].value == ours["abx-across-within-identical"].value
+    only = compare([], replace(beside, baselines=True), FEW)
+    assert [subject.name for subject in only.subjects] == ["them", "theirs", "mfcc", "mfcc-floor", "lda-8"]
+
+
+def test_a_head_and_vectors_without_a_codebook(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    model = tiny_model(quantizer=IdentityConfig(), weights=LossWeights(ctc=1.0))
+    train(Config(model, replace(TRAIN, steps=6)), tmp_path / "exp", data / "train", data / "train")
+    options = CompareOptions(data / "train", data / "test", dev=data / "train", cache=data / "kept")
+    found = compare([tmp_path / "exp"], options, FEW).scores["units"]
+    assert set(found) == {"abx-across-within-angular", "abx-within-within-angular", "per-ctc-head-nosil"}
+    (score,) = scored(capsys, "head", tmp_path / "exp", data / "test", "--resamples", "20").values()
+    assert found["per-ctc-head-nosil"] == score
+    (on_dev,) = read_scores(tmp_path / "exp" / "scores" / "head-dev.json")
+    assert on_dev.parts["phones"] != score.parts["phones"]
+
+
+def test_what_is_asked_for_wrongly_is_said(data: Path, exp: Path, tmp_path: Path):
+    options = CompareOptions(data / "train", data / "test", cache=data / "kept")
+    with pytest.raises(ConfigError, match=r"--downstream nought: expected all, or some of units, mfcc"):
+        compare([exp], options, ScoreOptions(("nought",)))
+    with pytest.raises(DataError, match=r"is in .*, too; score on other utterances"):
+        compare([exp], replace(options, test=data / "train"), FEW)
+    with pytest.raises(ConfigError, match="nothing to compare"):
+        compare([], options, FEW)
+    with pytest.raises(DataError, match="no such file or folder"):
+        compare([exp], replace(options, items=tmp_path / "none"), FEW)
+    train(Config(tiny_model(), replace(TRAIN, steps=4, seed=5)), tmp_path / "b", data / "train", data / "train")
+    (tmp_path / "b" / "units").symlink_to(exp / "units")
+    with pytest.raises(DataError, match="units of another model or checkpoint; --renew"):
+        compare([tmp_path / "b"], options, FEW)
+
+
+def test_what_is_made_once_is_made_again_after_a_failure(tmp_path: Path):
+    made: list[int] = []
+
+    def make(folder: Path) -> None:
+        made.append(1)
+        if len(made) == 1:
+            raise DataError("in the middle")
+
+    with pytest.raises(DataError):
+        kept.once(tmp_path / "x", make)
+    assert kept.once(tmp_path / "x", make) == kept.once(tmp_path / "x", make)
+    assert len(made) == 2
+
+
+def test_a_changed_recording_is_other_data(data: Path, tmp_path: Path):
+    make_data(tmp_path / "x", 4, features=False)
+    before = kept.data_key(DataDir.read(tmp_path / "x"))
+    assert kept.data_key(DataDir.read(tmp_path / "x")) == before
+    path = tmp_path / "x" / "a-00.wav"
+    path.write_bytes(path.read_bytes() + b"\0\0")
+    assert kept.data_key(DataDir.read(tmp_path / "x")) != before
+
+
+def test_a_cell_has_the_digits_of_its_unit():
+    assert cell(None) == ""
+    assert cell(Score("abx", 0.1234, "abx-across-within-angular")) == "12.3"
+    assert define("bitrate-zr2020").text(388.44) == "388.4"
+    assert define("pnmi").text(0.41872) == "0.419"
+    assert define("pnmi").text(float("nan")) == "undefined"

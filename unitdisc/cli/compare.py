@@ -1,0 +1,88 @@
+"""The verb `compare`."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from unitdisc.cli.arguments import add_device, count, positive, share
+
+
+def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add `compare`."""
+    verb = verbs.add_parser(
+        "compare",
+        help="a model's units beside MFCC, LDA, k-means and outside units, by all scores",
+        description="Encode what is not encoded yet (EXP/units/train and test), score it, and score beside it, each "
+        "with as many codes and at the same rate: MFCC, what the encoder reads, unsupervised LDA with k-means, and "
+        "k-means. Scores are left in EXP/scores, the table in EXP/compare; what no model changes is made once.",
+        allow_abbrev=False,
+    )
+    verb.add_argument("exps", metavar="EXP", nargs="*", type=Path, help="folders of training runs, or checkpoints")
+    verb.add_argument("--train", required=True, type=Path, metavar="DATA", help="data directory to fit on")
+    verb.add_argument("--test", required=True, type=Path, metavar="DATA", help="data directory to score on")
+    verb.add_argument("--dev", type=Path, metavar="DATA", help="score a supervised model's own head on it, too")
+    verb.add_argument("--alignment", type=Path, help="phones of the test speech (default: its phones.ctm, if there)")
+    verb.add_argument("--train-alignment", type=Path, metavar="ALIGNMENT", help="phones of the training speech")
+    verb.add_argument("--items", type=Path, metavar="FILE", help="items of ABX (default: triphones of the phones)")
+    verb.add_argument(
+        "--beside", type=Path, nargs="+", action="extend", default=[], metavar="UNITS",
+        help="units of other systems: a unit file of the test speech, or a folder with test and train",
+    )  # fmt: skip
+    verb.add_argument(
+        "--downstream", nargs="?", const="all", default="", metavar="A,B",
+        help="train a small ASR on each, too, or on those named (units: the model's); minutes, not seconds",
+    )  # fmt: skip
+    verb.add_argument("--no-baselines", action="store_true", help="the model and --beside alone")
+    verb.add_argument("--out", type=Path, metavar="FOLDER", help="of table.md and table.json (default: EXP/compare)")
+    verb.add_argument(
+        "--cache", type=Path, metavar="FOLDER",
+        help="of what no model changes (default: a folder `compared` beside the test data)",
+    )  # fmt: skip
+    verb.add_argument("--jobs", type=positive, default=1, metavar="N", help="processes (default: %(default)s)")
+    add_device(verb, " of encoding")
+    verb.add_argument(
+        "--max-failed", type=share, default=0.01, metavar="SHARE",
+        help="stop if more than this share of the utterances cannot be used (default: %(default)s)",
+    )  # fmt: skip
+    verb.add_argument("--seed", type=int, default=0, help="of all that is drawn (default: %(default)s)")
+    verb.add_argument(
+        "--resamples", type=count, default=1000, metavar="N", help="of the bootstrap (default: %(default)s)"
+    )
+    verb.add_argument("--renew", action="store_true", help="encode again what another checkpoint encoded")
+    verb.add_argument("--json", action="store_true", help="print the whole table as JSON")
+    verb.set_defaults(run=run_compare)
+
+
+def run_compare(options: argparse.Namespace) -> None:
+    """Compare and print the table."""
+    from unitdisc.compare.comparison import CompareOptions, compare
+    from unitdisc.compare.scoring import ScoreOptions
+    from unitdisc.compare.table import terminal
+
+    wanted = CompareOptions(
+        train=options.train,
+        test=options.test,
+        dev=options.dev,
+        alignment=options.alignment,
+        train_alignment=options.train_alignment,
+        items=options.items,
+        beside=tuple(options.beside),
+        baselines=not options.no_baselines,
+        cache=options.cache,
+        out=options.out,
+        jobs=options.jobs,
+        device=options.device,
+        max_failed=options.max_failed,
+        renew=options.renew,
+    )
+    names = tuple(name for name in options.downstream.split(",") if name)
+    scoring = ScoreOptions(names, options.seed, options.resamples, options.device)
+    found = compare(options.exps, wanted, scoring, lambda said: print(said, file=sys.stderr, flush=True))
+    if options.json:
+        print(json.dumps(found.to_json(), ensure_ascii=False))
+    else:
+        print(terminal(found))
+        out = options.out or (options.exps[0] / "compare" if options.exps else None)
+        if out is not None:
+            print(f"all scores: {out / 'table.md'}", file=sys.stderr)

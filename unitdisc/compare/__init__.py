@@ -1,0 +1,1 @@
+"""A model's units beside what they must beat, by all scores, in one table."""

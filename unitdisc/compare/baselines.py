@@ -1,0 +1,160 @@
+"""What a model's units must beat: MFCC, what the encoder reads, LDA with k-means, and k-means; none of it trained."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from unitdisc import config as configs
+from unitdisc.cluster import PLAIN, fit_kmeans
+from unitdisc.compare.kept import key_of, once
+from unitdisc.compare.subjects import Speech, Subject
+from unitdisc.corpus import open_frames
+from unitdisc.data.kaldi import DataDir
+from unitdisc.data.store import write_features
+from unitdisc.data.subsets import subset
+from unitdisc.decoders.none import NoDecoderConfig
+from unitdisc.encode import EncodeOptions, encode
+from unitdisc.errors import DataError
+from unitdisc.features.configs import FeatureConfig, MfccConfig, archive_tree
+from unitdisc.features.extract import ExtractConfig, extract
+from unitdisc.features.manifest import check_manifest
+from unitdisc.files import whole_file
+from unitdisc.model import UnitModel
+from unitdisc.model_config import ModelConfig
+from unitdisc.quantizers.kmeans import KMeansConfig
+from unitdisc.quantizers.lda import LdaConfig
+from unitdisc.train import Config
+
+MFCC = MfccConfig()
+FLOORED = replace(MFCC, floor_db=25.0)  # what the recipes take
+LDA = LdaConfig(passes=2, splice=6)
+MOST_CODES = 4096  # k-means of more says nothing new, and takes long
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Makes baselines in a folder that all comparisons on the same speech share."""
+
+    speech: Speech
+    cache: Path
+    jobs: int = 1
+    device: str = "cpu"
+    max_failed: float = 0.01
+    seed: int = 0
+    say: Callable[[str], object] = print
+
+    def mfcc(self, name: str, title: str, features: MfccConfig) -> Subject:
+        """Return MFCC as they are."""
+        train, test = self.with_features(features)
+        return self._vectors(name, title, self._key(features), train, test, features.grid.period)
+
+    def input(self, model: UnitModel) -> Subject:
+        """Return what a model's encoder reads, normalised as it reads it."""
+        features = model.config.features
+        moments = [model.mean.tolist(), model.std.tolist()]
+        key = self._key(features, configs.to_tree(features), moments)
+
+        def make(folder: Path) -> None:
+            for part, data in (("train", self.speech.train), ("test", self.speech.test)):
+                _write_inputs(model, data, folder / part)
+
+        folder = self._once(f"input-{key}", make)
+        title = f"what the encoder reads: {features.kind}, normalised ({features.cmvn})"
+        return self._vectors("input", title, key, folder / "train", folder / "test", features.grid.period)
+
+    def lda(self, codes: int, period: float) -> Subject:
+        """Return k-means of unsupervised LDA of floored MFCC, at a rate of units."""
+        stride = max(round(period / FLOORED.grid.period), 1)
+        title = f"unsupervised LDA ({LDA.passes} times, +-{LDA.splice} frames) and k-means of floored MFCC by speaker"
+        return self._kmeans("lda", title, replace(FLOORED, cmvn="speaker"), codes, stride, LDA)
+
+    def kmeans(self, model: UnitModel, codes: int) -> Subject:
+        """Return k-means of what a model's encoder reads, at the model's rate of units."""
+        features = model.config.features
+        return self._kmeans("kmeans", "k-means of what the encoder reads", features, codes, model.stride, PLAIN)
+
+    def with_features(self, features: FeatureConfig) -> tuple[Path, Path]:
+        """Return the data directories with features of a kind: themselves if they have them, else copies."""
+        data = (self.speech.train, self.speech.test)
+        if all(_has(part, features) for part in data):
+            return data[0].path, data[1].path
+
+        def make(folder: Path) -> None:
+            for part, directory in zip(("train", "test"), data, strict=True):
+                copy = subset(directory, folder / part, directory.utts)
+                config = ExtractConfig(features)
+                jobs = self.jobs if self.device == "cpu" else 1
+                extract(copy, config, jobs, force=True, max_failed=self.max_failed, device=self.device)
+
+        folder = self._once(f"{features.kind}-{self._key(features)}", make)
+        return folder / "train", folder / "test"
+
+    def _kmeans(
+        self, name: str, title: str, features: FeatureConfig, codes: int, stride: int, lda: LdaConfig
+    ) -> Subject:
+        key = self._key(features, configs.to_tree(features), codes, stride, configs.to_tree(lda), self.seed)
+
+        def make(folder: Path) -> None:
+            train, test = self.with_features(features)
+            config = Config(
+                ModelConfig(features=features, quantizer=KMeansConfig(codes=codes), decoder=NoDecoderConfig())
+            )
+            fit_kmeans(config, folder, train, codes, seed=self.seed, lda=lda, stride=stride, force=True)
+            for part, data in (("train", train), ("test", test)):
+                options = EncodeOptions(max_failed=self.max_failed)
+                encode(folder, data, folder / "units" / part, options, jobs=self.jobs, force=True)
+
+        units = self._once(f"{name}-{codes}-{key}", make) / "units"
+        return Subject(
+            f"{name}-{codes}",
+            title,
+            key,
+            self.cache / "scores",
+            features.grid.period * stride,
+            units / "test" / "codes.scp",
+            units / "train" / "codes.scp",
+            units / "test" / "units.jsonl",
+            units / "train" / "units.jsonl",
+            codes,
+        )
+
+    def _once(self, name: str, make: Callable[[Path], None]) -> Path:
+        def told(folder: Path) -> None:
+            self.say(f"making {folder}")
+            make(folder)
+
+        return once(self.cache / name, told)
+
+    def _key(self, features: FeatureConfig, *parts: object) -> str:
+        return key_of(self.speech.key, archive_tree(features), *parts)
+
+    def _vectors(self, name: str, title: str, key: str, train: Path, test: Path, period: float) -> Subject:
+        vectors = (test / "feats.scp", train / "feats.scp")
+        return Subject(name, title, key_of(name, key), self.cache / "scores", period, *vectors)
+
+
+def _has(data: DataDir, features: FeatureConfig) -> bool:
+    try:
+        check_manifest(data.path, features, "feats")
+    except DataError:
+        return False
+    return True
+
+
+def _write_inputs(model: UnitModel, data: DataDir, out: Path) -> None:
+    """Write the frames of each utterance, normalised."""
+    frames = open_frames(model.config.features, data)
+
+    def inputs() -> Iterator[tuple[str, np.ndarray]]:
+        for utt in data.utts:
+            if utt in frames:
+                yield utt, model.normalise(torch.from_numpy(frames[utt]).to(model.mean.device)).cpu().numpy()
+
+    out.mkdir(parents=True, exist_ok=True)
+    write_features(out / "feats", inputs())
+    with whole_file(out / "feats.json") as file:
+        json.dump({"period": model.grid.period, "offset": model.grid.offset}, file)

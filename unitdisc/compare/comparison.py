@@ -1,0 +1,206 @@
+"""A model's units beside what they must beat: everything is made, encoded and scored that is not there yet."""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from unitdisc.checkpoint import load_model
+from unitdisc.compare.baselines import FLOORED, MFCC, MOST_CODES, Maker
+from unitdisc.compare.kept import key_of
+from unitdisc.compare.scoring import ScoreOptions, parts_of, score_parts, subject_of, write_subject
+from unitdisc.compare.subjects import Speech, Subject, open_speech, outside
+from unitdisc.compare.table import Comparison, markdown
+from unitdisc.data.units import read_header
+from unitdisc.encode import EncodeOptions, encode
+from unitdisc.errors import ConfigError, DataError
+from unitdisc.evaluate.scores import Score
+from unitdisc.files import whole_file
+from unitdisc.model import UnitModel
+
+OWN = "units"  # the name of a model's own scores, beside its baselines
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """What is compared, and how."""
+
+    train: Path  # data directories
+    test: Path
+    dev: Path | None = None  # whose phones a model's own head hears, too
+    alignment: Path | None = None  # of test; phones.ctm in it by default
+    train_alignment: Path | None = None
+    items: Path | None = None  # triphone.item in test by default, or made of its phones
+    beside: tuple[Path, ...] = ()  # unit files of other systems
+    baselines: bool = True
+    cache: Path | None = None  # `compared` beside test by default: what no model's scores depend on
+    out: Path | None = None  # of the table; EXP/compare by default
+    jobs: int = 1
+    device: str = "cpu"
+    max_failed: float = 0.01
+    renew: bool = False  # encode again what another model encoded
+
+
+def compare(
+    exps: Sequence[str | Path],
+    options: CompareOptions,
+    scoring: ScoreOptions | None = None,
+    say: Callable[[str], object] = lambda _: None,
+) -> Comparison:
+    """Compare models, or outside units, with baselines; write their scores and the table, and return it."""
+    scoring = scoring or ScoreOptions(device=options.device)
+    cache = options.cache or options.test.parent / "compared"
+    speech = open_speech(
+        options.train,
+        options.test,
+        cache,
+        alignment=options.alignment,
+        train_alignment=options.train_alignment,
+        items=options.items,
+    )
+    if not exps and not options.beside:
+        raise ConfigError("nothing to compare: name the folder of a training run, or units with --beside")
+    maker = Maker(speech, cache, options.jobs, options.device, options.max_failed, scoring.seed, say)
+    own: dict[Path, list[Subject]] = {}
+    for exp, name in zip(map(Path, exps), _names(exps), strict=True):
+        model = load_model(exp, options.device)
+        own[exp] = [_encoded(exp, name, model, speech, options, say)]
+        if options.baselines:
+            own[exp] += _baselines(model, maker)
+    others = [outside(path, path.name.removesuffix(".jsonl"), cache) for path in options.beside]
+    if options.baselines and not exps:
+        others += [maker.mfcc("mfcc", "MFCC", MFCC), maker.mfcc("mfcc-floor", "MFCC with a floor", FLOORED)]
+        others += [maker.lda(other.codes, other.period) for other in others[:1] if other.codes <= MOST_CODES]
+    named = _named([*(subject for its in own.values() for subject in its), *others])
+    subjects = list(named.values())
+    scoring = _with_names(scoring, [its[0].name for its in own.values()], subjects)
+    scores = _scores(subjects, speech, scoring, options, say)
+    for its in own.values():
+        folder, *beside = (named[subject.key] for subject in [*its, *others])
+        _write_own(folder.kept.parent, folder.name, [subject.name for subject in beside], scores)
+    comparison = Comparison(str(options.train), str(options.test), subjects, _flat(scores))
+    out = options.out or (Path(exps[0]) / "compare" if exps else cache)
+    with whole_file(out / "table.md") as file:
+        file.write(markdown(comparison))
+    with whole_file(out / "table.json") as file:
+        json.dump(comparison.to_json(), file, ensure_ascii=False, indent=1)
+    return comparison
+
+
+def _names(exps: Sequence[str | Path]) -> list[str]:
+    """Return the columns of models: `units` of the only one, else the shortest ends of paths that differ."""
+    if len(exps) == 1:
+        return [OWN]
+    parts = [Path(exp).resolve().parts for exp in exps]
+    if len(set(parts)) < len(parts):
+        raise ConfigError("the same folder is named twice")
+    count = next(n for n in range(1, 99) if len({part[-n:] for part in parts}) == len(parts))
+    return ["/".join(part[-count:]) for part in parts]
+
+
+def _encoded(
+    exp: Path, name: str, model: UnitModel, speech: Speech, options: CompareOptions, say: Callable[[str], object]
+) -> Subject:
+    """Encode the speech where it is not encoded yet, and return what came of it."""
+    codes = math.prod(model.quantizer.codes) if model.quantizer.codes else 0
+    folder = exp.parent if exp.is_file() else exp
+    for part, data in (("train", speech.train), ("test", speech.test)):
+        out = folder / "units" / part
+        units = out / ("units.jsonl" if codes else "codes.json")
+        if codes and units.exists() and not options.renew and read_header(units).model != model.model_hash():
+            raise DataError(f"{units}: units of another model or checkpoint; --renew encodes again")
+        if not (units.exists() and (out / "codes.scp").exists()) or options.renew:
+            say(f"encoding {data.path} with {exp}")
+            wanted = EncodeOptions(max_failed=options.max_failed)
+            jobs = options.jobs if options.device == "cpu" else 1
+            encode(exp, data.path, out, wanted, jobs=jobs, force=True, device=options.device)
+    test, train = folder / "units" / "test", folder / "units" / "train"
+    return Subject(
+        name,
+        f"{exp}",
+        key_of(model.model_hash(), speech.key),
+        folder / "scores" / ".kept",
+        model.unit_grid.period,
+        test / "codes.scp",
+        train / "codes.scp",
+        test / "units.jsonl" if codes else None,
+        train / "units.jsonl" if codes else None,
+        codes,
+        exp if model.ctc is not None else None,
+        options.dev,
+    )
+
+
+def _baselines(model: UnitModel, maker: Maker) -> list[Subject]:
+    """Return what a model is compared with, of as many codes and the same rate as its units."""
+    found = [maker.mfcc("mfcc", "MFCC", MFCC), maker.mfcc("mfcc-floor", "MFCC with a floor", FLOORED)]
+    found.append(maker.input(model))
+    codes = math.prod(model.quantizer.codes) if model.quantizer.codes else 0
+    if 1 < codes <= MOST_CODES:
+        found += [maker.lda(codes, model.unit_grid.period), maker.kmeans(model, codes)]
+    elif codes:
+        maker.say(f"no k-means of {codes} codes: more than {MOST_CODES}")
+    return found
+
+
+def _named(subjects: Sequence[Subject]) -> dict[str, Subject]:
+    """Return each subject once, by its key, under a name of its own."""
+    named: dict[str, Subject] = {}
+    taken: Counter[str] = Counter()
+    for subject in subjects:
+        if subject.key not in named:
+            taken[subject.name] += 1
+            number = taken[subject.name]
+            named[subject.key] = subject if number == 1 else subject._replace(name=f"{subject.name}-{number}")
+    return named
+
+
+def _with_names(scoring: ScoreOptions, own: Sequence[str], subjects: Sequence[Subject]) -> ScoreOptions:
+    """Return the options with what a small ASR is trained on by the names of columns."""
+    known = [subject.name for subject in subjects]
+    wanted = {name for given in scoring.downstream for name in (own if given == OWN else [given])}
+    for name in sorted(wanted - {"all", *known}):
+        raise ConfigError(f"--downstream {name}: expected all, or some of {', '.join(known)}")
+    return replace(scoring, downstream=tuple(sorted(wanted)))
+
+
+Parts = dict[str, dict[str, list[Score]]]  # name of a subject -> kind of part -> scores
+
+
+def _scores(
+    subjects: Sequence[Subject],
+    speech: Speech,
+    scoring: ScoreOptions,
+    options: CompareOptions,
+    say: Callable[[str], object],
+) -> Parts:
+    parts = [part for subject in subjects for part in parts_of(subject, speech, scoring)]
+    parts.sort(key=lambda part: part.kind != "downstream")  # what takes longest first
+    found: Parts = {subject.name: {} for subject in subjects}
+    for part, scores in score_parts(parts, options.jobs, say):
+        found[part.subject.name][part.kind] = scores
+    return found
+
+
+def _flat(scores: Parts) -> dict[str, dict[str, Score]]:
+    return {
+        name: {score.definition: score for kind, all_ in parts.items() if kind != "head-dev" for score in all_}
+        for name, parts in scores.items()
+    }
+
+
+def _write_own(folder: Path, own: str, beside: Sequence[str], scores: Parts) -> None:
+    """Write a file of scores for a model and for each that it is compared with; take away those of before."""
+    wanted: dict[str, list[Score]] = {}
+    for name in (own, *beside):
+        parts = dict(scores[name])
+        if dev := parts.pop("head-dev", []):
+            wanted["head-dev"] = dev
+        wanted[OWN if name == own else name] = [score for part in parts.values() for score in part]
+    for path in folder.glob("*.json"):
+        if path.stem not in wanted and subject_of(path) is not None:
+            path.unlink()
+    for name, all_ in wanted.items():
+        write_subject(folder / f"{name}.json", name, all_)

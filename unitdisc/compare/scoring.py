@@ -1,0 +1,186 @@
+"""The scores of what is compared, part by part: each is kept under a hash of all that it follows from."""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from unitdisc.compare.kept import key_of
+from unitdisc.compare.subjects import PHONES, Speech, Subject
+from unitdisc.errors import DataError
+from unitdisc.evaluate.abx import AbxOptions, score_abx
+from unitdisc.evaluate.bitrate import bitrate_scores
+from unitdisc.evaluate.clusters import usage_scores
+from unitdisc.evaluate.probe import ProbeConfig, probe_ctc
+from unitdisc.evaluate.scores import Score, file_hash, read_scores, write_scores
+from unitdisc.evaluate.speaker import read_speakers, speaker_scores
+from unitdisc.evaluate.suite import Sides, SuiteOptions, codebook_beside, score_all
+from unitdisc.head import head_scores
+from unitdisc.processes import in_order
+
+EPOCHS, STEPS = 6, 2400  # of the small ASR: few utterances are gone through more often
+
+
+@dataclass(frozen=True)
+class ScoreOptions:
+    """How the comparison is scored."""
+
+    downstream: tuple[str, ...] = ()  # subjects on which a small ASR is trained, by name; "all": on each
+    seed: int = 0
+    resamples: int = 1000  # of the bootstrap
+    device: str = "cpu"  # of a model's own head
+
+
+class Part(NamedTuple):
+    """Scores of one subject that are made and kept together."""
+
+    subject: Subject
+    kind: str  # downstream, head, head-dev, units, abx-across, abx-within
+    speech: Speech
+    options: ScoreOptions
+
+    @property
+    def file(self) -> Path:
+        """Return where its scores are kept."""
+        speech, options = self.speech, self.options
+        about = [self.subject.key, self.kind, speech.key, speech.labels, options.seed, options.resamples]
+        if self.kind == "head-dev" and self.subject.dev is not None:
+            about.append(file_hash(self.subject.dev / PHONES))
+        return self.subject.kept / f"{key_of(about)}.json"
+
+
+def parts_of(subject: Subject, speech: Speech, options: ScoreOptions) -> list[Part]:
+    """Return what there is to score of a subject, what takes longest first."""
+    kinds = []
+    asr = "all" in options.downstream or subject.name in options.downstream
+    if asr and speech.fitted and (subject.train_units or subject.train_vectors):
+        kinds.append("downstream")
+    if subject.head is not None and speech.test_phones is not None:
+        kinds.append("head")
+    if subject.head is not None and subject.dev is not None and (subject.dev / PHONES).exists():
+        kinds.append("head-dev")
+    if subject.units is not None:
+        kinds.append("units")
+    if speech.items is not None and subject.vectors is not None:
+        kinds += ["abx-across", "abx-within"]
+    return [Part(subject, kind, speech, options) for kind in kinds]
+
+
+def score_parts(parts: Sequence[Part], jobs: int, say: Callable[[str], object]) -> Iterator[tuple[Part, list[Score]]]:
+    """Yield the scores of each part, in order; those that are kept are read, others are made by so many processes."""
+    missing = [part for part in parts if not part.file.exists()]
+    if jobs > 1 and len(missing) > 1:
+        threads = max((os.cpu_count() or 1) // jobs, 1)
+        for part, notes in in_order(_keep, missing, jobs, torch.set_num_threads, (threads,), preload=__name__):
+            _tell(part, notes, say)
+    else:
+        for part in missing:
+            _tell(*_keep(part), say)
+    for part in parts:
+        yield part, read_scores(part.file)
+
+
+def _tell(part: Part, notes: list[str], say: Callable[[str], object]) -> None:
+    say(f"scored {part.subject.name}: {part.kind}")
+    for note in notes:
+        say(f"{part.subject.name}: {note}")
+
+
+def _keep(part: Part) -> tuple[Part, list[str]]:
+    notes: list[str] = []
+    write_scores(part.file, MAKERS[part.kind](part, notes.append))
+    return part, notes
+
+
+Note = Callable[[str], object]
+
+
+def _downstream(part: Part, note: Note) -> list[Score]:
+    """Train a small ASR on units, or on vectors where there are no units, and score its phones."""
+    subject, speech, options = part.subject, part.speech, part.options
+    of_units = subject.train_units is not None
+    test, train = (subject.units, subject.train_units) if of_units else (subject.vectors, subject.train_vectors)
+    assert test is not None
+    config = ProbeConfig(epochs=max(EPOCHS, STEPS // len(speech.train.utts)), seed=options.seed)
+    return [probe_ctc(*_sides(part, test, train).probed(), config, resamples=options.resamples)]
+
+
+def _sides(part: Part, test: Path, train: Path | None) -> Sides:
+    phones = part.speech.test_phones
+    assert phones is not None
+    return Sides(test, phones, train, part.speech.train_phones if train else None, seed=part.options.seed)
+
+
+def _head(part: Part, note: Note) -> list[Score]:
+    speech, options = part.speech, part.options
+    assert part.subject.head is not None
+    return _heard(part, speech.test.path, speech.test_phones, options)
+
+
+def _head_dev(part: Part, note: Note) -> list[Score]:
+    assert part.subject.dev is not None
+    return _heard(part, part.subject.dev, None, part.options)
+
+
+def _heard(part: Part, data: Path, phones: Path | None, options: ScoreOptions) -> list[Score]:
+    assert part.subject.head is not None
+    draws = {"seed": options.seed, "resamples": options.resamples}
+    return head_scores(part.subject.head, data, phones, device=options.device, **draws)[0]
+
+
+def _units(part: Part, note: Note) -> list[Score]:
+    """Score units by all that needs no training; what needs phones where there are some."""
+    subject, speech, options = part.subject, part.speech, part.options
+    assert subject.units is not None
+    draws = {"seed": options.seed, "resamples": options.resamples}
+    if speech.test_phones is not None:
+        train = subject.train_units if speech.train_phones is not None else None
+        suite = SuiteOptions(speech.items, resamples=options.resamples)
+        scores = score_all(_sides(part, subject.units, train), suite)
+    else:
+        scores = [*usage_scores(subject.units, **draws), *bitrate_scores(subject.units, **draws)]
+    try:
+        speakers = read_speakers(speech.test.path)
+        scores += speaker_scores(subject.units, speakers, codebook_beside(subject.units), **draws)
+    except DataError as error:  # too few speakers or utterances for this one score; the others stand
+        note(f"nothing of the speaker: {error}")
+    return scores
+
+
+def _abx(part: Part, note: Note) -> list[Score]:
+    speaker = part.kind.removeprefix("abx-")
+    assert part.subject.vectors is not None
+    assert part.speech.items is not None
+    options = AbxOptions(speaker=speaker, seed=part.options.seed)  # type: ignore[arg-type]
+    score = score_abx(part.subject.vectors, part.speech.items, options=options, workers=torch.get_num_threads())
+    for warning in score.parts["warnings"]:
+        note(f"warning: {score.definition}: {warning}")
+    return [score]
+
+
+MAKERS: dict[str, Callable[[Part, Note], list[Score]]] = {
+    "downstream": _downstream,
+    "head": _head,
+    "head-dev": _head_dev,
+    "units": _units,
+    "abx-across": _abx,
+    "abx-within": _abx,
+}
+
+
+def write_subject(path: Path, subject: str, scores: Sequence[Score]) -> None:
+    """Write the scores of a subject beside a model's; the report reads by its name what they are of."""
+    write_scores(path, scores, subject=subject)
+
+
+def subject_of(path: Path) -> str | None:
+    """Return what a file of scores is of, if a comparison wrote it."""
+    try:
+        record = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return record.get("subject") if isinstance(record, dict) else None

@@ -1,0 +1,106 @@
+"""What is compared: the speech, and everything that stands for it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from unitdisc.compare.kept import data_key, key_of, once
+from unitdisc.data.alignment import read_alignment
+from unitdisc.data.kaldi import DataDir
+from unitdisc.data.units import read_header, unit_file
+from unitdisc.errors import DataError
+from unitdisc.evaluate.items import make_items, write_items
+from unitdisc.evaluate.scores import file_hash
+
+PHONES, ITEMS = "phones.ctm", "triphone.item"  # where a data directory has them
+
+
+@dataclass(frozen=True)
+class Speech:
+    """The data directories of a comparison: what is fitted is fitted on `train`, all is scored on `test`."""
+
+    train: DataDir
+    test: DataDir
+    train_phones: Path | None
+    test_phones: Path | None
+    items: Path | None  # of ABX
+    key: str  # of the sound
+    labels: str  # hash of phones and items
+
+    @property
+    def fitted(self) -> bool:
+        """Tell whether both sides have phones, so that units can be mapped to them."""
+        return self.train_phones is not None and self.test_phones is not None
+
+
+class Subject(NamedTuple):
+    """What stands for the speech: vectors, units, or both."""
+
+    name: str  # in tables, and of its file of scores
+    title: str
+    key: str  # hash of what it was made of
+    kept: Path  # folder where its scores are kept
+    period: float  # s
+    vectors: Path | None = None  # of the test speech
+    train_vectors: Path | None = None
+    units: Path | None = None
+    train_units: Path | None = None
+    codes: int = 0
+    head: Path | None = None  # of a training run whose model hears phones by itself
+    dev: Path | None = None  # data directory whose phones its head hears, too
+
+
+def open_speech(
+    train: Path,
+    test: Path,
+    cache: Path,
+    *,
+    alignment: Path | None = None,
+    train_alignment: Path | None = None,
+    items: Path | None = None,
+) -> Speech:
+    """Open data directories with the phones and items that are given, or lie in them, or follow from the phones."""
+    train_dir, test_dir = DataDir.read(train), DataDir.read(test)
+    common = sorted(set(train_dir.utts) & set(test_dir.utts))
+    if common:
+        raise DataError(f"{test}: {common[0]!r} ({len(common)} in all) is in {train}, too; score on other utterances")
+    phones = _found(train_alignment, train / PHONES), _found(alignment, test / PHONES)
+    items = _found(items, test / ITEMS)
+    key = key_of(data_key(train_dir), data_key(test_dir))
+    hashes = [file_hash(path) if path else "" for path in (*phones, items)]
+    if items is None and phones[1] is not None:
+        items = _items_of(test_dir, phones[1], cache / f"items-{key_of(hashes, test_dir.utt2spk)}")
+    return Speech(train_dir, test_dir, *phones, items, key, key_of(hashes))
+
+
+def _found(given: Path | None, usual: Path) -> Path | None:
+    if given is not None and not given.exists():
+        raise DataError(f"{given}: no such file or folder")
+    return given or (usual if usual.exists() else None)
+
+
+def _items_of(data: DataDir, phones: Path, folder: Path) -> Path:
+    def make(folder: Path) -> None:
+        write_items(folder / ITEMS, make_items(read_alignment(phones), data.utt2spk, "triphone", where=str(phones)))
+
+    return once(folder, make) / ITEMS
+
+
+def outside(path: Path, name: str, cache: Path) -> Subject:
+    """Return the units of another system: a unit file of the test speech, or a folder with test and train."""
+    split = path / "test" if (path / "test").is_dir() else path
+    units = unit_file(split)
+    header = read_header(units)
+    train = unit_file(path / "train") if split != path and (path / "train").is_dir() else None
+    vectors = units.with_name("codes.scp")
+    return Subject(
+        name,
+        f"units of {path}",
+        key_of([file_hash(file) for file in (units, train) if file]),
+        cache / "scores",
+        header.period,
+        vectors=vectors if vectors.exists() else None,
+        units=units,
+        train_units=train,
+        codes=header.cardinality,
+    )

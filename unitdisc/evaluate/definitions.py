@@ -1,0 +1,313 @@
+"""What each score is: one row a score, which every table, report and page reads.
+
+The name of a row is that of the scores' definitions, with words in capitals for what differs among them: PLACES holds
+what may stand there, and what is said of it in a title ("" of what is usual).
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Literal
+
+Better = Literal["higher", "lower", ""]
+
+PLACES: Mapping[str, Mapping[str, str]] = {
+    "SPEAKER": {"across": "across speakers", "within": "within speakers"},
+    "CONTEXT": {"within": "", "any": "any context"},
+    "DISTANCE": {
+        "angular": "",
+        "euclidean": "Euclidean distance",
+        "kl": "KL divergence",
+        "identical": "same unit or not",
+        "codebook": "between codewords",
+        "balanced": "between codewords, balanced",
+        "edit": "edit distance",
+    },
+    "FRAMES": {"": "", "-nosil": "without silence"},
+    "PHONES": {"nosil": "", "sil": "silence counted"},
+    "FIT": {"": "", "-oracle": "fitted on the scored side"},
+    "PROBE": {"lstm": "", "linear": "linear", "two-layer": "two layers"},
+    "SIDE": {"source": "sources", "resynthesis": "resyntheses", "conversion": "conversions"},
+    "OF": {"units": "units", "mapped": "mapped phones", "mapped-oracle": "mapped phones, fitted on the scored side"},
+    "TOLERANCE": {"20ms": ""},
+    "MATCH": {"": "", "-rasanen": "Räsänen's search regions", "-greedy": "greedy"},
+    "VECTOR": {"histogram": "unit histograms", "mean-code": "mean codewords"},
+    "CHANGE": {},
+    "HEARD": {
+        "recording": "recordings",
+        "copy": "copy-synthesis",
+        "resynthesis": "resyntheses",
+        "conversion": "conversions",
+    },
+    "JUDGE": {},
+}
+# What may stand in a place besides what is listed: a value, or one that says nothing that a title should say.
+OTHERS = {"TOLERANCE": r"[0-9.]+ms", "CHANGE": r"[^/]+", "JUDGE": r"(?:-.+)?"}
+UNSAID = {"JUDGE"}
+
+
+@dataclass(frozen=True)
+class Definition:
+    """One score: what it is called, how it is written and read."""
+
+    name: str  # as in Score.definition; words in capitals are PLACES
+    title: str  # {PLACE}: what PLACES says; other places follow in brackets
+    unit: str  # "%": the value is a share, and shown times 100
+    better: Better  # which values are; "": neither
+    gloss: str  # for those who see it for the first time
+    how: str = ""  # what it takes to compute it again, for docs/scores.md
+    reference: str = ""
+    first: bool = False  # among those that one looks at first
+
+    @cached_property
+    def pattern(self) -> "re.Pattern[str]":
+        """Return what its definitions look like."""
+        parts = re.split(rf"({'|'.join(PLACES)})", self.name)
+        return re.compile("".join(_choice(part) if part in PLACES else re.escape(part) for part in parts))
+
+    def values(self, definition: str) -> dict[str, str] | None:
+        """Return what stands in the places of a score's definition; None if it is another score's."""
+        match = self.pattern.fullmatch(definition)
+        return None if match is None else match.groupdict()
+
+    def titled(self, definition: str) -> str:
+        """Return the title of a score: what is usual is not said."""
+        values = self.values(definition) or {}
+        said = {place: PLACES[place].get(value, value) for place, value in values.items()}
+        rest = [words for place, words in said.items() if words and place not in UNSAID | self._inside]
+        return self.title.format(**said) + (f" ({', '.join(rest)})" if rest else "")
+
+    def is_first(self, definition: str) -> bool:
+        """Tell whether a score is among those that one looks at first: of the usual kind."""
+        return self.first and not self.titled(definition).endswith(")")
+
+    def text(self, value: float) -> str:
+        """Return a value without its unit, in as many digits as it is worth."""
+        if value != value:
+            return "undefined"
+        if self.unit == "%":
+            return f"{100 * value:.1f}"
+        return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}" if abs(value) < 1000 else f"{value:.0f}"
+
+    @property
+    def _inside(self) -> set[str]:
+        return set(re.findall(r"\{(\w+)\}", self.title))
+
+
+def _choice(place: str) -> str:
+    known = sorted(map(re.escape, PLACES[place]), key=len, reverse=True)
+    return f"(?P<{place}>{'|'.join([*known, *([OTHERS[place]] if place in OTHERS else [])])})"
+
+
+_PER = "Phone error rate: insertions, deletions and substitutions over the phones of the reference; may exceed 100 %."
+_BITS = "Bits per second that it takes to write the units down; less is better only at equal quality."
+_EDGES = "How the places where units change meet the edges of phones."
+_TOLD = "How well the speaker is told from the units: less is better, chance is best."
+_JUDGES = "docs/scores.md, Judges from outside"
+
+_JUDGED: tuple[tuple[str, str, str, Better, str], ...] = (
+    ("wer", "WER", "%", "lower", "word errors / words"),
+    ("cer", "CER", "%", "lower", "character errors / characters"),
+    ("per", "PER by a judge", "%", "lower", "phone errors / phones"),
+    ("mos-overall", "DNSMOS", "", "higher", "DNSMOS overall, 1 to 5"),
+    ("mos-signal", "DNSMOS signal", "", "higher", "DNSMOS signal, 1 to 5"),
+    ("mos-background", "DNSMOS background", "", "higher", "DNSMOS background, 1 to 5"),
+    ("mos-p808", "DNSMOS P.808", "", "higher", "DNSMOS P.808, 1 to 5"),
+    ("nearest-is-target", "nearest to the target", "%", "higher", "whose nearest voice is the target's"),
+    ("nearest-is-source", "nearest to the source", "%", "lower", "whose nearest voice is the source's"),
+    ("alike-target", "likeness with the target", "", "higher", "likeness with the target's voice, -1 to 1"),
+    ("alike-source", "likeness with the source", "", "lower", "likeness with the source's voice"),
+    ("alike-other", "likeness with others", "", "", "likeness with the most alike of all other voices"),
+    ("f0-correlation", "F0 correlation", "", "higher", "correlation of log F0 with the recording's"),
+    ("voicing-error", "voicing error", "%", "lower",
+     "frames that are voiced here and not there, or the reverse / frames"),
+    ("loudness", "loudness", "dB", "", "dB above the recording, of what is not silent"),
+    ("silence", "silence", "%", "", "10 ms that are silent / all"),
+    ("clipping", "clipping", "%", "lower", "samples at full scale / all"),
+)  # fmt: skip
+
+DEFINITIONS: tuple[Definition, ...] = (
+    Definition(
+        "abx-SPEAKER-CONTEXT-DISTANCE", "ABX {SPEAKER}", "%", "lower",
+        "How often a sound X seems nearer to one of another phone than to one of its own; chance is 50 %.",
+        "See abx.md.", "Schatz, 2016; fastabx", first=True,
+    ),
+    Definition(
+        "pnmiFRAMES", "PNMI", "", "higher",
+        "Share of what there is to know of a frame's phone that its unit tells; grows with the number of codes.",
+        "I(phone; unit) / H(phone) on frames. Grows with K, so K stands beside it.", "Hsu et al., 2021", first=True,
+    ),
+    Definition(
+        "per-mapping-many-to-oneFIT-PHONES", "PER, many-to-one mapping", "%", "lower", _PER,
+        "Each unit says the phone it meets on most frames of the fitting side (`--train`, or other speakers by "
+        "`--data`); units never seen say the most frequent phone; equal neighbours merged, then silence dropped; edits "
+        "over reference phones. The reference is the alignment's phones as they stand: equal phones in a row stay two.",
+        first=True,
+    ),
+    Definition(
+        "per-probe-ctc-PROBE-PHONES", "PER, small ASR", "%", "lower", _PER,
+        "Greedy decoding of a CTC probe (64-dimensional embeddings or standardised features, one BiLSTM of 2 x 128 or "
+        "none, one linear layer) trained on the fitting side, in stretches of 1 s cut at phone edges.", first=True,
+    ),
+    Definition(
+        "per-ctc-head-PHONES", "PER, the model's own head", "%", "lower", _PER,
+        "Best path of the CTC head of a supervised model; equal phones in a row merged where no blank is between.",
+        "Graves et al., 2006", first=True,
+    ),
+    Definition(
+        "unit-edit-distance-CHANGE", "unit edit distance, {CHANGE}", "%", "lower",
+        "How much of the units changes when the sound does: noise, a room, another speed.",
+        "Levenshtein of de-duplicated units of clean and changed audio over the clean length, for the changes of "
+        "`unitdisc encode --change`: noise-20, noise-10, noise-0, reverberation, speed-90, speed-110, gain-up, "
+        "gain-down, band-limit.", "Gat et al., 2023", first=True,
+    ),
+    Definition(
+        "speaker-accuracy-VECTOR", "speaker told from {VECTOR}", "%", "lower", _TOLD,
+        "Telling the speaker of an utterance from its share of each code, or its mean codeword: logistic regression, "
+        "5 folds that split each speaker's utterances, every speaker weighing the same; chance is 1 / speakers.",
+        first=True,
+    ),
+    Definition(
+        "speaker-eer-VECTOR-cosine", "EER of the speaker by {VECTOR}", "%", "higher",
+        "Error of telling pairs of one speaker from pairs of two: 50 % means that nothing is told.",
+        "EER of all pairs of utterances by cosine after centring.",
+    ),
+    Definition(
+        "boundary-r-value-OF-TOLERANCEMATCH", "R-value of boundaries of {OF}", "", "higher", _EDGES + " Best is 1.",
+        "Recall and over-segmentation in one number.", "Räsänen et al., 2009", first=True,
+    ),
+    Definition(
+        "boundary-precision-OF-TOLERANCEMATCH", "precision of boundaries of {OF}", "%", "higher", _EDGES,
+        "Where units change against where phones change (`mapped`: where the phones change that the many-to-one "
+        "mapping gives). Matched one to one, as many as possible. Boundaries within the tolerance of an utterance's "
+        "ends are left out on both sides. `-rasanen`: a true boundary is hit if a found one lies in its search region, "
+        "the tolerance cut at the middle to the next boundary. `-greedy`: each found boundary in turn takes the "
+        "nearest true one that is free.",
+    ),
+    Definition(
+        "boundary-recall-OF-TOLERANCEMATCH", "recall of boundaries of {OF}", "%", "higher", _EDGES, "Likewise.",
+    ),
+    Definition("boundary-f1-OF-TOLERANCEMATCH", "F1 of boundaries of {OF}", "%", "higher", _EDGES, "Likewise."),
+    Definition(
+        "boundary-os-OF-TOLERANCEMATCH", "over-segmentation of {OF}", "%", "",
+        "Share of boundaries that are too many; below 0: too few.", "Recall / precision - 1.",
+    ),
+    Definition(
+        "bitrate-zr2020", "bitrate", "bit/s", "", _BITS,
+        "(N / D) H(symbol), one symbol per frame, entropy over the whole file.", "Dunbar et al., 2019", first=True,
+    ),
+    Definition(
+        "bitrate-with-durations", "bitrate with durations", "bit/s", "", _BITS,
+        "The same of (unit, duration) pairs, which is what decoding with times takes.",
+    ),
+    Definition(
+        "bitrate-zr2020-dedup", "bitrate without durations", "bit/s", "", _BITS, "The same of de-duplicated units.",
+    ),
+    Definition("bitrate-nominal", "nominal bitrate", "bit/s", "", _BITS, "Frames per second times log2 K."),
+    Definition(
+        "bitrate-nominal-dedup", "nominal bitrate without durations", "bit/s", "", _BITS,
+        "Units per second times log2 K.",
+    ),
+    Definition(
+        "units-per-second", "units per second", "1/s", "", "How often the unit changes.",
+        "Equal neighbours are one unit.", first=True,
+    ),
+    Definition("frames-per-second", "frames per second", "1/s", "", "How often a unit is given."),
+    Definition(
+        "active-codes", "codes in use", "", "",
+        "How many different units occur; far fewer than there are codes: the codebook has collapsed.",
+        "Over all frames of the file (`unitdisc score usage` without labels), as the next two.", first=True,
+    ),
+    Definition(
+        "perplexity", "perplexity of the codes", "", "",
+        "How many codes there would be if all that carry weight were used alike.",
+        "exp of the entropy of the units.", first=True,
+    ),
+    Definition(
+        "share-of-codes-that-carry-90-percent", "codes that carry 90 % of the frames", "%", "",
+        "Share of the codebook that does nearly all the work.",
+    ),
+    Definition(
+        "phone-purityFRAMES", "phone purity", "%", "higher",
+        "Share of the frames whose phone is the most frequent one of their unit.", reference="Hsu et al., 2021",
+    ),
+    Definition(
+        "cluster-purityFRAMES", "cluster purity", "%", "higher",
+        "Share of the frames whose unit is the most frequent one of their phone.", reference="Hsu et al., 2021",
+    ),
+    Definition(
+        "v-measureFRAMES", "V-measure", "", "higher", "What units tell of phones, and phones of units, in one number.",
+        "Harmonic mean of PNMI and I / H(unit).", "Rosenberg and Hirschberg, 2007",
+    ),
+    Definition(
+        "amiFRAMES", "AMI", "", "higher", "What units and phones tell of each other, above what chance would give.",
+        "Mutual information adjusted for chance (arithmetic mean; the interval holds the chance level fixed).",
+        "Vinh et al., 2010",
+    ),
+    Definition(
+        "per-mapping-one-to-oneFIT-PHONES", "PER, one-to-one mapping", "%", "",
+        "Phone error rate where each phone has one unit at most. It is low after a collapse, too: it ranks nothing.",
+        "The assignment of units to phones that matches most frames (Hungarian); units left over say nothing, which "
+        "makes it low where few units say a little. No table of ours calls a value of it best.",
+    ),
+    Definition(
+        "frame-accuracy-PROBE-PHONES", "phones of frames told by a probe", "%", "higher",
+        "Share of the frames whose phone a small classifier tells.",
+        "A linear probe, and one with 128 hidden units.",
+    ),
+    Definition(
+        "conversion-heard-as-target", "heard as the target's voice", "%", "higher",
+        "How often a classifier trained on real speech hears the target's voice in a conversion.",
+        "Logistic regression on the mean and deviation over time of each feature, trained on real utterances of all "
+        "speakers of `--real`, who weigh the same; resyntheses are not counted. How often it is right on real "
+        "utterances that it has not seen stands beside it.", first=True,
+    ),
+    Definition(
+        "conversion-heard-as-source", "heard as the source's voice", "%", "lower",
+        "How often a classifier trained on real speech still hears the source's voice in a conversion.", "Likewise.",
+        first=True,
+    ),
+    Definition(
+        "SIDE-per-probe-ctc-PROBE-PHONES", "PER of {SIDE}, small ASR", "%", "lower", _PER,
+        "PER of one CTC probe, trained on the real speech of `--train` without the utterances that were converted, on "
+        "sources, resyntheses and conversions; a conversion has the phones of its source.", first=True,
+    ),
+    Definition(
+        "mcd-13-resynthesis", "mel-cepstral distance of resyntheses", "dB", "lower",
+        "How far the spectrum of a resynthesis is from that of its source.",
+        "10 / ln 10 sqrt(2 sum of squared differences of c1..c13) between resynthesis and source, frame by frame "
+        "without warping, the mean over frames within 40 dB of the source's loudest; one-sided cepstra of 40 log mel "
+        "bands.", "Kubichek, 1993",
+    ),
+    *(
+        Definition(f"judged-{name}-HEARDJUDGE", title + " of {HEARD}", unit, better, gloss, reference=_JUDGES)
+        for name, title, unit, better, gloss in _JUDGED
+    ),
+)  # fmt: skip
+
+
+@lru_cache(maxsize=4096)
+def define(definition: str) -> Definition:
+    """Return the row of a score; of one that nobody here defined, a row that says no more than its name."""
+    for row in DEFINITIONS:
+        if row.values(definition) is not None:
+            return row
+    return Definition(definition.replace("{", "").replace("}", ""), definition, "", "", "")
+
+
+def place_of(definition: str) -> tuple[int, str]:
+    """Return where a score stands in a table: in the order of the rows, the usual kinds first."""
+    row = define(definition)
+    known = row in DEFINITIONS
+    usual = not row.titled(definition).endswith(")")
+    return (DEFINITIONS.index(row) if known else len(DEFINITIONS)), f"{not usual} {definition}"
+
+
+def glossary(definitions: Iterable[str]) -> list[tuple[str, str]]:
+    """Return titles and glosses of the scores that are there, those of one gloss together."""
+    titles: dict[str, list[str]] = {}
+    for row in dict.fromkeys(map(define, definitions)):
+        if row.gloss:
+            titles.setdefault(row.gloss, []).append(row.name)
+    return [(", ".join(names), gloss) for gloss, names in titles.items()]
