@@ -348,6 +348,10 @@ def test_the_command_prints_what_it_made(data, tmp_path, capsys):
     assert (said["made"], said["utterances"], said["failed"]) == (["feats"], 21, {})
     with pytest.raises(SystemExit) as end:
         main(["features", str(tmp_path / "c.yaml"), str(data.path)])
+    assert capsys.readouterr().out == f"{data.path}: unchanged\n"
+    (data.path / ".features.made.json").unlink()  # of a version that left none
+    with pytest.raises(SystemExit) as end:
+        main(["features", str(tmp_path / "c.yaml"), str(data.path)])
     assert "kept what was there: 21 utterances" in capsys.readouterr().out
     with pytest.raises(SystemExit) as end:
         main(["features", str(tmp_path / "c.yaml"), str(data.path), "--jobs", "0"])

@@ -32,7 +32,7 @@ C = TypeVar("C")
 def load(path: str | Path, cls: type[C], overrides: Iterable[str] = ()) -> C:
     """Read a YAML file, its includes and `a.b=value` overrides into a config."""
     tree, overrides = read_tree(Path(path)), list(overrides)
-    changed = merge(_with_kinds(cls, tree), _tree_of(overrides)) if overrides else tree
+    changed = with_overrides(cls, tree, overrides)
     try:
         return from_tree(cls, changed, str(path))
     except ConfigError:
@@ -50,6 +50,12 @@ def of_overrides(cls: type[C], overrides: Iterable[str]) -> C:
 def read_alone(path: Path) -> dict[str, Any]:
     """Read a YAML file that may be anybody's: what it includes is not looked for."""
     return _read_yaml(path, ())
+
+
+def with_overrides(cls: type | None, tree: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    """Lay `a.b=value` overrides over a tree; without its class, a section without its kind may be lost."""
+    changes = _tree_of(overrides)
+    return merge(tree if cls is None else _with_kinds(cls, tree), changes) if changes else tree
 
 
 def read_tree(path: Path, parents: tuple[Path, ...] = ()) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import re
 import secrets
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -86,8 +86,14 @@ def sweep(folder: Path) -> None:
 def locked(folder: Path, doing: str) -> Iterator[None]:
     """Keep a folder for this process, or say which one has it: `doing` is what that would be at."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / LOCK
-    stream = _hold(path, doing)
+    with lock_file(folder / LOCK, f"{folder}: {{who}} is {doing}; wait for it, or stop it"):
+        yield
+
+
+@contextmanager
+def lock_file(path: Path, refusal: str, wait: Callable[[str], object] | None = None) -> Iterator[None]:
+    """Keep a lock file for this process; if another has it, refuse ({who} stands for it), or tell `wait` and wait."""
+    stream = _hold(path, refusal, wait)
     try:
         try:
             stream.truncate(0)
@@ -98,11 +104,12 @@ def locked(folder: Path, doing: str) -> Iterator[None]:
             raise
         yield
     finally:
-        path.unlink(missing_ok=True)  # while it is still held: nobody else's is deleted
+        if _is_there(stream.fileno(), path):
+            path.unlink(missing_ok=True)  # while it is still held: nobody else's is deleted
         stream.close()
 
 
-def _hold(path: Path, doing: str) -> TextIO:
+def _hold(path: Path, refusal: str, wait: Callable[[str], object] | None) -> TextIO:
     while True:
         try:
             flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -117,8 +124,11 @@ def _hold(path: Path, doing: str) -> TextIO:
         if not free:
             stream.seek(0)
             who = stream.read().strip() or "another process"
-            stream.close()
-            raise DataError(f"{path.parent}: {who} is {doing}; wait for it, or stop it")
+            if wait is None:
+                stream.close()
+                raise DataError(refusal.replace("{who}", who))
+            wait(who)
+            _lock(stream.fileno(), wait=True)
         if _is_there(stream.fileno(), path):
             return stream
         stream.close()  # that of one who has just finished: it is deleted

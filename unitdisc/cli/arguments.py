@@ -70,6 +70,18 @@ def add_device(verb: argparse.ArgumentParser, note: str = "") -> None:
     verb.add_argument("--device", type=device, default="cpu", metavar="DEVICE", help=help_text)
 
 
+def add_renew(verb: argparse.ArgumentParser) -> None:
+    """Add --renew, for verbs whose output knows what it was made of (`cli/making.py`)."""
+    verb.add_argument(
+        "--renew", action="store_true", help="if the output was made of something else, make it anew; if of the same, "
+        "leave it, as always; wait for another process that is at it",
+    )  # fmt: skip
+    verb.add_argument(
+        "--unchanged", action="store_true",
+        help="make nothing: end with 0 if the output is there and was made of the same, else with 3",
+    )  # fmt: skip
+
+
 def add_json(verb: argparse.ArgumentParser) -> None:
     """Add --json."""
     verb.add_argument("--json", action="store_true", help="print what came of it as JSON")

@@ -4,13 +4,16 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unitdisc.cli.arguments import add_device, positive, share
+from unitdisc.cli.arguments import add_device, add_renew, add_set, positive, share
+from unitdisc.errors import ConfigError
 
 if TYPE_CHECKING:
     from unitdisc.features.extract import ExtractConfig
+    from unitdisc.made import Making
 
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -31,23 +34,26 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "--max-failed", type=share, default=0.01, metavar="SHARE",
         help="stop if more than this share of the utterances cannot be used (default: %(default)s)",
     )  # fmt: skip
+    add_renew(parser)
+    add_set(parser)
     add_device(parser, ", for self-supervised features")
     parser.add_argument("--json", action="store_true", help="print one JSON object for each directory")
     parser.set_defaults(run=run)
 
 
-def load_config(path: str) -> "ExtractConfig":
+def load_config(path: str, changes: Sequence[str] = ()) -> "ExtractConfig":
     """Read `features` and `targets` from the top of a config, or what the model of a training config needs."""
-    from dataclasses import replace
+    from dataclasses import make_dataclass, replace
 
-    from unitdisc.config import from_tree, read_tree
+    from unitdisc.config import from_tree, read_tree, with_overrides
     from unitdisc.features.extract import ExtractConfig
 
     tree = read_tree(Path(path))
     if "features" in tree or "targets" in tree:
-        return from_tree(ExtractConfig, tree, path)
+        return from_tree(ExtractConfig, with_overrides(ExtractConfig, tree, changes), path)
     from unitdisc.model_config import ModelConfig
 
+    tree = with_overrides(make_dataclass("Whole", [("model", ModelConfig)]), tree, changes)
     model = from_tree(ModelConfig, tree.get("model", {}), f"{path}: model")
     archives: dict[str, Any] = {
         s.archive: s.features for s in model.decoder.streams(model.targets) if s.features is not None
@@ -57,34 +63,62 @@ def load_config(path: str) -> "ExtractConfig":
 
 def run(options: argparse.Namespace) -> int:
     """Make the features of each data directory and print what became of it."""
-    from tqdm import tqdm
-
     from unitdisc import dist
-    from unitdisc.data.kaldi import DataDir
-    from unitdisc.errors import ConfigError
-    from unitdisc.features.extract import extract
+    from unitdisc.cli.making import making
 
     if options.jobs > 1 and options.device != "cpu":
         raise ConfigError(f"--jobs {options.jobs}: expected 1 with --device {options.device}")
     dist.check_device(options.device)
-    config = load_config(options.config)
-    for path in options.data:
-        start = time.perf_counter()
-        data = DataDir.read(path)
-        with tqdm(total=len(data.utts), desc=str(path), unit="utt", disable=None, file=sys.stderr) as bar:
-
-            def progress(done: int, total: int, bar: Any = bar) -> None:
-                bar.update(done - bar.n)
-
-            summary = extract(data, config, options.jobs, options.force, options.max_failed, options.device, progress)
-        seconds = time.perf_counter() - start
-        if options.json:
-            print(json.dumps({"data": str(path), **summary._asdict(), "seconds": round(seconds, 3)}))
-            continue
-        what = ", ".join(summary.made) if summary.made else "kept what was there"
-        failed = f", {len(summary.failed)} failed (listed in feats.json)" if summary.failed else ""
-        if summary.short:
-            most = 1000 * max(summary.short.values())
-            failed += f", {len(summary.short)} up to {most:.0f} ms shorter than their headers say (filled with silence)"
-        print(f"{path}: {what}: {summary.utterances} utterances, {summary.frames} frames{failed}; {seconds:.1f} s")
+    for path in map(Path, options.data):
+        with making(options, making_of(options.config, path, options.set)) as task:
+            if not task.unchanged:
+                task.result = extract_and_print(options, path, task.force)
     return 0
+
+
+def making_of(config: str, data: Path, changes: Sequence[str] = ()) -> "Making":
+    """Say of what the features of a data directory are made, without loading what makes them."""
+    from unitdisc.config import read_tree, with_overrides
+    from unitdisc.made import Making
+
+    tree = with_overrides(None, read_tree(Path(config)), changes)
+    model = tree if "features" in tree or "targets" in tree else tree.get("model") or {}
+    settings: dict[str, Any] = {name: model.get(name) for name in ("features", "targets")}
+    if isinstance(settings["features"], dict):  # archives hold frames that are not normalised
+        settings["features"] = {k: v for k, v in settings["features"].items() if not k.startswith("cmvn")}
+    # The decoder says which archives there are, of which each is kept or made by itself.
+    decoder = model.get("decoder") or {}
+    settings["decoder"] = decoder.get("kind") if isinstance(decoder, dict) else decoder
+    return Making(
+        data, settings, {"data": data}, lambda: ("data/wav.scp", "data/segments", "data/utt2spk"),
+        holds=("feats.scp",), loose=("decoder",), noun="features",
+    )  # fmt: skip
+
+
+def extract_and_print(options: argparse.Namespace, path: Path, force: bool) -> dict[str, Any]:
+    """Make the features of a data directory, print what became of it, and return it."""
+    from tqdm import tqdm
+
+    from unitdisc.data.kaldi import DataDir
+    from unitdisc.features.extract import extract
+
+    config = load_config(options.config, options.set)
+    start = time.perf_counter()
+    data = DataDir.read(path)
+    with tqdm(total=len(data.utts), desc=str(path), unit="utt", disable=None, file=sys.stderr) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.update(done - bar.n)
+
+        summary = extract(data, config, options.jobs, force, options.max_failed, options.device, progress)
+    about = {"data": str(path), **summary._asdict(), "seconds": round(time.perf_counter() - start, 3)}
+    if options.json:
+        print(json.dumps(about))
+        return about
+    what = ", ".join(summary.made) if summary.made else "kept what was there"
+    failed = f", {len(summary.failed)} failed (listed in feats.json)" if summary.failed else ""
+    if summary.short:
+        most = 1000 * max(summary.short.values())
+        failed += f", {len(summary.short)} up to {most:.0f} ms shorter than their headers say (filled with silence)"
+    print(f"{path}: {what}: {summary.utterances} utterances, {summary.frames} frames{failed}; {about['seconds']:.1f} s")
+    return about

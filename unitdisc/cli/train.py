@@ -2,8 +2,17 @@
 
 import argparse
 import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from unitdisc.cli.arguments import add_json, add_set, count, positive
+from unitdisc.cli.arguments import add_json, add_renew, add_set, count, positive
+
+if TYPE_CHECKING:
+    from unitdisc.made import Making
+    from unitdisc.train import Config
+
+TRAINED = ("config.yaml", "checkpoints/*.pt")
 
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -21,6 +30,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     train.add_argument("--train", required=True, metavar="DATA", help="data directory to train on")
     train.add_argument("--dev", required=True, metavar="DATA", help="data directory to validate with")
     add_set(train)
+    add_renew(train)
     train.set_defaults(run=run_train)
     config = verbs.add_parser(
         "config",
@@ -46,6 +56,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     kmeans.add_argument("--seed", type=int, default=0, help="of the first centres (default: %(default)s)")
     add_set(kmeans)
     kmeans.add_argument("--force", action="store_true", help="replace a model that is there")
+    add_renew(kmeans)
     add_json(kmeans)
     kmeans.set_defaults(run=run_kmeans)
     average = verbs.add_parser(
@@ -57,15 +68,54 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     average.add_argument("exp", metavar="EXP", help="folder of a training run")
     average.add_argument("--last", type=positive, required=True, metavar="N", help="how many checkpoints")
     average.add_argument("--force", action="store_true", help="replace an average that is there")
+    add_renew(average)
     average.set_defaults(run=run_average)
 
 
 def run_train(options: argparse.Namespace) -> None:
     """Train."""
-    from unitdisc import config
-    from unitdisc.train import Config, train
+    from unitdisc.cli.making import making
 
-    train(config.load(options.config, Config, options.set), options.exp, options.train, options.dev)
+    with making(options, making_of_training(options)) as task:
+        if not task.unchanged:
+            from unitdisc import config
+            from unitdisc.train import Config, train
+
+            train(config.load(options.config, Config, options.set), options.exp, options.train, options.dev)
+
+
+def making_of_training(options: argparse.Namespace) -> "Making":
+    """Say of what a model is trained, without loading what trains it."""
+    from unitdisc.config import read_tree, with_overrides
+    from unitdisc.made import Making
+
+    def reads() -> Iterator[str]:
+        from unitdisc import config
+        from unitdisc.train import Config
+
+        wanted = config.load(options.config, Config, options.set)
+        for place in ("train", "dev"):
+            yield from read_while_training(wanted, place, Path(getattr(options, place)))
+
+    tree = with_overrides(None, read_tree(Path(options.config)), options.set)
+    return Making(
+        Path(options.exp), tree, {"train": Path(options.train), "dev": Path(options.dev)}, reads, holds=TRAINED,
+        # A training may go on with another learning rate, or for longer, if nobody asks for a new one.
+        loose=() if options.renew or options.unchanged else ("train",), aside=True,
+    )  # fmt: skip
+
+
+def read_while_training(config: "Config", place: str, data: Path) -> Iterator[str]:
+    """Give the files of a data directory that a training depends on."""
+    weights, decoder = config.model.weights, config.model.decoder
+    names = ["feats", *(stream.archive for stream in decoder.streams(config.model.targets))]
+    present = [name for name in names if (data / f"{name}.scp").is_file()]
+    yield from (f"{place}/{name}.scp" for name in present)
+    if len(present) < len(names):  # made of the audio
+        yield from (f"{place}/wav.scp", f"{place}/segments")
+    yield f"{place}/utt2spk"
+    if max(weights.ctc, weights.framewise) > 0:
+        yield f"{place}/phones.ctm"
 
 
 def run_config(options: argparse.Namespace) -> None:
@@ -81,32 +131,56 @@ def run_config(options: argparse.Namespace) -> None:
 
 def run_kmeans(options: argparse.Namespace) -> None:
     """Cluster and print what was found."""
+    from unitdisc.cli.making import making
+    from unitdisc.config import read_tree, with_overrides
+    from unitdisc.made import Making
+
+    tree = with_overrides(None, read_tree(Path(options.config)), options.set)
+    settings = {"features": (tree.get("model") or {}).get("features"), "kmeans": {
+        name: getattr(options, name) for name in ("codes", "passes", "seed")
+    }}  # fmt: skip
+    wanted = Making(
+        Path(options.exp), settings, {"train": Path(options.train)}, lambda: ("train/feats.scp",), holds=TRAINED
+    )
+    with making(options, wanted) as task:
+        if not task.unchanged:
+            task.result = cluster_and_print(options, task.force)
+
+
+def cluster_and_print(options: argparse.Namespace, force: bool) -> dict[str, object]:
+    """Cluster, print what was found, and return it."""
     from unitdisc import config
     from unitdisc.cluster import fit_kmeans
     from unitdisc.train import Config
 
     found = fit_kmeans(
         config.load(options.config, Config, options.set), options.exp, options.train, options.codes,
-        seed=options.seed, passes=options.passes, force=options.force,
+        seed=options.seed, passes=options.passes, force=force,
     )  # fmt: skip
     frames = int(found.counts.sum())
+    about = {"exp": options.exp, "codes": options.codes, "frames": frames, "inertia": found.inertia}
     if options.json:
-        about = {"exp": options.exp, "codes": options.codes, "frames": frames, "inertia": found.inertia}
         print(json.dumps(about, ensure_ascii=False))
-        return
-    print(f"{options.exp}: {options.codes} units of {frames} frames, mean squared distance {found.inertia:.4g}")
+    else:
+        print(f"{options.exp}: {options.codes} units of {frames} frames, mean squared distance {found.inertia:.4g}")
+    return about
 
 
 def run_average(options: argparse.Namespace) -> None:
     """Average checkpoints and print the new file's path."""
-    from pathlib import Path
+    from unitdisc.cli.making import making
+    from unitdisc.made import Making
 
-    from unitdisc.checkpoint import average_last, step_files
-    from unitdisc.errors import CheckpointError
+    exp = Path(options.exp)
+    path = exp / f"average-{options.last}.pt"
+    with making(options, Making(path, {"last": options.last}, {"exp": exp}, lambda: ("exp/checkpoints/*.pt",))) as task:
+        if task.unchanged:
+            return
+        from unitdisc.checkpoint import average_last, step_files
+        from unitdisc.errors import CheckpointError
 
-    path = Path(options.exp) / f"average-{options.last}.pt"
-    if not path.exists() and not step_files(path.parent):
-        raise CheckpointError(f"{path.parent}: expected the folder of a training run, got none of its checkpoints")
-    if path.exists() and not options.force:
-        raise CheckpointError(f"{path}: there already; --force replaces it")
-    print(average_last(Path(options.exp), options.last))
+        if not path.exists() and not step_files(exp):
+            raise CheckpointError(f"{exp}: expected the folder of a training run, got none of its checkpoints")
+        if path.exists() and not task.force:
+            raise CheckpointError(f"{path}: there already; --force replaces it")
+        print(average_last(exp, options.last))

@@ -3,8 +3,10 @@
 import argparse
 import json
 import sys
+from pathlib import Path
+from typing import Any
 
-from unitdisc.cli.arguments import add_device, add_json, positive, share
+from unitdisc.cli.arguments import add_device, add_json, add_renew, positive, share
 
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -33,6 +35,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         help="stop if more than this share of the utterances cannot be encoded (default: %(default)s)",
     )  # fmt: skip
     encode.add_argument("--force", action="store_true", help="replace units that are there")
+    add_renew(encode)
     add_json(encode)
     encode.set_defaults(run=run_encode)
     export = verbs.add_parser(
@@ -69,6 +72,26 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 
 def run_encode(options: argparse.Namespace) -> None:
     """Encode and print what came of it."""
+    from unitdisc.cli.making import making
+    from unitdisc.made import Making
+
+    data = Path(options.data)
+    feats = ("data/feats.scp",) if (data / "feats.scp").is_file() else ("data/wav.scp", "data/segments")
+    if options.change:  # that of the audio
+        feats = ("data/wav.scp", "data/segments")
+    settings = {"vectors": not options.no_vectors, "projection": options.projection, "change": options.change}
+    wanted = Making(
+        Path(options.out), settings, {"model": Path(options.exp), "data": data},
+        lambda: ("model/**/*.pt", "model/**/*.safetensors", "data/utt2spk", *feats),
+        holds=("units.jsonl", *(["codes.scp"] if not options.no_vectors else [])),
+    )  # fmt: skip
+    with making(options, wanted) as task:
+        if not task.unchanged:
+            task.result = encode_and_print(options, task.force)
+
+
+def encode_and_print(options: argparse.Namespace, force: bool) -> dict[str, Any]:
+    """Encode, print what came of it, and return it."""
     from tqdm import tqdm
 
     from unitdisc import dist
@@ -80,20 +103,22 @@ def run_encode(options: argparse.Namespace) -> None:
         bar.total = len(DataDir.read(options.data).utts)
         done = encode(
             options.exp, options.data, options.out, wanted,
-            jobs=options.jobs, force=options.force, device=options.device, progress=bar.update,
+            jobs=options.jobs, force=force, device=options.device, progress=bar.update,
         )  # fmt: skip
+        about = {"out": str(options.out), **done._asdict()}
         if not dist.is_main():
-            return
+            return about
     for utt, reason in list(done.failed.items())[:5]:
         print(f"failed: {utt}: {reason}", file=sys.stderr)
     if options.json:
-        print(json.dumps({"out": str(options.out), **done._asdict()}, ensure_ascii=False))
-        return
+        print(json.dumps(about, ensure_ascii=False))
+        return about
     what = "kept" if done.kept else "encoded"
     print(
         f"{options.out}: {what} {done.utterances} utterances, {done.frames} frames, {done.seconds / 3600:.2f} h; "
         f"{len(done.failed)} failed" + (" (failed.txt)" if done.failed else "")
     )
+    return about
 
 
 def run_export(options: argparse.Namespace) -> None:

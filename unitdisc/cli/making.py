@@ -1,0 +1,58 @@
+"""Outputs of verbs that know what they were made of: `--renew`, `--force`, `--unchanged`, and what is said of each."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from unitdisc.made import Making, Task, is_unchanged, made
+
+# Options that change no result.
+IDLE = frozenset(
+    ("run", "verb", "score", "jobs", "device", "json", "force", "renew", "unchanged", "allow_pipes", "max_failed")
+)
+
+
+@contextmanager
+def making(options: argparse.Namespace, wanted: Making) -> Iterator[Task]:
+    """Hand a verb its task. Of an output that is unchanged this is said here; the verb has nothing to do."""
+    if options.unchanged:
+        if not is_unchanged(wanted):
+            sys.exit(3)
+        work: AbstractContextManager[Task] = nullcontext(Task(unchanged=True))
+    else:
+        work = made(wanted, renew=options.renew, force=getattr(options, "force", False), say=_say)
+    with work as task:
+        if task.unchanged and os.environ.get("RANK", "0") == "0":
+            if getattr(options, "json", False):
+                print(json.dumps({**task.result, "unchanged": True}, ensure_ascii=False))
+            else:
+                print(f"{wanted.output}: unchanged")
+        yield task
+
+
+def of_options(options: argparse.Namespace, output: Path, *outputs: str, **more: Any) -> Making:
+    """Return a making by all options of a verb: paths are what is read, all others are settings.
+
+    `outputs` are the names of options that say where to write; `more` is what else a Making takes.
+    """
+    settings: dict[str, Any] = {"verb": " ".join(filter(None, (options.verb, getattr(options, "score", ""))))}
+    places: dict[str, Path] = {}
+    for name, value in sorted(vars(options).items()):
+        values = value if isinstance(value, (list, tuple)) else [value]
+        if name in IDLE or name in outputs:
+            continue
+        if values and all(isinstance(one, Path) for one in values):
+            places |= {name if one is value else f"{name}-{n}": one for n, one in enumerate(values)}
+        else:
+            settings[name] = value
+    return replace(Making(output, settings, places), **more)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)

@@ -1,0 +1,115 @@
+"""Hashes of files and folders: of what is in them, whatever they are called and wherever they are.
+
+A file counts by its content. An index (.scp) counts by its keys and by what it names: of archives the content, of
+recordings the path, size and time, as there may be hundreds of hours of them. A folder counts by the names, sizes and
+times of its files. The hash of a large file is kept beside it for as long as its size and time stay.
+"""
+
+import hashlib
+import os
+import shlex
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from unitdisc.files import whole_file
+
+LARGE = 20_000_000  # bytes
+DIGITS = 16
+_ENDING = ".sha256"
+
+
+def digest(path: Path) -> str | None:
+    """Return a hash of a file, an index or a folder; None if there is nothing."""
+    if path.is_dir():
+        return listing(path.rglob("*"), path)
+    if not path.is_file():
+        return None
+    if path.suffix != ".scp":
+        return content(path)[:DIGITS]
+    entries = list(_entries(path))
+    names = {name: str(number) for number, name in enumerate(_archive_names(entries))}
+    lines = [f"{key} {names[name] if byte else name}:{byte}" for key, name, byte in entries]
+    lines += [content(ark) for ark in archives(path) if ark is not None]
+    return _hash("\n".join([*lines, *_recordings(path)]))
+
+
+def listing(paths: Iterable[Path], root: Path) -> str | None:
+    """Return a hash of files by their names under `root`, sizes and times; hidden ones and folders do not count."""
+    lines = []
+    for path in sorted(paths):
+        name = path.relative_to(root)
+        if path.is_file() and not any(part.startswith(".") for part in name.parts):
+            about = path.stat()
+            lines.append(f"{name} {about.st_size} {about.st_mtime_ns}")
+    return _hash("\n".join(lines)) if lines else None
+
+
+def content(path: Path) -> str:
+    """Return a hash of what is in a file."""
+    about = path.stat()
+    known, key = path.with_name(f".{path.name}{_ENDING}"), f"{about.st_size} {about.st_mtime_ns}"
+    if about.st_size >= LARGE and known.is_file():
+        found, _, of = known.read_text("utf-8", "replace").strip().partition(" ")
+        if of == key:
+            return found
+    hasher = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            hasher.update(block)
+    if about.st_size >= LARGE and os.access(path.parent, os.W_OK):
+        with whole_file(known) as out:
+            out.write(f"{hasher.hexdigest()} {key}\n")
+    return hasher.hexdigest()
+
+
+def is_whole(path: Path) -> bool:
+    """Tell whether a file or a folder is there and not empty and, of an index (.scp), the archives that it names."""
+    if path.is_dir():
+        return True
+    if not path.is_file() or not path.stat().st_size:
+        return False
+    return path.suffix != ".scp" or None not in archives(path)
+
+
+def archives(scp: Path) -> list[Path | None]:
+    """Return where each archive of an index is, as it is named or beside the index; None for one that is not there."""
+    places = map(Path, _archive_names(_entries(scp)))
+    return [next(_existing(place, scp.parent / place.name), None) for place in places]
+
+
+def _recordings(scp: Path) -> Iterator[str]:
+    """Give size and time of each recording that an index names; what is not there is left to who reads it."""
+    for _, entry, byte in _entries(scp):
+        for word in _words(entry) if entry.endswith("|") else [entry]:
+            for path in _existing(scp.parent / word, Path(word)) if not byte else ():
+                about = path.stat()
+                yield f"{about.st_size} {about.st_mtime_ns}"
+                break
+
+
+def _entries(scp: Path) -> Iterator[tuple[str, str, str]]:
+    """Give each key of an index and what stands behind it: a file, and the place in it if it is an archive."""
+    for line in scp.read_text("utf-8", "surrogateescape").splitlines():
+        key, _, entry = line.strip().partition(" ")
+        name, _, byte = entry.strip().rpartition(":")
+        yield (key, name, byte) if name and byte.isdecimal() else (key, entry.strip(), "")
+
+
+def _archive_names(entries: Iterable[tuple[str, str, str]]) -> list[str]:
+    return list(dict.fromkeys(name for _, name, byte in entries if byte))
+
+
+def _existing(*places: Path) -> Iterator[Path]:
+    return (place for place in places if place.is_file())
+
+
+def _words(command: str) -> list[str]:
+    """Return the words of a command that decodes a recording."""
+    try:
+        return shlex.split(command)
+    except ValueError:  # a quote without its other
+        return command.split()
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:DIGITS]
