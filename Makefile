@@ -21,7 +21,7 @@ types: .venv/installed
 	mypy
 
 docs: .venv/installed  ## the site, in site/; a dead link is an error
-	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict
 	@echo "open site/index.html; to search it, too: python -m http.server -d site"
 
 .venv/installed: setup.py pyproject.toml
