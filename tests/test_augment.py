@@ -10,8 +10,9 @@ import torch
 import torchaudio.compliance.kaldi as compliance
 from made_data import put_audio, put_data
 
-from unitdisc.data.batches import Chunk, ChunkPlan, Corpus, Prefetcher
+from unitdisc.data.batches import Chunk, ChunkPlan, Corpus
 from unitdisc.data.kaldi import DataDir
+from unitdisc.data.prefetch import Prefetcher
 from unitdisc.errors import ConfigError, DataError
 from unitdisc.features.acoustic import kaldi_banks
 from unitdisc.features.augment import AugmentConfig, Draw, Versions

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from unitdisc.data.batches import Chunk, ChunkPlan, Corpus, PhoneLabels, Prefetcher, WholePlan, in_order, pad, share
+from unitdisc.data.batches import Chunk, ChunkPlan, Corpus, PhoneLabels, WholePlan, in_order, pad, share
 from unitdisc.data.kaldi import DataDir
+from unitdisc.data.prefetch import Prefetcher
 from unitdisc.errors import DataError
 
 LENGTHS = {"a-1": 50, "a-2": 7, "b-1": 120, "b-2": 33, "c-1": 20}

@@ -66,7 +66,7 @@ def model_of(encoder: str, quantizer: str) -> UnitModel:
     model = UnitModel(ModelConfig(features, encoder=ENCODERS[encoder], quantizer=QUANTIZERS[quantizer]), ["a"])
     if isinstance(model.quantizer, KMeans):
         model.quantizer.codebook.normal_()
-        model.quantizer.fitted.fill_(True)
+        model.quantizer.fitted = True
     return model
 
 

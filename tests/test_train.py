@@ -1,8 +1,10 @@
 """Training: nothing is lost by a kill, a split of the batch or of the processes, and what is wrong is said."""
 
 import json
+import math
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -11,6 +13,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from made_up import make_data, tiny_model
 from torch import Tensor
 
@@ -21,8 +25,9 @@ from unitdisc.errors import CheckpointError, ConfigError, DataError, UnitdiscErr
 from unitdisc.files import locked
 from unitdisc.quantizers.schedule import ScheduleConfig
 from unitdisc.runlog import RunLog, read_metrics
+from unitdisc.spikes import Norms
 from unitdisc.state import Halving, Plateau, State, TrainConfig
-from unitdisc.train import Config, is_spike, train
+from unitdisc.train import Config, train
 
 TRAIN = TrainConfig(
     steps=6,
@@ -310,7 +315,7 @@ def test_rates_rise_and_halve_and_the_codebook_keeps_its_factor():
 def test_a_step_that_explodes_is_left_out(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     from unitdisc import train as module
 
-    norms = iter([1.0, float("nan"), 1.0, float("inf"), 1.0, 1.0])
+    norms = iter(torch.tensor([1.0, float("nan"), 1.0, float("inf"), 1.0, 1.0]))
     monkeypatch.setattr(module, "sync_gradients_", lambda *_: next(norms))
     run(data, tmp_path / "exp")
     skipped = [r for r in read_metrics(tmp_path / "exp") if r["kind"] == "skipped"]
@@ -320,6 +325,10 @@ def test_a_step_that_explodes_is_left_out(data: Path, tmp_path: Path, monkeypatc
 
 def test_a_gradient_that_stays_high_is_no_spike():
     level = [1.0, 2.0, 1.5] * 20
+
+    def is_spike(norm: float, norms: list[float], limit: float) -> bool:
+        return bool(Norms(norms=norms).spike_(torch.tensor(norm), limit))
+
     assert not is_spike(29.0, level, 20)
     assert is_spike(31.0, level, 20)
     assert is_spike(31.0, [*level, 31.0, 40.0, 35.0, 33.0], 20)
@@ -327,6 +336,18 @@ def test_a_gradient_that_stays_high_is_no_spike():
     assert is_spike(31.0, [*level, 31.0, 40.0, 1.0, 35.0, 33.0, 36.0], 20)
     assert not is_spike(1e9, level[:49], 20)
     assert not is_spike(1e9, level, 0)
+    assert is_spike(float("nan"), [], 0)
+
+
+@given(st.lists(st.floats(0.0, 1e6, width=32) | st.just(float("nan")), max_size=130), st.floats(1.0, 50.0))
+def test_norms_are_judged_as_the_median_of_the_last_hundred_says(norms: list[float], limit: float):
+    kept, last = Norms(), []
+    for norm in norms:
+        level = limit * statistics.median(last) if len(last) >= 50 else math.inf
+        wanted = not math.isfinite(norm) or (norm > level and min(last[-5:]) <= level)
+        assert bool(kept.spike_(torch.tensor(norm), limit)) == wanted
+        last = [*last, norm][-100:] if math.isfinite(norm) else last
+    assert kept.tolist() == Norms(norms=kept.tolist()).tolist() == last
 
 
 def test_a_training_that_only_explodes_stops_with_step_utterances_and_advice(
@@ -334,7 +355,7 @@ def test_a_training_that_only_explodes_stops_with_step_utterances_and_advice(
 ):
     from unitdisc import train as module
 
-    monkeypatch.setattr(module, "sync_gradients_", lambda *_: float("nan"))
+    monkeypatch.setattr(module, "sync_gradients_", lambda *_: torch.tensor(float("nan")))
     with pytest.raises(UnitdiscError, match=r"step 10: the gradient exploded .* utterances [ab]-0.*learning_rate"):
         run(data, tmp_path / "exp", replace(TRAIN, steps=50, log_every=50, validate_every=50))
 
@@ -467,7 +488,9 @@ def test_a_folder_is_trained_in_by_one_process_at_a_time(data: Path, tmp_path: P
 
 
 @pytest.mark.gpu
-def test_a_resumed_training_on_a_gpu_keeps_adams_counts_on_the_cpu(data: Path, tmp_path: Path, monkeypatch):
+def test_a_resumed_training_on_a_gpu_keeps_adams_counts_where_one_kernel_reads_them(
+    data: Path, tmp_path: Path, monkeypatch
+):
     from unitdisc import train as module
 
     states, resume = [], module.resume_
@@ -477,4 +500,4 @@ def test_a_resumed_training_on_a_gpu_keeps_adams_counts_on_the_cpu(data: Path, t
         run(data, tmp_path / "exp", replace(options, steps=steps))
     steps = [value["step"] for value in states[1].optimizer.state.values()]
     assert steps
-    assert {value.device.type for value in steps} == {"cpu"}
+    assert {value.device.type for value in steps} == {"cuda"}

@@ -22,8 +22,8 @@ import torch
 from unitdisc import config as configs
 from unitdisc.checkpoint import Polyak
 from unitdisc.corpus import fit_normalisation_, open_corpus
-from unitdisc.data.batches import Prefetcher
 from unitdisc.data.kaldi import DataDir
+from unitdisc.data.prefetch import Prefetcher
 from unitdisc.model import UnitModel
 from unitdisc.runlog import Meter, RunLog, environment
 from unitdisc.state import State

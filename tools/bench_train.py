@@ -23,8 +23,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from unitdisc import config as configs
 from unitdisc.corpus import fit_normalisation_, open_corpus
-from unitdisc.data.batches import Prefetcher, share
+from unitdisc.data.batches import share
 from unitdisc.data.kaldi import DataDir
+from unitdisc.data.prefetch import Prefetcher
 from unitdisc.features.extract import ExtractConfig, extract
 from unitdisc.model import UnitModel
 from unitdisc.runlog import Meter, RunLog

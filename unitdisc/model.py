@@ -17,6 +17,7 @@ from unitdisc import dist
 from unitdisc.buffers import unit_state
 from unitdisc.decoders.base import Decoder, Fit, Randomness, Streams, set_statistics_
 from unitdisc.decoders.build import build_decoder
+from unitdisc.devices import sent
 from unitdisc.errors import ConfigError, DataError
 from unitdisc.features.acoustic import centre_frequencies
 from unitdisc.features.build import feature_dim
@@ -50,7 +51,7 @@ class TrainingBatch(Protocol):
 
     frames: Tensor  # [B, T, D]
     heard: Tensor | None  # [B, T, D] what the encoder reads in their place
-    lengths: Tensor  # [B]
+    lengths: Tensor  # [B], best on the CPU: what the host knows it need not wait for
     speakers: Tensor  # [B]
     targets: Tensor | None
     target_lengths: Tensor | None
@@ -179,19 +180,20 @@ class UnitModel(nn.Module):
         y, lengths = self.encoder(heard, batch.lengths, seeds)
         weight = batch.lengths.sum()
         count = weight.clamp(min=1)
+        there = sent(batch.lengths, y.device)
         parts: dict[str, Tensor] = {}
         stats: dict[str, Tensor] = {}
         if self.prediction is not None and batch.labels is not None and learner != "codebook":
-            predicted = self.prediction.loss(y, batch.labels, batch.lengths, hidden)
+            predicted = self.prediction.loss(y, batch.labels, there, hidden)
             parts["prediction"] = predicted.total * self.encoder.stride / count
             stats["predicted"] = predicted.right
         if learner == "encoder":
-            no_units = lengths.new_full((*y.shape[:2], len(self.quantizer.codes)), -1)
+            no_units = there.new_full((*y.shape[:2], len(self.quantizer.codes)), -1)
             quantized = Quantized(y, no_units, y.new_zeros(()), {})
         else:
             quantized = self.quantizer(y, padding_mask(lengths, y.shape[1]))
             parts["quantizer"] = quantized.loss * self._units_in_mean(lengths) * self.encoder.stride / count
-            parts.update(self._value_losses(batch, frames, quantized.values, lengths, seeds, stats))
+            parts.update(self._value_losses(batch, frames, quantized.values, there, seeds, stats))
         total = sum((parts[name] * getattr(self.config.weights, name) for name in parts), weight.new_zeros(()).float())
         return Loss(total, {k: v.detach() for k, v in parts.items()}, quantized, lengths, weight, stats)
 
@@ -200,16 +202,17 @@ class UnitModel(nn.Module):
         batch: TrainingBatch,
         frames: Tensor,
         values: Tensor,
-        lengths: Tensor,
+        frame_lengths: Tensor,
         seeds: Tensor | None,
         stats: dict[str, Tensor],
     ) -> dict[str, Tensor]:
         """Return the losses of what is made of quantised values [B, T', D], per frame; fill in statistics."""
         count, parts = batch.lengths.sum().clamp(min=1), {}
+        lengths = ceil_divide(frame_lengths, self.encoder.stride)
         if self.decoder is not None and self.config.weights.reconstruction > 0:
-            parts["reconstruction"] = self._reconstruction(batch, frames, values, lengths, seeds) / count
+            parts["reconstruction"] = self._reconstruction(batch, frames, values, frame_lengths, seeds) / count
         if self.echo is not None:
-            parts["echo"] = self.echo.loss(values, frames, batch.lengths) / count
+            parts["echo"] = self.echo.loss(values, frames, frame_lengths) / count
         for name, head in self._head_losses(batch, values, lengths):
             scale = self.encoder.stride if name == "framewise" else 1
             parts[name] = head.total * scale / count
@@ -221,7 +224,7 @@ class UnitModel(nn.Module):
         units = lengths.sum()
         if not self.training or dist.world_size() == 1:
             return units
-        return dist.all_reduce_(units.float()) / dist.world_size()
+        return dist.all_reduce_(sent(units.float(), self.mean.device)) / dist.world_size()
 
     def _seeds(self, frames: Tensor, generator: Randomness) -> Tensor | None:
         if isinstance(generator, Tensor):
@@ -229,23 +232,24 @@ class UnitModel(nn.Module):
         return draw_seeds(frames.shape[0], generator, frames.device) if self.training else None
 
     def _reconstruction(
-        self, batch: TrainingBatch, frames: Tensor, values: Tensor, lengths: Tensor, seeds: Tensor | None
+        self, batch: TrainingBatch, frames: Tensor, values: Tensor, frame_lengths: Tensor, seeds: Tensor | None
     ) -> Tensor:
         """Return the decoder's loss per target frame, summed over frames."""
         assert self.decoder is not None
         assert self.conditioning is not None
+        lengths = ceil_divide(frame_lengths, self.encoder.stride)
         if batch.targets is None:
             raise DataError("the batch has no targets for the decoder; make them with `unitdisc features`")
         content = self.conditioning.content(self.jitter(values, lengths, seeds), lengths)
         if self.conditioning.reference is not None:
-            speaker: Tensor | None = self.conditioning.reference(frames, batch.lengths)
+            speaker: Tensor | None = self.conditioning.reference(frames, frame_lengths)
         else:
             speaker = self.conditioning.speaker_vectors(batch.speakers, strict=False)
         losses = self.decoder.loss(batch.targets, self.conditioning(content, speaker), seeds, lengths)
         per_frame = self.decoder.hold // self.encoder.stride
-        known = batch.lengths * per_frame if batch.target_lengths is None else batch.target_lengths
+        known = frame_lengths * per_frame if batch.target_lengths is None else batch.target_lengths
         # A waveform may end up to half a frame before or after its frames do: those samples are left out.
-        known = torch.minimum(known, batch.lengths * per_frame)
+        known = torch.minimum(known, frame_lengths * per_frame)
         return masked(losses, padding_mask(known, losses.shape[1])).sum() / per_frame
 
     def _head_losses(self, batch: TrainingBatch, values: Tensor, lengths: Tensor) -> Iterator[tuple[str, HeadLoss]]:

@@ -19,10 +19,10 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from io import FileIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from unitdisc import __version__, dist
 from unitdisc.errors import DataError
@@ -190,35 +190,79 @@ def _board(folder: Path) -> _Board | None:
     return _Board(folder) if importlib.util.find_spec("tensorboard") is not None else None
 
 
+class Gradient(NamedTuple):
+    """A step's gradient; its norm and whether it stands out may still lie on a GPU."""
+
+    step: int
+    utts: list[str]  # some of the step's
+    norm: Any
+    spike: Any
+
+
 class Meter:
-    """Means of a step's numbers between two lines of the log, pooled by frames."""
+    """Means of a step's numbers between two lines of the log, pooled by frames.
+
+    Numbers are taken as they come, on whatever device they lie, and are all read at once.
+    """
 
     def __init__(self) -> None:
         self.skipped = 0
+        self._unread: list[tuple[str, float, Any]] = []  # name, weight, value
+        self._gradients: list[Gradient] = []
         self._sums: dict[str, float] = defaultdict(float)
         self._weights: dict[str, float] = defaultdict(float)
         self._since = time.perf_counter()
         self._steps = 0
 
-    def add(self, weight: float, losses: Mapping[str, Any], stats: Mapping[str, float]) -> None:
+    def add(self, weight: float, losses: Mapping[str, Any], stats: Mapping[str, Any]) -> None:
         """Add the numbers of one forward pass."""
         self._steps += 1
-        for name, value in {**{k: float(v) for k, v in losses.items()}, **stats}.items():
-            self._sums[name] += float(weight) * value
-            self._weights[name] += float(weight)
+        self._unread += [(name, float(weight), value) for name, value in {**losses, **stats}.items()]
 
-    def add_one(self, name: str, value: float) -> None:
-        """Add a number that comes once a step."""
-        self._sums[name] += value
-        self._weights[name] += 1
+    def add_gradient(self, gradient: Gradient) -> None:
+        """Add what comes once a step; only a gradient that does not stand out counts in the mean of norms."""
+        self._gradients.append(gradient)
+
+    def read(self) -> list[Gradient]:
+        """Wait for the numbers that have come since the last call; return the gradients of steps that were skipped."""
+        unread, gradients = self._unread, self._gradients
+        self._unread, self._gradients = [], []
+        values = [value for *_, value in unread] + [x for g in gradients for x in (g.norm, g.spike)]
+        numbers = _floats(values)
+        for (name, weight, _), value in zip(unread, numbers, strict=False):
+            self._add(name, weight, value)
+        pairs = iter(numbers[len(unread) :])
+        gradients = [
+            g._replace(norm=norm, spike=bool(spike)) for g, norm, spike in zip(gradients, pairs, pairs, strict=True)
+        ]
+        for gradient in gradients:
+            if not gradient.spike:
+                self._add("gradient_norm", 1.0, gradient.norm)
+        skipped = [g for g in gradients if g.spike]
+        self.skipped += len(skipped)
+        return skipped
+
+    def _add(self, name: str, weight: float, value: float) -> None:
+        self._sums[name] += weight * value
+        self._weights[name] += weight
 
     def pop(self) -> dict[str, float]:
         """Return the means and start over."""
+        self.read()
         values = {name: total / self._weights[name] for name, total in self._sums.items()}
         values["steps_per_second"] = self._steps / (time.perf_counter() - self._since)
         values["skipped"] = self.skipped
         self.__init__()  # type: ignore[misc]
         return values
+
+
+def _floats(values: Sequence[Any]) -> list[float]:
+    """Return numbers and scalar tensors as floats, by one copy for all that lie on a GPU."""
+    import torch
+
+    tensors = [value.double() for value in values if isinstance(value, torch.Tensor)]
+    read = iter(torch.stack(tensors).cpu().tolist() if tensors else [])
+    return [next(read) if isinstance(value, torch.Tensor) else float(value) for value in values]
 
 
 def read_metrics(folder: str | Path) -> list[dict[str, Any]]:

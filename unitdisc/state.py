@@ -12,6 +12,7 @@ from unitdisc.errors import ConfigError
 from unitdisc.features.augment import AugmentConfig
 from unitdisc.model import Learner, UnitModel
 from unitdisc.quantizers.kmeans import KMeans
+from unitdisc.spikes import Norms
 from unitdisc.targets import Made, TargetsConfig
 
 
@@ -89,7 +90,8 @@ class TrainConfig:
     freeze: float = 1.0  # share of all steps after which codebook and decoder learn, and the encoder does not; 1: never
     thaw: float = 0.0  # what the encoder's learning rate is then multiplied by; 0 holds it still
     augment: AugmentConfig = field(default_factory=AugmentConfig)  # of what the encoder hears
-    workers: int = 1  # processes that read batches ahead where utterances are changed; 0: a thread
+    # Processes that read batches ahead; 0: a thread. By default one where utterances are changed, up to 4 for a GPU.
+    workers: int | None = None
     clip: float = 5.0  # of the gradient's norm; 0 for none
     skip_above: float = 20.0  # leave out a step whose gradient is so many times the running median; 0 for never
     average: float = 0.998  # decay of the running average of the weights; 0 for none
@@ -110,7 +112,7 @@ class TrainConfig:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
         if not 0 < self.freeze <= 1 or not 0 <= self.thaw <= 1:
             raise ConfigError(f"freeze must lie above 0 and up to 1, thaw in 0..1, got {self.freeze} and {self.thaw}")
-        if self.workers < 0:
+        if self.workers is not None and self.workers < 0:
             raise ConfigError(f"workers must be 0 or more, got {self.workers}")
         if not 0 <= self.average < 1:
             raise ConfigError(f"average must lie in 0..1, got {self.average}")
@@ -133,7 +135,7 @@ class State:
         self.step = 0  # steps done
         self.reestimated_at = -1
         self.warned = False  # of a dying codebook
-        self.norms: list[float] = []  # of the gradients of the last 100 steps
+        self.norms = Norms(self.device)  # of the gradients of the last steps
         self.scale, self.best, self.stale = 1.0, math.inf, 0  # of the plateau schedule
         self.targets: Made | None = None  # of weights.prediction
         self.predicts = getattr(model, "prediction", None) is not None  # models of images have none
@@ -146,7 +148,7 @@ class State:
             "optimizer": self.optimizer.state_dict(),
             "average": self.average.state_dict() if self.average else None,
             "reestimated_at": self.reestimated_at,
-            "norms": self.norms,
+            "norms": self.norms.tolist(),
             "plateau": [self.scale, self.best, self.stale],
             "targets": self.targets and self.targets._asdict(),
         }
@@ -154,12 +156,23 @@ class State:
     def load_tree(self, tree: dict[str, Any]) -> None:
         """Take up a checkpoint."""
         self.model.load_state_dict(tree["model"])
-        self.optimizer.load_state_dict(tree["optimizer"])
+        # How the optimiser is computed is this machine's affair, not that of the one that wrote the checkpoint.
+        ways = [
+            {**theirs, "fused": ours["fused"]}
+            for theirs, ours in zip(tree["optimizer"]["param_groups"], self.optimizer.param_groups, strict=True)
+        ]
+        self.optimizer.load_state_dict({**tree["optimizer"], "param_groups": ways})
         if self.average and tree["average"]:
             self.average.load_state_dict(tree["average"], self.model)
-        self.step, self.reestimated_at, self.norms = tree["step"], tree["reestimated_at"], list(tree["norms"])
+        self.step, self.reestimated_at = tree["step"], tree["reestimated_at"]
+        self.norms = Norms(self.device, tree["norms"])
         self.scale, self.best, self.stale = tree["plateau"]
         self.targets = Made(**tree["targets"]) if tree.get("targets") else None
+
+    @property
+    def device(self) -> torch.device:
+        """Return where the model is."""
+        return next(self.model.parameters()).device
 
     def learner(self, step: int) -> Learner:
         """Return which part of the model learns at a step."""
@@ -201,8 +214,7 @@ class State:
 
     def note_dev_loss_(self, loss: float) -> None:
         """Let the plateau schedule see a validation: that of the first process, in all of them."""
-        device = next(self.model.parameters()).device
-        loss = float(dist.broadcast_(torch.tensor(loss, dtype=torch.float64, device=device)))
+        loss = float(dist.broadcast_(torch.tensor(loss, dtype=torch.float64, device=self.device)))
         schedule = self.config.schedule
         if loss < self.best:
             self.best, self.stale = loss, 0
@@ -230,7 +242,7 @@ class State:
         assert self.model.prediction is not None
         self.model.prediction.renew_(self.config.seed * 1_000_003 + self.step)
         self.optimizer.state.clear()
-        self.norms = []
+        self.norms = Norms(self.device)
         if self.average:
             self.average.restart_(self.model, "prediction.")
 
@@ -238,13 +250,15 @@ class State:
         """Note that units mean something else from here on; all but the encoder begins as at the start."""
         self.reestimated_at = self.step
         self.optimizer.state.clear()
-        self.norms = []
+        self.norms = Norms(self.device)
         if self.average:
             self.average.restart_(self.model, "")
 
 
 def _optimizer(model: UnitModel, config: TrainConfig) -> torch.optim.Optimizer:
     options, groups = config.optimizer, model.parameter_groups(config.learning_rate)
+    # On a GPU one kernel does it all, and leaves a step out without asking the host (see `optimise_`).
+    fused = True if next(model.parameters()).device.type == "cuda" else None
     if isinstance(options, AdamWConfig):
-        return torch.optim.AdamW(groups, config.learning_rate, options.betas, weight_decay=options.decay)
-    return torch.optim.Adam(groups, config.learning_rate, options.betas)
+        return torch.optim.AdamW(groups, config.learning_rate, options.betas, weight_decay=options.decay, fused=fused)
+    return torch.optim.Adam(groups, config.learning_rate, options.betas, fused=fused)

@@ -9,29 +9,30 @@ All randomness of a step is a function of (seed, step), so that a resumed run re
 import math
 import os
 import shutil
-import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from unitdisc import checkpoint, dist
 from unitdisc import config as configs
 from unitdisc.corpus import fit_normalisation_, open_corpus, phone_set, with_features
-from unitdisc.data.batches import ChunkPlan, Corpus, Prefetcher, WholePlan, share
+from unitdisc.data.batches import ChunkPlan, Corpus, WholePlan, share
 from unitdisc.data.kaldi import DataDir
+from unitdisc.data.prefetch import Prefetcher
 from unitdisc.errors import ConfigError, UnitdiscError
 from unitdisc.features.augment import Versions
 from unitdisc.files import locked
 from unitdisc.model import ModelConfig, UnitModel
 from unitdisc.postfilter import Postfilter, decoded_pairs, fit_postfilter
 from unitdisc.quantizers.base import Reestimation
-from unitdisc.runlog import Meter, RunLog
+from unitdisc.runlog import Gradient, Meter, RunLog
 from unitdisc.state import State, TrainConfig
 from unitdisc.stopping import Stop, stoppable
 from unitdisc.targets import Targets, output_sample
@@ -39,7 +40,6 @@ from unitdisc.validate import validate
 from unitdisc.voices import Voices, fit_voices
 
 SAMPLE = 100_000  # vectors that a codebook is set from, at least 32 per code
-LASTING = 5  # steps in a row whose gradients stand out: a new level, and no spike
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def train(config: Config, exp: str | Path, train_dir: str | Path, dev_dir: str |
 def _train(config: Config, exp: Path, train_data: DataDir, dev_data: DataDir, device: torch.device) -> None:
     log = RunLog(exp, tensorboard=config.train.tensorboard)
     names = {"train": str(train_data.path), "dev": str(dev_data.path)}
-    jobs = config.train.workers + 1
+    jobs = (1 if config.train.workers is None else config.train.workers) + 1
     train_data = with_features(config.model, train_data, exp / "data" / "train", jobs, log.say)
     dev_data = with_features(config.model, dev_data, exp / "data" / "dev", jobs, log.say)
     speakers, phones = sorted(train_data.spk2utt), phone_set(config.model, train_data)
@@ -192,8 +192,8 @@ def run_steps(
     if options.augment.on:
         features, folder = state.model.config.features, exp / "versions"
         corpus.versions = Versions(features, options.augment, corpus.data, options.seed, folder, corpus.utts)
-    workers = options.workers if corpus.versions is not None else 0
-    batches = Prefetcher(corpus, plan, dist.rank(), dist.world_size(), workers=workers)
+    workers = options.workers if options.workers is not None else usual_workers(corpus, device)
+    batches = Prefetcher(corpus, plan, dist.rank(), dist.world_size(), workers=workers, pinned=device.type == "cuda")
     targets = open_targets(state, exp, corpus, dev)
     meter = Meter()
     saved = state.step
@@ -212,6 +212,7 @@ def run_steps(
         state.step += 1
         bar.update()
         if state.step % options.log_every == 0 or state.step == options.steps:
+            note_skipped(meter, log)
             values = meter.pop()
             log.metrics(state.step, "train", {**values, "learning_rate": rate})
             warn_of_collapse(state, log)
@@ -224,6 +225,7 @@ def run_steps(
             log.metrics(state.step, "dev", values)
             log.say(f"step {state.step}: dev " + " ".join(f"{k} {v:.4g}" for k, v in values.items()))
         if state.step % options.save_every == 0 or state.step == options.steps:
+            note_skipped(meter, log)
             fitted = (postfilter_of(state, corpus), voices_of(state, corpus)) if state.step == options.steps else ()
             save_state(state, config, exp, *fitted)
             saved = state.step
@@ -232,10 +234,18 @@ def run_steps(
     if state.step >= options.steps and corpus.versions is not None:
         forget_versions(exp / "versions")
     if stop.asked:
+        note_skipped(meter, log)
         if state.step > saved:
             save_state(state, config, exp)
         log.say(f"stopped after step {state.step}, and saved; the same command goes on from there")
         raise KeyboardInterrupt
+
+
+def usual_workers(corpus: Corpus, device: torch.device) -> int:
+    """Return how many processes read batches if nobody has said so."""
+    if device.type == "cuda":
+        return max(min(4, len(os.sched_getaffinity(0)) // dist.local_world_size() - 1), 1)
+    return 0 if corpus.versions is None else 1
 
 
 def open_targets(state: State, exp: Path, corpus: Corpus, dev: Corpus) -> Targets | None:
@@ -307,29 +317,46 @@ def train_step(state: State, batch: Any, meter: Meter, log: RunLog, device: torc
         weight += float(loss.weight)
         meter.add(float(loss.weight), {"loss": loss.total.detach(), **loss.parts}, loss.quantized.stats)
     norm = sync_gradients_(model, weight, options.clip)
-    spike = not math.isfinite(norm) or is_spike(norm, state.norms, options.skip_above)
-    if math.isfinite(norm):
-        state.norms = [*state.norms[-99:], norm]
-    if spike:
-        log.metrics(state.step, "skipped", {"norm": norm if math.isfinite(norm) else None, "utts": batch.utts[:8]})
-        meter.skipped += 1
-        if meter.skipped > 10:
-            raise UnitdiscError(
-                f"step {state.step}: the gradient exploded or was not a number in over 10 steps of one log interval "
-                f"(last norm {norm:.3g}; utterances {' '.join(batch.utts[:4])} ...); lower train.learning_rate, "
-                "or look for silent or broken recordings with `unitdisc check`"
-            )
-        return
-    meter.add_one("gradient_norm", norm)
+    spike = state.norms.spike_(norm, options.skip_above)
+    meter.add_gradient(Gradient(state.step, batch.utts[:8], norm, spike))
+    if device.type == "cpu":  # where looking costs nothing
+        note_skipped(meter, log)
     slowed = (
         [(p, p.detach().clone()) for p in model.encoder.parameters()] if learner == "codebook" and not still else []
     )
-    state.optimizer.step()
+    if not optimise_(state.optimizer, spike):
+        return
     with torch.no_grad():
         for parameter, before in slowed:
             parameter.copy_(before.lerp(parameter, options.thaw))
     if state.average:
         state.average.update_(model)
+
+
+def optimise_(optimizer: torch.optim.Optimizer, spike: Tensor) -> bool:
+    """Do the optimiser's step unless the gradient is a spike; return False if it is known to be one.
+
+    A GPU decides by itself, so that the host can go on: its kernel changes nothing then. (A running average counts the
+    step all the same, and moves towards weights that have not changed.)
+    """
+    if spike.device.type != "cpu":
+        optimizer.found_inf = spike.float()  # type: ignore[attr-defined]
+    elif spike:
+        return False
+    optimizer.step()
+    return True
+
+
+def note_skipped(meter: Meter, log: RunLog) -> None:
+    """Log the steps that were left out since the last call, and end a training that does nothing else."""
+    for step, utts, norm, _ in meter.read():
+        log.metrics(step, "skipped", {"norm": norm if math.isfinite(norm) else None, "utts": utts})
+        if meter.skipped > 10:
+            raise UnitdiscError(
+                f"step {step}: the gradient exploded or was not a number in over 10 steps of one log interval "
+                f"(last norm {norm:.3g}; utterances {' '.join(utts[:4])} ...); lower train.learning_rate, "
+                "or look for silent or broken recordings with `unitdisc check`"
+            )
 
 
 def _parts(batch: Any, count: int) -> Iterator[Any]:
@@ -343,27 +370,20 @@ def _parts(batch: Any, count: int) -> Iterator[Any]:
             yield batch.rows(own[0], own[-1] + 1)
 
 
-def is_spike(norm: float, norms: Sequence[float], limit: float) -> bool:
-    """Tell whether a gradient stands out of the last ones; where they have stayed high, it does not."""
-    if not limit or len(norms) < 50:
-        return False
-    bound = limit * statistics.median(norms)
-    return norm > bound and min(norms[-LASTING:]) <= bound
-
-
-def sync_gradients_(model: UnitModel, weight: float, clip: float) -> float:
+def sync_gradients_(model: UnitModel, weight: float, clip: float) -> Tensor:
     """Make gradients the mean over all processes' frames, clip them, and return their norm before clipping."""
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    frames: float | Tensor = weight
     if dist.world_size() > 1:
-        flat = torch.cat([g.flatten() for g in gradients] + [gradients[0].new_tensor([weight])])
+        flat = torch.cat([g.flatten() for g in gradients] + [gradients[0].new_full((1,), weight)])
         dist.all_reduce_(flat)
-        weight = float(flat[-1])
+        frames = flat[-1]
         for gradient, part in zip(gradients, flat[:-1].split([g.numel() for g in gradients]), strict=True):
             gradient.copy_(part.view_as(gradient))
-    torch._foreach_div_(gradients, weight)
-    norm = float(torch.nn.utils.get_total_norm(gradients))
-    if clip and norm > clip:
-        torch._foreach_mul_(gradients, clip / norm)
+    torch._foreach_div_(gradients, frames)
+    norm = torch.nn.utils.get_total_norm(gradients)
+    if clip:
+        torch._foreach_mul_(gradients, torch.where(norm > clip, clip / norm.double(), 1.0).to(norm.dtype))
     return norm
 
 

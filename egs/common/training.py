@@ -32,7 +32,7 @@ class Loss(NamedTuple):
 
     total: Tensor  # scalar
     parts: dict[str, Tensor]  # for the log
-    stats: dict[str, float]  # of the quantiser
+    stats: dict[str, Tensor]  # scalars of the quantiser
 
 
 class QuantizedModel(nn.Module):

@@ -4,19 +4,17 @@ Since a step's batch depends on nothing that came before it, a resumed run needs
 processes agree on a global batch without talking: each takes its share of the same plan.
 """
 
-import itertools
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from unitdisc.data.kaldi import DataDir
+from unitdisc.devices import sent
 from unitdisc.errors import DataError
-from unitdisc.processes import in_order as run_in_order
 
 R = TypeVar("R")
 
@@ -79,9 +77,13 @@ class Batch:
     labels: Tensor | None = None  # [B, T', S] int64 clusters at the units' rate, -1 where there is none
 
     def to(self, device: torch.device | str) -> "Batch":
-        """Return the batch on another device."""
-        moved = {k: v.to(device, non_blocking=True) for k, v in vars(self).items() if isinstance(v, Tensor)}
-        return replace(self, **moved)  # type: ignore[arg-type]
+        """Return the batch on another device; the lengths stay with the host, which goes by them."""
+        tensors = {k: v for k, v in vars(self).items() if isinstance(v, Tensor) and k != "lengths"}
+        return replace(self, **{k: sent(v, torch.device(device)) for k, v in tensors.items()})  # type: ignore[arg-type]
+
+    def pinned(self) -> "Batch":
+        """Return the batch where a GPU can fetch it by itself."""
+        return replace(self, **{k: v.pin_memory() for k, v in vars(self).items() if isinstance(v, Tensor)})  # type: ignore[arg-type]
 
     def rows(self, first: int, last: int) -> "Batch":
         """Return some of the utterances, the padding as it is."""
@@ -279,77 +281,3 @@ def in_order(corpus: Corpus, batch: int, limit: int | None = None) -> Iterator[l
 def share(rows: list[R], part: int, parts: int) -> list[R]:
     """Return one of `parts` equal, contiguous shares of a global batch."""
     return rows[part * len(rows) // parts : (part + 1) * len(rows) // parts]
-
-
-class Prefetcher:
-    """Reads batches ahead, while the current one trains: in a thread, or in processes of their own."""
-
-    def __init__(
-        self, corpus: Corpus, plan: ChunkPlan | WholePlan, part: int = 0, parts: int = 1, *, workers: int = 0
-    ) -> None:
-        self._reader, self._workers = _Reader(corpus, plan, part, parts), workers
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="batches")
-        self._next: tuple[int, Future[Batch]] | None = None
-        self._step = -1  # that the processes are to read next
-        self._batches: Iterator[dict[str, Any]] = iter(())
-
-    def batch(self, step: int) -> Batch:
-        """Return a step's share of its global batch, and start reading the next."""
-        if self._workers:
-            return self._from_processes(step)
-        if self._next is None or self._next[0] != step:
-            self._next = (step, self._pool.submit(self._reader.read, step))
-        batch = self._next[1].result()
-        self._next = (step + 1, self._pool.submit(self._reader.read, step + 1))
-        return batch
-
-    def _from_processes(self, step: int) -> Batch:
-        if step != self._step:
-            self._batches = run_in_order(
-                _read, itertools.count(step), self._workers, _start, (self._reader,), preload=__name__
-            )
-        self._step = step + 1
-        arrays = next(self._batches)
-        values: dict[str, Any] = {k: torch.from_numpy(v) if isinstance(v, np.ndarray) else v for k, v in arrays.items()}
-        return Batch(**values)
-
-    def close(self) -> None:
-        """Stop reading."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        if isinstance(self._batches, Generator):
-            self._batches.close()
-
-
-@dataclass
-class _Reader:
-    """Reads the batches of one of several processes that train together."""
-
-    corpus: Corpus
-    plan: ChunkPlan | WholePlan
-    part: int
-    parts: int
-
-    def read(self, step: int) -> Batch:
-        """Return this process's share of a step's global batch."""
-        chunks = self.plan.chunks(step)
-        random = np.random.default_rng([self.plan.seed, step, 1])
-        seeds = random.integers(2**62, size=len(chunks)).tolist()
-        count = self.corpus.versions.count if self.corpus.versions is not None else 0
-        versions = random.integers(count, size=len(chunks)).tolist() if count else []
-        ours = [share(rows, self.part, self.parts) for rows in (chunks, versions)]
-        batch = self.corpus.batch(*ours)
-        batch.seeds = torch.tensor(share(seeds, self.part, self.parts))
-        return batch
-
-
-_here: list[_Reader] = []  # in a process that reads batches: what it reads them with
-
-
-def _start(reader: _Reader) -> None:
-    torch.set_num_threads(1)
-    _here.append(reader)
-
-
-def _read(step: int) -> dict[str, Any]:
-    # Arrays go through a pipe; tensors would need their process to live on.
-    return {k: v.numpy() if isinstance(v, Tensor) else v for k, v in vars(_here[0].read(step)).items()}

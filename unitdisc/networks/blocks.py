@@ -77,7 +77,7 @@ class BlockEncoder:
         rest = self._rest[: self.width]
         frames = F.pad(rest, (0, 0, 0, self.width - rest.shape[0]))[None]
         skip = self._next - self._first
-        made = self._compute(frames, torch.tensor([valid], device=rest.device), skip, skip + self._units)
+        made = self._compute(frames, torch.tensor([valid]), skip, skip + self._units)
         units = min(-(-valid // self._stride) - skip, self._units)
         self._next += units
         first = max(self._next - self._side, 0)

@@ -63,7 +63,7 @@ class Perturbation(nn.Module):
     def stretches(self, factors: Tensor) -> Tensor:
         """Return matrices [B, M, M] that read each bank at its frequency times a factor [B], between two banks."""
         centres = self.centres
-        wanted = (factors[:, None] * centres).clamp(float(centres[0]), float(centres[-1]))
+        wanted = (factors[:, None] * centres).clamp(centres[0], centres[-1])
         above = torch.searchsorted(centres, wanted).clamp(1, len(centres) - 1)
         share = (wanted - centres[above - 1]) / (centres[above] - centres[above - 1])
         matrices = torch.zeros(len(factors), len(centres), len(centres), device=centres.device)

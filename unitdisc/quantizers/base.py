@@ -15,7 +15,7 @@ class Quantized(NamedTuple):
     values: Tensor  # [B, T, D]; straight-through while training
     units: Tensor  # [B, T, G] int64 of G codebooks; -1 on padding, and everywhere when nothing was quantised
     loss: Tensor  # scalar, already weighted
-    stats: dict[str, float]  # for the log: perplexity, used codes
+    stats: dict[str, Tensor]  # scalars for the log: perplexity, used codes
 
 
 class Reestimation(NamedTuple):

@@ -63,7 +63,7 @@ class CodebookQuantizer(Quantizer):
             raise UnitdiscError("quantiser: call begin_step_(step) before each training step, or set a schedule of 0")
         with full_precision(x):
             rows = pack(x, mask, self.dim_in)
-            check_finite(rows.vectors, "encoder output")
+            check_finite(rows.vectors, "encoder output", wait=not self.training)
             vectors = self.front(rows.vectors)
             self._observe_(vectors)
             if self.warming_up:
@@ -236,11 +236,9 @@ def _shape(codebook: Tensor) -> str:
     return f"{groups} x {codes} codes of dimension {dim}"
 
 
-def batch_stats(counts: Tensor) -> dict[str, float]:
+def batch_stats(counts: Tensor) -> dict[str, Tensor]:
     """Return perplexity and share of codes in use of one batch's counts [G, K], as the mean over codebooks."""
-    numbers = torch.stack([perplexity(counts).mean(), (counts > 0).double().mean()])
-    ratio, used = numbers.tolist()
-    return {"perplexity": ratio, "used": used}
+    return {"perplexity": perplexity(counts).mean(), "used": (counts > 0).double().mean()}
 
 
 @contextmanager

@@ -58,7 +58,7 @@ class FSQ(Quantizer):
         """Quantise x [B, T, dim_in]; the loss is zero."""
         with full_precision(x):
             rows = pack(x, mask, self.dim_in)
-            check_finite(rows.vectors, "encoder output")
+            check_finite(rows.vectors, "encoder output", wait=not self.training)
             bounded = self._bound(self.front(rows.vectors))
             whole = bounded.detach().round()
             units = self._units(whole)

@@ -44,8 +44,8 @@ class Usage(nn.Module):
         """Count units [N, G] of one step; return this step's counts [G, K] over all processes."""
         counts = dist.all_reduce_(count_units(units, self.counts.shape[-1]))
         if self.steps[0] >= self.window:
-            self.counts[1] = self.counts[0]
-            self.counts[0] = 0
+            self.counts[1].copy_(self.counts[0])
+            self.counts[0].zero_()
             self.steps = [0, self.steps[0]]
         self.counts[0] += counts
         self.steps[0] += 1
@@ -60,10 +60,10 @@ class Usage(nn.Module):
         """Sum up; `remedies` is what to try if the codebook is dying."""
         counts = self.counts.sum(0)
         groups, codes = counts.shape
-        vectors = int(counts[0].sum())
-        used = float((counts > 0).double().mean())
+        numbers = torch.stack([counts[0].sum().double(), (counts > 0).double().mean(), perplexity(counts).mean()])
+        total, used, ratio = numbers.cpu().tolist()  # one copy, if they lie on a GPU
+        vectors = int(total)
         fair = 1 - (1 - 1 / codes) ** vectors  # the share in use if all codes were equally likely
-        ratio = float(perplexity(counts).mean())
         advice = ""
         if sum(self.steps) >= self.window and used < fair / 2:
             advice = (
@@ -87,5 +87,8 @@ class Usage(nn.Module):
 def count_units(units: Tensor, codes: int) -> Tensor:
     """Return how often each of `codes` occurs in units [N, G], as [G, codes]."""
     groups = units.shape[1]
-    shifted = units + torch.arange(groups, device=units.device) * codes
-    return torch.bincount(shifted.reshape(-1), minlength=groups * codes).view(groups, codes)
+    places = (units + torch.arange(groups, device=units.device) * codes).reshape(-1)
+    if units.device.type == "cpu":
+        return torch.bincount(places, minlength=groups * codes).view(groups, codes)
+    # bincount would make the host wait for the largest unit.
+    return places.new_zeros(groups * codes).scatter_add_(0, places, torch.ones_like(places)).view(groups, codes)

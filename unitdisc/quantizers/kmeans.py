@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 
 from unitdisc import dist
+from unitdisc.devices import sent
 from unitdisc.errors import CheckpointError, ConfigError, UnitdiscError
 from unitdisc.quantizers.base import Quantized, Quantizer
 from unitdisc.quantizers.clustering import Clusters, kmeans
 from unitdisc.quantizers.codebook import batch_stats, full_precision
 from unitdisc.quantizers.health import count_units
 from unitdisc.quantizers.reservoir import Reservoir
-from unitdisc.quantizers.rows import check_finite, pack
+from unitdisc.quantizers.rows import Rows, check_finite, pack
 from unitdisc.quantizers.search import nearest, nearest_units
 
 
@@ -35,14 +36,13 @@ class KMeans(Quantizer):
     """Units by the nearest of the centres that `fit_` has found. Values are the centres; gradients pass straight."""
 
     codebook: Tensor
-    fitted: Tensor
+    fitted: bool = False  # kept as a tensor in checkpoints, and not on a GPU, which would be waited for at each look
 
     def __init__(self, dim_in: int, config: KMeansConfig) -> None:
         super().__init__()
         self.dim_in = self.dim = dim_in
         self.codes = (config.codes,)
         self.register_buffer("codebook", torch.zeros(1, config.codes, dim_in))
-        self.register_buffer("fitted", torch.tensor(False))
 
     def fit_(
         self,
@@ -59,7 +59,7 @@ class KMeans(Quantizer):
     def set_(self, centres: Tensor) -> None:
         """Take centres [K, D] that were found elsewhere."""
         self.codebook.copy_(centres[None])
-        self.fitted.fill_(True)
+        self.fitted = True
 
     @property
     def held(self) -> bool:  # type: ignore[override]
@@ -68,7 +68,7 @@ class KMeans(Quantizer):
 
     def hold_(self) -> None:
         """Be as before the fit."""
-        self.fitted.fill_(False)
+        self.fitted = False
 
     def begin_(self, vectors: Tensor, generator: torch.Generator) -> None:
         """Find the centres of a sample [N, D]."""
@@ -76,15 +76,14 @@ class KMeans(Quantizer):
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Quantized:
         """Replace each vector of x [B, T, D] by its centre; before the fit, pass vectors on, with units -1."""
+        kept = x if mask is None else x.masked_fill(~sent(mask, x.device)[..., None], 0)
         if not self.fitted:
-            values = x if mask is None else x.masked_fill(~mask[..., None], 0)
             units = torch.full((*x.shape[:2], 1), -1, device=x.device)
-            return Quantized(values, units, x.new_zeros(()), {})
-        units = self.encode(x, mask)
+            return Quantized(kept, units, x.new_zeros(()), {})
+        rows, found = self._look_up(x, mask, wait=not self.training)
+        units = rows.unpack(found, -1)
         values = self.decode(units).to(x.dtype)
-        kept = x if mask is None else x.masked_fill(~mask[..., None], 0)
-        known = units.reshape(-1, 1)
-        stats = batch_stats(count_units(known[known[:, 0] >= 0], self.codes[0]))
+        stats = batch_stats(count_units(found, self.codes[0]))
         return Quantized(values + (kept - kept.detach()), units, x.new_zeros(()), stats)
 
     def project(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -98,10 +97,15 @@ class KMeans(Quantizer):
             raise UnitdiscError(
                 "k-means: no centres yet; a training sets them when it ends, else call fit_ with the features"
             )
+        rows, units = self._look_up(x, mask, wait=True)
+        return rows.unpack(units, -1)
+
+    def _look_up(self, x: Tensor, mask: Tensor | None, wait: bool) -> tuple[Rows, Tensor]:
+        """Return the vectors of x [B, T, D] that count, and their units [N, 1]."""
         with full_precision(x):
             rows = pack(x, mask, self.dim_in)
-            check_finite(rows.vectors, "features")
-            return rows.unpack(nearest_units(rows.vectors, self.codebook[0])[:, None], -1)
+            check_finite(rows.vectors, "features", wait)
+            return rows, nearest_units(rows.vectors, self.codebook[0])[:, None]
 
     def decode(self, units: Tensor) -> Tensor:
         """Return the centres [B, T, D] of units [B, T, 1]; zero for unit -1."""
@@ -112,7 +116,15 @@ class KMeans(Quantizer):
         """Return the centres, [K, D]."""
         return [self.codebook[0]]
 
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        destination[prefix + "fitted"] = torch.tensor(self.fitted)
+
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *arguments: Any) -> None:
+        if prefix + "fitted" in state_dict:
+            self.fitted = bool(state_dict.pop(prefix + "fitted"))
+        else:
+            arguments[2].append(prefix + "fitted")
         theirs = state_dict.get(prefix + "codebook")
         if theirs is not None and theirs.shape != self.codebook.shape:
             raise CheckpointError(

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from unitdisc import dist
+from unitdisc.devices import sent
 
 
 class Reservoir(nn.Module):
@@ -38,13 +39,13 @@ class Reservoir(nn.Module):
         order, slots = self._choose_(sum(counts))
         first = sum(counts[: dist.rank()])
         mine = (order >= first) & (order < first + len(vectors))
-        chosen = vectors.detach()[(order[mine] - first).to(vectors.device)].float()
+        chosen = vectors.detach()[sent(order[mine] - first, vectors.device)].float()
         entering = torch.cat(dist.all_gather(chosen)) if dist.world_size() > 1 else chosen
-        held = self._held.to(vectors.device)
+        held = sent(self._held, vectors.device)
         size = min(self.seen, self.capacity)
         if len(held) < size:
             held = torch.cat([held, held.new_zeros(size - len(held), self.dim)])
-        self._held = held.index_copy_(0, slots.to(held.device), entering.to(held.dtype))
+        self._held = held.index_copy_(0, sent(slots, held.device), entering.to(held.dtype))
 
     def _choose_(self, count: int) -> tuple[Tensor, Tensor]:
         """Return which of `count` new vectors enter, in order, and the slot of each; slots are distinct."""

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from unitdisc.devices import sent
 from unitdisc.errors import UnitdiscError
 
 
@@ -24,7 +25,10 @@ class Rows(NamedTuple):
 
 
 def pack(x: Tensor, mask: Tensor | None, dim: int) -> Rows:
-    """Take the vectors of x [B, T, D] where mask [B, T] is True."""
+    """Take the vectors of x [B, T, D] where mask [B, T] is True.
+
+    The mask may lie on the CPU whatever the vectors' device: the host then need not wait to know how many they are.
+    """
     if x.dim() != 3 or x.shape[-1] != dim:
         raise UnitdiscError(f"quantiser: expected vectors of shape [B, T, {dim}], got {list(x.shape)}")
     flat = x.float().reshape(-1, dim)
@@ -38,11 +42,18 @@ def pack(x: Tensor, mask: Tensor | None, dim: int) -> Rows:
     index = mask.reshape(-1).nonzero().squeeze(1)
     if len(index) == len(flat):
         return Rows(flat, None, shape)
+    index = sent(index, x.device)
     return Rows(flat.index_select(0, index), index, shape)
 
 
-def check_finite(x: Tensor, what: str) -> None:
-    """Refuse NaN and infinity before they reach any state."""
+def check_finite(x: Tensor, what: str, wait: bool = True) -> None:
+    """Refuse NaN and infinity before they reach any state.
+
+    A GPU that is not waited for stops by itself, and the training ends at the next look at it.
+    """
+    if not wait and x.device.type != "cpu":
+        torch._assert_async(torch.isfinite(x.detach().sum()), f"quantiser: the {what} holds NaN or infinity")
+        return
     # One pass that makes no temporary; a sum overflows only where the second, dearer look is due anyway.
     if not torch.isfinite(x.detach().sum()) and not torch.isfinite(x).all():
         bad = (~torch.isfinite(x)).any(1)

@@ -54,11 +54,11 @@ class StraightThrough(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, words: Tensor, units: Tensor, commitment: float, follow: float, count: float
+        ctx: Any, x: Tensor, words: Tensor, units: Tensor, commitment: float, follow: float, count: float | Tensor
     ) -> Any:
         values = words.index_select(0, units)
         difference = x - values
-        loss = difference.square().sum() * ((follow + commitment) / count)
+        loss = difference.square().sum() * _over(follow + commitment, count, x)
         ctx.save_for_backward(difference, units)
         ctx.numbers = (commitment, follow, count, len(words))
         return values, loss
@@ -69,12 +69,18 @@ class StraightThrough(torch.autograd.Function):
         grad_values, grad_loss = grads
         difference, units = ctx.saved_tensors
         commitment, follow, count, codes = ctx.numbers
-        pull = difference * (grad_loss * (2 / count))
+        pull = difference * (grad_loss * _over(2, count, difference))
         grad_words = None
         if ctx.needs_input_grad[1]:
             grad_words = pull.new_zeros(codes, pull.shape[1]).index_add_(0, units, pull, alpha=-follow)
         grad_x = torch.add(grad_values, pull, alpha=commitment) if ctx.needs_input_grad[0] else None
         return grad_x, grad_words, None, None, None, None
+
+
+def _over(number: float, count: float | Tensor, like: Tensor) -> float | Tensor:
+    """Return number / count, rounded as a number is when it meets vectors."""
+    ratio = number / count
+    return ratio.to(like.dtype) if isinstance(ratio, Tensor) else ratio
 
 
 class VQ(CodebookQuantizer):
@@ -152,10 +158,10 @@ def values_side_by_side(units: Tensor, codebook: Tensor) -> Tensor:
     return words.view(len(units), codebook.shape[0] * codebook.shape[2])
 
 
-def loss_count(vectors: Tensor, loss: LossKind, training: bool) -> float:
+def loss_count(vectors: Tensor, loss: LossKind, training: bool) -> float | Tensor:
     """Return what sums over vectors [N, D] are divided by, so that the mean over processes is that over all vectors."""
-    count = float(len(vectors))
+    width = vectors.shape[1] if loss == "element-mean" else 1
     if training and dist.world_size() > 1:
-        total = torch.tensor(count, dtype=torch.float64, device=vectors.device)
-        count = dist.all_reduce_(total).item() / dist.world_size()
-    return max(count, 1e-9) * (vectors.shape[1] if loss == "element-mean" else 1)
+        total = torch.full((), len(vectors), dtype=torch.float64, device=vectors.device)
+        return (dist.all_reduce_(total) / dist.world_size()).clamp(min=1e-9) * width
+    return max(float(len(vectors)), 1e-9) * width

@@ -57,12 +57,12 @@ class ConvEncoder(Encoder):
 
     def forward(self, x: Tensor, lengths: Tensor, seeds: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Encode x [B, T, dim_in]; return vectors [B, T', channels] and their lengths."""
-        mask = padding_mask(lengths, x.shape[1])
+        mask = padding_mask(lengths, x.shape[1], x.device)
         y = masked(x, mask).transpose(1, 2)
         for layer in cast("Iterable[_ConvLayer]", self.layers):
             if layer.stride > 1:
                 lengths = ceil_divide(lengths, layer.stride)
-                mask = padding_mask(lengths, -(-y.shape[2] // layer.stride))
+                mask = padding_mask(lengths, -(-y.shape[2] // layer.stride), y.device)
             y = masked(layer(y), mask, time=2)
         return y.transpose(1, 2), lengths
 

@@ -1,6 +1,6 @@
 """Convolutions over time and bands, then LSTMs in both directions."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from unitdisc.batch_norm import BatchNorm
+from unitdisc.devices import sent
 from unitdisc.errors import ConfigError
 from unitdisc.networks.encoders.base import Encoder, check_strides
 from unitdisc.networks.padding import ceil_divide, masked, padding_mask
@@ -67,17 +68,15 @@ class ConvLSTMEncoder(Encoder):
     def forward(self, x: Tensor, lengths: Tensor, seeds: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Encode x [B, T, dim_in]; return vectors [B, T', cells] and their lengths."""
         batch, frames, _ = x.shape
-        mask = padding_mask(lengths, frames)
+        mask = padding_mask(lengths, frames, x.device)
         y = masked(x, mask).view(batch, frames, self.planes, -1).transpose(1, 2)  # [B, planes, T, bands]
         for conv, norm in zip(cast("Iterable[_PlaneConv]", self.convs), self.norms, strict=True):
             lengths = ceil_divide(lengths, conv.stride)
             y = conv(y)
-            mask = padding_mask(lengths, y.shape[2])
+            mask = padding_mask(lengths, y.shape[2], y.device)
             y = masked(norm(y, mask).clamp(0.0, self.clip), mask, time=2)
         z = y.transpose(1, 2).flatten(2)  # [B, T', channels * bands]
-        for lstm in self.lstms:
-            z = _run_packed(lstm, z, lengths, mask)
-        return masked(z, mask), lengths
+        return masked(_run_packed(cast("Iterable[nn.LSTM]", self.lstms), z, lengths, mask), mask), lengths
 
 
 class _PlaneConv(nn.Module):
@@ -98,15 +97,19 @@ class _PlaneConv(nn.Module):
         return self.conv(F.pad(x, (self.band_side, max(band_right, 0), self.side, self.side + missing)))
 
 
-def _run_packed(lstm: Callable, x: Tensor, lengths: Tensor, mask: Tensor | None) -> Tensor:
-    """Run a bidirectional LSTM over x [B, T, D] without its padding; return the sum of both directions."""
+def _run_packed(lstms: Iterable[nn.LSTM], x: Tensor, lengths: Tensor, mask: Tensor | None) -> Tensor:
+    """Run bidirectional LSTMs, one after the other, over x [B, T, D] without its padding; each sums its directions."""
     if mask is None:
-        both, _ = lstm(x)
-        return both.unflatten(-1, (2, -1)).sum(-2)
-    # A row without frames cannot be packed; one frame of it is run, and masked afterwards.
-    packed = pack_padded_sequence(x, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False)
-    both, _ = lstm(packed)
-    summed = PackedSequence(
-        both.data.unflatten(-1, (2, -1)).sum(-2), both.batch_sizes, both.sorted_indices, both.unsorted_indices
-    )
-    return pad_packed_sequence(summed, batch_first=True, total_length=x.shape[1])[0]
+        for lstm in lstms:
+            x = lstm(x)[0].unflatten(-1, (2, -1)).sum(-2)
+        return x
+    # A row without frames cannot be packed; one frame of it is run, and masked afterwards. Rows are sorted here, since
+    # torch would send the order to a GPU and wait.
+    lengths, order = lengths.clamp(min=1).cpu().sort(descending=True)
+    sizes = x.shape[1]
+    packed = pack_padded_sequence(x.index_select(0, sent(order, x.device)), lengths, batch_first=True)
+    for lstm in lstms:
+        both, _ = lstm(packed)
+        packed = PackedSequence(both.data.unflatten(-1, (2, -1)).sum(-2), both.batch_sizes)
+    z, _ = pad_packed_sequence(packed, batch_first=True, total_length=sizes)
+    return z.index_select(0, sent(order.argsort(), x.device))

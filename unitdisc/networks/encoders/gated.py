@@ -45,10 +45,10 @@ class GatedEncoder(Encoder):
 
     def forward(self, x: Tensor, lengths: Tensor, seeds: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Encode x [B, T, dim_in]; return vectors [B, T', channels] and their lengths."""
-        x = masked(x, padding_mask(lengths, x.shape[1])).transpose(1, 2)
+        x = masked(x, padding_mask(lengths, x.shape[1], x.device)).transpose(1, 2)
         y = self.first(F.pad(x, (1, 1 + -x.shape[2] % self.stride))).transpose(1, 2)
         lengths = ceil_divide(lengths, self.stride)
-        mask = padding_mask(lengths, y.shape[1])
+        mask = padding_mask(lengths, y.shape[1], y.device)
         for number, block in enumerate(cast("Iterable[_Block]", self.blocks)):
             y = block(y, mask, seeds, number)
         return masked(self.norm(y), mask), lengths

@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from unitdisc.devices import sent
 from unitdisc.errors import ConfigError
 from unitdisc.networks.encoders.base import Encoder
 from unitdisc.networks.padding import ceil_divide, masked, padding_mask
@@ -48,7 +49,7 @@ class LinearEncoder(Encoder):
     def forward(self, x: Tensor, lengths: Tensor, seeds: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Encode; an utterance's first and last frame stand for those that it has not."""
         units = ceil_divide(torch.tensor(x.shape[1]), self.stride)
-        last = (lengths - 1).clamp(min=0)[:, None]
+        last = sent((lengths - 1).clamp(min=0)[:, None], x.device)
         frames = torch.minimum(torch.arange(int(units) * self.stride, device=x.device)[None], last)
         sides = torch.arange(-self.splice, self.splice + 1, device=x.device)
         places = torch.minimum((frames[:, :, None] + sides).clamp(min=0), last[:, :, None])

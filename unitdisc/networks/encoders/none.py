@@ -27,4 +27,4 @@ class NoEncoder(Encoder):
 
     def forward(self, x: Tensor, lengths: Tensor, seeds: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return x [B, T, D], zero on padding, and its lengths."""
-        return masked(x, padding_mask(lengths, x.shape[1])), lengths
+        return masked(x, padding_mask(lengths, x.shape[1], x.device)), lengths
