@@ -32,7 +32,7 @@ from unitdisc.data.kaldi import DataDir
 from unitdisc.data.store import write_features
 from unitdisc.data.units import UnitHeader, UnitLine, read_header, read_units, write_units
 from unitdisc.errors import CheckpointError, ConfigError, DataError
-from unitdisc.files import locked, whole_file
+from unitdisc.files import locked, parse_json, whole_file
 from unitdisc.model import UnitModel
 from unitdisc.processes import in_order
 
@@ -250,7 +250,7 @@ def _kept(out: Path, header: UnitHeader, stamp: str, force: bool) -> bool:
     if not (units if header.codes else out / "codes.json").exists() or force:
         return False
     try:
-        same = json.loads(mark.read_text("utf-8"))["stamp"] == stamp
+        same = parse_json(mark.read_text("utf-8"))["stamp"] == stamp
     except (OSError, ValueError, KeyError, TypeError):  # the units of another tool, say
         same = False
     if not same:
@@ -305,14 +305,14 @@ def _lines(work: Path, shards: list[Shard]) -> Iterator[UnitLine]:
     for shard in shards:
         *lines, _failed = _shard_path(work, shard).read_text("utf-8").rstrip("\n").split("\n")
         for line in lines:
-            utt, units, durations = json.loads(line)
+            utt, units, durations = parse_json(line)
             yield UnitLine(utt, np.array(units, dtype=np.int64), np.array(durations, dtype=np.int64))
 
 
 def _failures(work: Path, shards: list[Shard]) -> dict[str, str]:
     failed: dict[str, str] = {}
     for shard in shards:
-        failed.update(json.loads(_shard_path(work, shard).read_text("utf-8").rstrip("\n").split("\n")[-1]))
+        failed.update(parse_json(_shard_path(work, shard).read_text("utf-8").rstrip("\n").split("\n")[-1]))
     return failed
 
 
@@ -323,7 +323,7 @@ def codebook_of(model: UnitModel) -> np.ndarray:
 
 
 def _summary(out: Path, header: UnitHeader, kept: bool) -> Summary:
-    record = json.loads((out / "encode.json").read_text("utf-8"))
+    record = parse_json((out / "encode.json").read_text("utf-8"))
     frames = record.get("frames")
     if frames is None:  # of version 0.1.0
         frames = sum(int(line.durations.sum()) for line in read_units(out))

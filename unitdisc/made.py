@@ -21,7 +21,7 @@ from typing import Any
 from unitdisc import __version__
 from unitdisc.digests import digest, is_whole, listing
 from unitdisc.errors import DataError
-from unitdisc.files import lock_file, whole_file
+from unitdisc.files import lock_file, parse_json, whole_file
 
 RECORD = ".made.json"
 
@@ -149,7 +149,7 @@ def record_path(making: Making) -> Path:
 def read_record(path: Path) -> dict[str, Any] | None:
     """Return a record, or None if there is none that can be read."""
     try:
-        record = json.loads(path.read_text("utf-8"))
+        record = parse_json(path.read_text("utf-8"))
         record["state"], record["unitdisc"], record["settings"].items(), record["inputs"].items()
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

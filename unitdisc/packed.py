@@ -24,7 +24,7 @@ from torch import Tensor
 from unitdisc import __version__
 from unitdisc import config as configs
 from unitdisc.errors import CheckpointError
-from unitdisc.files import whole_file
+from unitdisc.files import parse_json, whole_file
 
 FORMAT = "unitdisc-model-1"
 ABOUT, WEIGHTS, CONFIG, CODEBOOK, CARD, FEATURES = (
@@ -96,7 +96,7 @@ def read(folder: Path) -> dict[str, Any]:
 
 def _about(path: Path) -> dict[str, Any]:
     try:
-        about = json.loads(path.read_text("utf-8"))
+        about = parse_json(path.read_text("utf-8"))
         if about["format"] != FORMAT:
             raise CheckpointError(
                 f"{path}: expected a model of format {FORMAT}, got {str(about['format'])[:40]!r}; "

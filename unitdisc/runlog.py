@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 from unitdisc import __version__, dist
 from unitdisc.errors import DataError
-from unitdisc.files import whole_file
+from unitdisc.files import parse_json, whole_file
 
 
 class RunLog:
@@ -72,7 +72,7 @@ class RunLog:
         _replace(self.folder / "config.yaml", config_yaml)
         path = self.folder / "env.json"
         try:
-            starts = list(json.loads(path.read_text("utf-8"))["starts"])
+            starts = list(parse_json(path.read_text("utf-8"))["starts"])
         except (OSError, ValueError, KeyError, TypeError):
             starts = []
         if isinstance(facts.get("train"), dict) and "data" in facts["train"]:
@@ -127,7 +127,7 @@ def _unwritable(path: Path, error: OSError) -> DataError:
 
 def _step_of(line: str) -> float:
     try:
-        return float(json.loads(line)["step"])
+        return float(parse_json(line)["step"])
     except (ValueError, KeyError, TypeError):
         return float("inf")  # a line cut short by a kill
 
@@ -273,8 +273,8 @@ def read_metrics(folder: str | Path) -> list[dict[str, Any]]:
     records = []
     for line in path.read_text("utf-8", errors="replace").split("\n"):
         try:
-            record = json.loads(line)
-        except (ValueError, RecursionError):
+            record = parse_json(line)
+        except ValueError:
             continue
         if isinstance(record, dict) and type(record.get("step")) is int:
             records.append(record)

@@ -1,6 +1,5 @@
 """The scores of what is compared, part by part: each is kept under a hash of all that it follows from."""
 
-import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from unitdisc.evaluate.probe import ProbeConfig, probe_ctc
 from unitdisc.evaluate.scores import Score, file_hash, read_scores, write_scores
 from unitdisc.evaluate.speaker import read_speakers, speaker_scores
 from unitdisc.evaluate.suite import Sides, SuiteOptions, codebook_beside, score_all
+from unitdisc.files import parse_json
 from unitdisc.head import head_scores
 from unitdisc.processes import in_order
 
@@ -180,7 +180,7 @@ def write_subject(path: Path, subject: str, scores: Sequence[Score]) -> None:
 def subject_of(path: Path) -> str | None:
     """Return what a file of scores is of, if a comparison wrote it."""
     try:
-        record = json.loads(path.read_text("utf-8"))
+        record = parse_json(path.read_text("utf-8"))
     except (OSError, ValueError):
         return None
     return record.get("subject") if isinstance(record, dict) else None

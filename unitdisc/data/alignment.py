@@ -10,7 +10,7 @@ import numpy as np
 from unitdisc.data.labels import READERS, Label
 from unitdisc.data.phones import SILENCE
 from unitdisc.data.tables import read_lines
-from unitdisc.errors import DataError
+from unitdisc.errors import DataError, shown
 from unitdisc.files import whole_file
 
 # Starts and durations are written with two decimals each, so neighbours may overlap by one step of that grid;
@@ -109,7 +109,7 @@ def _read_ctm(path: Path) -> Alignment:
                 utt, begin, first_line, channel = words[0], offset, number, words[1]
             elif words[1] != channel:
                 raise DataError(
-                    f"{path}:{number}: expected one channel for {utt!r}, got {channel!r} and {words[1]!r}; "
+                    f"{path}:{number}: expected one channel for {utt!r}, got {shown(channel)} and {shown(words[1])}; "
                     "make the channels utterances of their own"
                 )
         offset += len(line.encode("utf-8")) + 1
@@ -162,7 +162,7 @@ def _checked(labels: Sequence[Label], utt: str) -> list[Interval]:
     # Sorted here, since CTM files are often sorted as text, with 10.2 before 9.8.
     for where, start, end, label in sorted(labels, key=lambda label: label[1:3]):
         if not (math.isfinite(start) and math.isfinite(end) and start >= 0 and end >= start - 1e-9):
-            raise DataError(f"{where}: {utt}: expected 0 <= start <= end, got {start:g} to {end:g} s of {label!r}")
+            raise DataError(f"{where}: {utt}: expected 0 <= start <= end, got {start:g} to {end:g} s of {shown(label)}")
         if intervals and start < intervals[-1].end:
             before = intervals[-1]
             if before.end - start > ROUNDING:

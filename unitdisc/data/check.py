@@ -1,6 +1,5 @@
 """The validator of data directories: everything that is wrong in one, with file and line, not only the first."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from unitdisc.data.headers import ogg_is_cut
 from unitdisc.data.kaldi import FORMS, DataDir, data_digest
 from unitdisc.data.tables import scan_rows
 from unitdisc.errors import DataError
+from unitdisc.files import parse_json
 
 LISTENED, LISTENED_S = 20, 30.0  # utterances whose spectrum is looked at, and seconds of each
 SHORT = 0.1  # s; shorter utterances hardly hold a phone
@@ -137,7 +137,7 @@ def _stale_features(data: DataDir) -> Iterator[str]:
             continue
         again = "`unitdisc features --force` makes them again"
         try:
-            made_of = json.loads(path.read_text("utf-8"))["data"]
+            made_of = parse_json(path.read_text("utf-8"))["data"]
         except (OSError, ValueError, KeyError, TypeError):
             yield f"{path}: no description of features; {again}"
             continue

@@ -3,7 +3,7 @@
 import struct
 from pathlib import Path
 
-from unitdisc.errors import DataError
+from unitdisc.errors import DataError, shown
 
 # Programs that write WAV into a pipe cannot know its length and write a number near 2^31 or 2^32 instead.
 ENDLESS = 0x7FFF0000
@@ -76,5 +76,7 @@ def _check_sphere(path: Path, head: bytes, size: int) -> None:
         )
         start = int(lines[1])
     except (KeyError, ValueError, IndexError):
-        raise DataError(f"{path}: expected a SPHERE header with sample_count, got {sorted(fields)}") from None
+        raise DataError(
+            f"{path}: expected a SPHERE header with sample_count, got {shown(sorted(fields), 200)}"
+        ) from None
     _compare(path, wanted, size - start)

@@ -11,7 +11,7 @@ from pathlib import PurePath
 from typing import Literal, NamedTuple
 
 from unitdisc.data.tables import BLANKS
-from unitdisc.errors import DataError
+from unitdisc.errors import DataError, clipped, shown
 
 Channel = int | Literal["mix"]  # from 0; mix: the mean of all
 
@@ -48,7 +48,8 @@ def parse_command(command: str, where: str) -> Decode:
     except _Refused as refusal:
         raise DataError(
             f"{where}: expected a path or a command that only decodes a file (flac, sph2pipe, sox, ffmpeg), got "
-            f"{command!r}, in which {refusal} is not understood; write the path instead, or use --allow-pipes to run it"
+            f"{shown(command, 200)}, in which {clipped(refusal)} is not understood; write the path instead, or use "
+            "--allow-pipes to run it"
         ) from None
     return decode
 
@@ -184,7 +185,7 @@ def _rate(text: str) -> int:
     """Read 16000, 16k or 22.05k."""
     try:
         rate = float(text[:-1]) * 1000 if text.endswith("k") else float(text)
-        if not (rate == round(rate) and 4000 <= rate <= 768_000):
+        if not (4000 <= rate <= 768_000 and rate == round(rate)):
             raise ValueError
     except ValueError:
         raise _Refused(f"rate {text!r}") from None
@@ -193,7 +194,7 @@ def _rate(text: str) -> int:
 
 def _numbered(text: str) -> int:
     """Read a channel counted from 1."""
-    if not text.isdecimal() or int(text) < 1:
+    if not text.isdecimal() or len(text) > 4 or int(text) < 1:
         raise _Refused(f"channel {text!r}")
     return int(text) - 1
 

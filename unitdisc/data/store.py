@@ -108,7 +108,9 @@ class FeatureReader(Mapping[str, FloatMatrix]):
             try:
                 self._open, self._process = (place.path, place.path.open("rb")), os.getpid()
             except OSError as error:
-                raise DataError(f"{place.where}: cannot open {place.path}: {error.strerror}; make it again") from None
+                raise DataError(
+                    f"{place.where}: cannot open {clipped(place.path, 1000)}: {error.strerror}; make it again"
+                ) from None
         self._open[1].seek(place.offset)
         return self._open[1]
 

@@ -13,7 +13,7 @@ from unitdisc.data.pipes import replace_path
 from unitdisc.data.store import FeatureReader
 from unitdisc.data.tables import read_table, write_table
 from unitdisc.errors import DataError
-from unitdisc.files import whole_file
+from unitdisc.files import parse_json, whole_file
 
 ALIGNMENTS = ("phones.ctm", "words.ctm")
 FEATURES = ("feats", "targets")  # <stem>.scp with <stem>.json beside it
@@ -160,7 +160,7 @@ def _note(path: Path) -> dict[str, Any] | None:
     if not path.exists() or not path.with_suffix(".scp").exists():
         return None
     try:
-        note = json.loads(path.read_text("utf-8"))
+        note = parse_json(path.read_text("utf-8"))
     except ValueError:
         return None
     return note if isinstance(note, dict) else None

@@ -25,7 +25,7 @@ import numpy as np
 from unitdisc.data.names import name_problem
 from unitdisc.data.reading import reading
 from unitdisc.errors import DataError, shown
-from unitdisc.files import whole_file
+from unitdisc.files import parse_json, whole_file
 
 FORMAT = "unitdisc-units-2"
 UNCOUNTED = "unitdisc-units-1"  # of 0.1.0, and of those who write unit files by hand: without a count at the end
@@ -104,7 +104,7 @@ def _read_first(path: Path) -> tuple[str, UnitHeader]:
     """Return the format that a unit file says it has, and its header."""
     try:
         with path.open(encoding="utf-8") as lines:
-            record = json.loads(lines.readline())
+            record = parse_json(lines.readline())
         kind = record.pop("format")
         if kind not in (FORMAT, UNCOUNTED):
             raise KeyError("format")
@@ -168,8 +168,8 @@ def read_units(path: str | Path) -> Iterator[UnitLine]:
 
 def _record(text: str, where: str) -> dict[str, Any]:
     try:
-        record = json.loads(text)
-    except (ValueError, RecursionError):
+        record = parse_json(text)
+    except ValueError:
         record = None
     if not isinstance(record, dict):
         raise DataError(f'{where}: expected {{"utt", "frames", "units", "durations"}}, got {shown(text)}')

@@ -3,7 +3,6 @@
 A folder of conversions has manifest.jsonl (what was made from what) and, from `unitdisc features`, feats.scp.
 """
 
-import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -23,6 +22,7 @@ from unitdisc.evaluate.logistic import LogisticRegression, fit_logistic, folds
 from unitdisc.evaluate.probe import DEFAULT, CTCProbe, ProbeConfig
 from unitdisc.evaluate.scores import Counts, Groups, Score, bootstrap, file_hash, ratio
 from unitdisc.evaluate.sides import Side
+from unitdisc.files import parse_json
 
 SAME = "same"  # the target that means resynthesis
 FOLDS = 5
@@ -55,7 +55,7 @@ def read_manifest(folder: str | Path) -> list[Converted]:
     rows = []
     for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
         try:
-            row = json.loads(line)
+            row = parse_json(line)
             texts = {key: str(row[key]) for key in ("utt", "source", "speaker", "target")}
             rows.append(Converted(**texts, path=path.parent / str(row["path"])))
         except (ValueError, KeyError, TypeError):
@@ -161,7 +161,7 @@ def _features(folder: str | Path, like: str | Path) -> FeatureReader:
 def _kind(folder: Path) -> str:
     notes = folder / "feats.json"
     try:
-        return str(json.loads(notes.read_text("utf-8"))["digest"])
+        return str(parse_json(notes.read_text("utf-8"))["digest"])
     except FileNotFoundError:
         raise DataError(f"{notes}: no such file; make features with `unitdisc features CONFIG {folder}`") from None
     except (OSError, ValueError, KeyError, TypeError):

@@ -4,7 +4,6 @@ A folder of <file>.npy, .pt or .txt (subfolders belong to the name), a Kaldi fea
 holds it, or a unit file.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 
 from unitdisc.data.units import read_header, read_units
 from unitdisc.errors import DataError
+from unitdisc.files import parse_json
 
 UNITS = "units.jsonl"  # what `unitdisc encode` calls its unit file
 FEATURES = "feats.scp"  # what `unitdisc features` leaves in a data directory
@@ -134,7 +134,7 @@ def _archive(path: Path) -> Frames:
         period, offset = header.period, header.offset
     elif notes.exists():
         try:
-            record = json.loads(notes.read_text("utf-8"))
+            record = parse_json(notes.read_text("utf-8"))
             period, offset = float(record["period"]), float(record["offset"])
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise DataError(f"{notes}: expected the period and offset of {path.name}: {error!r}") from None

@@ -14,8 +14,8 @@ import numpy as np
 from scipy import sparse
 
 from unitdisc import __version__
-from unitdisc.errors import DataError
-from unitdisc.files import whole_file
+from unitdisc.errors import DataError, clipped, shown
+from unitdisc.files import parse_json, whole_file
 
 FORMAT = "unitdisc-scores-1"
 DRAWN = 500_000  # numbers of resampled sums in memory at once
@@ -76,7 +76,7 @@ class Score:
             fields["value"] = math.nan if fields["value"] is None else float(fields["value"])
             return cls(**fields)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise DataError(f"not a score of unitdisc: {error!r} in {str(record)[:80]}") from None
+            raise DataError(f"not a score of unitdisc: {clipped(repr(error))} in {shown(record)}") from None
 
 
 def _plain(value: Any) -> Any:
@@ -106,7 +106,7 @@ def read_scores(path: str | Path) -> list[Score]:
     """Read what write_scores wrote."""
     path = Path(path)
     try:
-        record = json.loads(path.read_text("utf-8"))
+        record = parse_json(path.read_text("utf-8"))
         if record["format"] != FORMAT:
             raise KeyError("format")
         records = list(record["scores"])

@@ -8,6 +8,7 @@ from typing import Any
 
 from unitdisc.errors import DataError
 from unitdisc.features.configs import ArchiveConfig, archive_tree
+from unitdisc.files import parse_json
 
 FORMAT = "unitdisc-features"
 VERSION = 1
@@ -45,7 +46,7 @@ def read_manifest(data_dir: Path, name: str) -> Manifest | None:
     """Read DATA/NAME.json; None if there is no archive, or none that is whole."""
     path = data_dir / f"{name}.json"
     try:
-        record = json.loads(path.read_text("utf-8"))
+        record = parse_json(path.read_text("utf-8"))
         if record.pop("format") != FORMAT or record.pop("version") != VERSION:
             raise KeyError("format")
         return Manifest(**record)

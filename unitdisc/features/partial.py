@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from unitdisc.data.store import parse_record, scp_line, write_matrices
 from unitdisc.errors import DataError
 from unitdisc.features.cmvn import frame_sums, stats_name
+from unitdisc.files import parse_json
 
 FOLDER = "features.partial"
 
@@ -95,7 +96,7 @@ class PartialArchives:
     def _read(self, line: str) -> Made | None:
         """Return what a line of the journal announces, if the archives have it."""
         try:
-            entry = json.loads(line)
+            entry = parse_json(line)
             records = tuple(ark.read(size) for ark, size in zip(self._arks, entry["sizes"], strict=True))
             if [zlib.crc32(blob) for blob in records] != entry["crcs"]:
                 return None
@@ -134,7 +135,7 @@ class PartialArchives:
 
     def forget_failures(self) -> None:
         """Go back to before the first failed utterance, so that the next run tries it again."""
-        first = next((n for n, line in enumerate(self.lines) if json.loads(line)["error"] is not None), None)
+        first = next((n for n, line in enumerate(self.lines) if parse_json(line)["error"] is not None), None)
         if first is not None:
             self._resume(first)
 

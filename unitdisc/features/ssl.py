@@ -4,7 +4,6 @@ The sizes of the network are read off its weights. Layer k is the output of the 
 normalises before each layer ("large" ones) the last layer is taken before the final normalisation.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from unitdisc.errors import CheckpointError, ConfigError
 from unitdisc.features.base import FeatureModule, Features
 from unitdisc.features.configs import SSLConfig
 from unitdisc.features.framing import frame_counts
+from unitdisc.files import parse_json
 
 KERNELS, STRIDES = (10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2)  # a hop of 320 samples, a window of 400
 # From the names of transformers to those of torchaudio; what is only of use for training is left behind.
@@ -67,7 +67,7 @@ def frame_width(config: SSLConfig) -> int:
     path = config.checkpoint / "config.json"
     if path.is_file():
         try:
-            width = json.loads(path.read_text("utf-8"))["hidden_size"]
+            width = parse_json(path.read_text("utf-8"))["hidden_size"]
         except (OSError, ValueError, KeyError, TypeError):
             width = None
         if isinstance(width, int) and width > 0:
@@ -87,7 +87,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         else:
             for name in ("preprocessor_config.json", "config.json"):
                 if (path / name).exists():
-                    said.update(json.loads((path / name).read_text("utf-8")))
+                    said.update(parse_json((path / name).read_text("utf-8")))
             state = _folder_weights(path)
     except FileNotFoundError:
         raise ConfigError(

@@ -1,6 +1,5 @@
 """What a report is about: run folders, unit files and data directories, opened; what is missing is said, not raised."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from unitdisc.data.kaldi import DataDir
 from unitdisc.data.units import UnitHeader, read_header
 from unitdisc.errors import ConfigError, DataError
 from unitdisc.evaluate.scores import FORMAT, Score
+from unitdisc.files import parse_json
 from unitdisc.runlog import read_metrics
 
 LICENCES = ("LICENSE", "LICENCE", "LICENSE.txt", "LICENSE.TXT", "LICENCE.txt", "COPYING")
@@ -157,7 +157,7 @@ def _open_data(exp: Experiment, options: ReportOptions) -> None:
 def read_starts(path: Path) -> list[dict[str, Any]]:
     """Read the starts of a training run; none if the file is missing or damaged."""
     try:
-        starts = json.loads(path.read_text("utf-8"))["starts"]
+        starts = parse_json(path.read_text("utf-8"))["starts"]
         return [dict(start) for start in starts]
     except (OSError, ValueError, KeyError, TypeError):
         return []
@@ -179,7 +179,7 @@ def read_conversions(path: Path) -> list[Conversion]:
             if not line:
                 continue
             try:
-                row = json.loads(line)
+                row = parse_json(line)
                 file = manifest.parent / str(row["path"])
                 found.append(Conversion(str(row["source"]), str(row["target"]), file))
             except (ValueError, KeyError, TypeError):
@@ -196,7 +196,7 @@ def read_found(path: Path, units: Path | None) -> list[FoundScore]:
     found: list[FoundScore] = []
     for file in files:
         try:
-            record = json.loads(file.read_text("utf-8"))
+            record = parse_json(file.read_text("utf-8"))
         except (OSError, ValueError):
             continue
         if not isinstance(record, dict):
