@@ -27,6 +27,14 @@ JUDGES = [
     "webrtcvad-wheels>=2.0.14",
     "onnxruntime>=1.18",
 ]
+DOCS = [
+    "mkdocs>=1.6,<2",
+    "mkdocs-material>=9.6,<10",
+    "mkdocstrings-python>=1.16",
+    "nbclient>=0.10",
+    "nbformat>=5.10",
+    "ipykernel>=6.29",
+]
 DEV = [
     "pytest>=8",
     "pytest-timeout>=2.3",
@@ -79,7 +87,8 @@ setup(
         "ssl": [],  # all that it once held is needed now; the name stays for those who ask for it
         "hub": HUB,
         "judges": JUDGES,
-        "dev": [*REPORT, *MINI, *IMAGES, *DEV],
+        "docs": DOCS,
+        "dev": [*REPORT, *MINI, *IMAGES, *DOCS, *DEV],
     },
     entry_points={"console_scripts": ["unitdisc = unitdisc.cli:main"]},
 )

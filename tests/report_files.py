@@ -64,13 +64,15 @@ def put_exp(exp: Path, data: Path, evil: str = "") -> Path:
     (exp / "scores").mkdir()
     about = {"counts": Counts({"utterances": 6}), "hashes": {"units": "u"}}
     scores = [
-        Score("abx", 0.125, "abx-made-up", interval=Interval(0.1, 0.15), **about),
+        Score("abx", 0.125, "abx-across-within-angular", interval=Interval(0.1, 0.15), **about),
         Score("pnmi", 0.75, f"pnmi{evil}", parts={"codes": 8}, **about),
         Score("speaker-accuracy", 0.75, "speaker-accuracy-histogram", parts={
             "chance": 0.5, "by speaker": {f"a{evil}": 1.0, "b": 0.5}}, **about),
     ]  # fmt: skip
     write_scores(exp / "scores" / "units-all.json", scores)
-    (exp / "scores" / "mfcc-abx.json").write_text(json.dumps(Score("abx", 0.3125, "abx-made-up").to_json()), "utf-8")
+    (exp / "scores" / "mfcc-abx.json").write_text(
+        json.dumps(Score("abx", 0.3125, "abx-across-within-angular").to_json()), "utf-8"
+    )
     put_conversions(exp / "converted", data, evil)
     return exp
 

@@ -93,12 +93,13 @@ def page(exp: Path, tmp_path_factory: pytest.TempPathFactory) -> Page:
 
 def test_scores_stand_with_intervals_and_baselines(page: Page):
     rows = re.findall(r"<tr>.*?</tr>", page.source, re.S)
-    abx = next(row for row in rows if "abx-made-up" in row)
-    assert "0.125" in abx
-    assert "0.1 to 0.15" in abx
-    assert "mfcc&nbsp;0.3125" in abx
+    abx = next(row for row in rows if "abx-across-within-angular" in row)
+    assert "ABX across speakers, %<" in abx
+    assert ">12.5<" in abx
+    assert "10.0 to 15.0" in abx
+    assert "mfcc&nbsp;31.2" in abx
     assert "lower" in abx
-    assert "chance&nbsp;0.5" in next(row for row in rows if "speaker-accuracy-histogram" in row)
+    assert "chance&nbsp;50.0" in next(row for row in rows if "speaker-accuracy-histogram" in row)
 
 
 def test_what_recipes_put_beside_an_experiment_is_a_baseline(exp: Path):
@@ -133,12 +134,12 @@ def test_what_is_looked_at_first_is_open_and_one_definition_may_score_several_fo
         ),
     ]
     rows = score_rows([replace(opened, scores=[FoundScore("units", score) for score in scores])])
-    assert [row.definition for row in rows if not row.folded] == [
-        "per-ctc-head-nosil",
-        "pnmi",
-        "conversion-per-probe-ctc-lstm-nosil of converted",
-        "conversion-per-probe-ctc-lstm-nosil of resynthesised",
-        "source-per-probe-ctc-lstm-nosil of converted",
+    assert [row.title for row in rows if not row.folded] == [
+        "PNMI",
+        "PER, the model's own head, %",
+        "PER of conversions, small ASR of converted, %",
+        "PER of conversions, small ASR of resynthesised, %",
+        "PER of sources, small ASR of converted, %",
     ]
     assert [row.definition for row in rows if row.folded] == [
         "abx-across-within-identical",

@@ -69,8 +69,11 @@ def test_files_that_are_no_scores_say_so(tmp_path):
 
 
 def test_table_names_definition_interval_and_what_was_dropped():
-    line = table([some_score()]).splitlines()[1]
-    assert all(part in line for part in ("abx-phone-any", "0.25", "0.2 .. 0.3", "3 items", "1 past the end"))
+    line = table([some_score(definition="abx-across-any-kl")]).splitlines()[1]
+    title = "ABX across speakers (any context, KL divergence), % ↓"
+    parts = ("abx-across-any-kl", title, "25.0", "20.0 .. 30.0", "3 items", "1 past the end")
+    assert all(part in line for part in parts)
+    assert "0.250" in table([some_score(definition="nobody's")])
 
 
 def test_file_hash_sees_contents_and_names(tmp_path):

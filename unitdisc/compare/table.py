@@ -8,7 +8,6 @@ from unitdisc.evaluate.definitions import define, place_of
 from unitdisc.evaluate.scores import Score
 
 FORMAT = "unitdisc-comparison-1"
-ARROWS = {"higher": " ↑", "lower": " ↓", "": ""}
 
 
 class Comparison(NamedTuple):
@@ -31,7 +30,7 @@ class Comparison(NamedTuple):
         for definition in self.definitions:
             if not first or define(definition).is_first(definition):
                 cells = [cell(self.scores[name].get(definition)) for name in names]
-                rows.append([headed(definition), *cells])
+                rows.append([define(definition).headed(definition), *cells])
         return rows
 
     def to_json(self) -> dict[str, Any]:
@@ -47,13 +46,6 @@ class Comparison(NamedTuple):
             for subject in self.subjects
         ]
         return {"format": FORMAT, "train": self.train, "test": self.test, "subjects": subjects}
-
-
-def headed(definition: str) -> str:
-    """Return a score's title with its unit, and an arrow to what is better."""
-    row = define(definition)
-    unit = f", {row.unit}" if row.unit else ""
-    return f"{row.titled(definition)}{unit}{ARROWS[row.better]}"
 
 
 def cell(score: Score | None) -> str:

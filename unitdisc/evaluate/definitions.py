@@ -4,6 +4,7 @@ The name of a row is that of the scores' definitions, with words in capitals for
 what may stand there, and what is said of it in a title ("" of what is usual).
 """
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from functools import cached_property, lru_cache
 from typing import Literal
 
 Better = Literal["higher", "lower", ""]
+ARROWS: Mapping[Better, str] = {"higher": " ↑", "lower": " ↓", "": ""}
 
 PLACES: Mapping[str, Mapping[str, str]] = {
     "SPEAKER": {"across": "across speakers", "within": "within speakers"},
@@ -78,13 +80,17 @@ class Definition:
         rest = [words for place, words in said.items() if words and place not in UNSAID | self._inside]
         return self.title.format(**said) + (f" ({', '.join(rest)})" if rest else "")
 
+    def headed(self, definition: str) -> str:
+        """Return the title of a score with its unit, and an arrow to what is better."""
+        return self.titled(definition) + (f", {self.unit}" if self.unit else "") + ARROWS[self.better]
+
     def is_first(self, definition: str) -> bool:
         """Tell whether a score is among those that one looks at first: of the usual kind."""
         return self.first and not self.titled(definition).endswith(")")
 
     def text(self, value: float) -> str:
         """Return a value without its unit, in as many digits as it is worth."""
-        if value != value:
+        if not math.isfinite(value):
             return "undefined"
         if self.unit == "%":
             return f"{100 * value:.1f}"
@@ -293,7 +299,7 @@ def define(definition: str) -> Definition:
     for row in DEFINITIONS:
         if row.values(definition) is not None:
             return row
-    return Definition(definition.replace("{", "").replace("}", ""), definition, "", "", "")
+    return Definition(definition, definition.replace("{", "{{").replace("}", "}}"), "", "", "")
 
 
 def place_of(definition: str) -> tuple[int, str]:
@@ -306,8 +312,9 @@ def place_of(definition: str) -> tuple[int, str]:
 
 def glossary(definitions: Iterable[str]) -> list[tuple[str, str]]:
     """Return titles and glosses of the scores that are there, those of one gloss together."""
-    titles: dict[str, list[str]] = {}
-    for row in dict.fromkeys(map(define, definitions)):
+    titles: dict[str, dict[str, None]] = {}
+    for definition in definitions:
+        row = define(definition)
         if row.gloss:
-            titles.setdefault(row.gloss, []).append(row.name)
-    return [(", ".join(names), gloss) for gloss, names in titles.items()]
+            titles.setdefault(row.gloss, {})[row.titled(definition).split(" (")[0]] = None
+    return [("; ".join(names), gloss) for gloss, names in titles.items()]

@@ -20,6 +20,7 @@ from unitdisc.data.kaldi import DataDir
 from unitdisc.data.phones import SILENCES, plain
 from unitdisc.errors import DataError
 from unitdisc.evaluate.conversion import Converted, read_manifest
+from unitdisc.evaluate.definitions import DEFINITIONS
 from unitdisc.evaluate.edits import edits
 from unitdisc.evaluate.judges import RATE, Judge, Wave, find_judges, prepared, words_of
 from unitdisc.evaluate.scores import Counts, Groups, Score, bootstrap, ratio
@@ -35,23 +36,9 @@ FEW = 20  # frames with a pitch in both, under which there is no correlation
 
 # What an utterance's row holds, as sums and counts: of which score, what the score means.
 WHAT = {
-    "wer": "word errors / words",
-    "cer": "character errors / characters",
-    "per": "phone errors / phones",
-    "mos-overall": "DNSMOS overall, 1 to 5",
-    "mos-signal": "DNSMOS signal, 1 to 5",
-    "mos-background": "DNSMOS background, 1 to 5",
-    "mos-p808": "DNSMOS P.808, 1 to 5",
-    "nearest-is-target": "whose nearest voice is the target's",
-    "nearest-is-source": "whose nearest voice is the source's",
-    "alike-target": "likeness with the target's voice, -1 to 1",
-    "alike-source": "likeness with the source's voice",
-    "alike-other": "likeness with the most alike of all other voices",
-    "f0-correlation": "correlation of log F0 with the recording's",
-    "voicing-error": "frames that are voiced here and not there, or the reverse / frames",
-    "loudness": "dB above the recording, of what is not silent",
-    "silence": "10 ms that are silent / all",
-    "clipping": "samples at full scale / all",
+    row.name.removeprefix("judged-").removesuffix("-HEARDJUDGE"): row.gloss
+    for row in DEFINITIONS
+    if row.name.startswith("judged-")
 }
 
 # Which judge a score is by, by its name's first part; the rest needs none.

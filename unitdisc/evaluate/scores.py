@@ -15,6 +15,7 @@ from scipy import sparse
 
 from unitdisc import __version__
 from unitdisc.errors import DataError, clipped, shown
+from unitdisc.evaluate.definitions import define
 from unitdisc.files import parse_json, whole_file
 
 FORMAT = "unitdisc-scores-1"
@@ -121,15 +122,18 @@ def read_scores(path: str | Path) -> list[Score]:
 
 
 def table(scores: Iterable[Score]) -> str:
-    """Return scores as a table of text, one line each: definition, value, interval, what was used."""
-    rows = [("score", "value", "95 % interval", "used", "dropped")]
+    """Return scores as a table of text, one line each: definition, what it is, value, interval, what was used."""
+    rows = [("score", "what it is", "value", "95 % interval", "used", "dropped")]
     for score in scores:
-        interval = f"{score.interval.low:.4g} .. {score.interval.high:.4g}" if score.interval else ""
+        row = define(score.definition)
+        interval = f"{row.text(score.interval.low)} .. {row.text(score.interval.high)}" if score.interval else ""
         used = ", ".join(f"{count} {noun}" for noun, count in score.counts.used.items())
         dropped = ", ".join(f"{count} {why}" for why, count in score.counts.dropped.items() if count)
         codes = f" (K = {score.parts['codes']})" if "codes" in score.parts else ""
-        rows.append((score.definition + codes, f"{score.value:.4g}", interval, used, dropped))
-    widths = [max(len(row[i]) for row in rows) for i in range(5)]
+        rows.append(
+            (score.definition + codes, row.headed(score.definition), row.text(score.value), interval, used, dropped)
+        )
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from unitdisc import __version__
 from unitdisc.errors import ConfigError, DataError
+from unitdisc.evaluate.definitions import glossary
 from unitdisc.files import whole_file
 from unitdisc.report.collect import Experiment, ReportOptions, collect
 
@@ -57,7 +58,7 @@ def render(exps: Sequence[Experiment], options: ReportOptions, progress: Callabl
     from unitdisc.report.listen import choose_utterances, unit_examples, utterances
     from unitdisc.report.sections import experiment_section, learning_curves
     from unitdisc.report.sounds import Budget
-    from unitdisc.report.tables import data_card, differences, glossary, model_card, score_rows
+    from unitdisc.report.tables import data_card, differences, model_card, score_rows
 
     facts = [gather(exp, options.examples) if exp.units is not None else None for exp in exps]
     progress("units read")
@@ -72,7 +73,7 @@ def render(exps: Sequence[Experiment], options: ReportOptions, progress: Callabl
         "sections": [experiment_section(exp, fact, n) for n, (exp, fact) in enumerate(zip(exps, facts, strict=True))],
         "curves": learning_curves(exps),
         "rows": rows,
-        "glossary": glossary(rows),
+        "glossary": glossary(row.definition for row in rows),
         "differences": differences(exps),
         "data_cards": [data_card(exp, fact) for exp, fact in zip(exps, facts, strict=True)],
         "model_cards": [model_card(exp) for exp in exps],

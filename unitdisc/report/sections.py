@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from unitdisc.evaluate.definitions import define
 from unitdisc.report.collect import Experiment
 from unitdisc.report.facts import LONGEST, HeatMap, UnitFacts, heat_map
 from unitdisc.report.plots import Axes, Line, bars, figure, png
@@ -142,6 +143,8 @@ def speaker_figures(exp: Experiment) -> list[tuple[str, Any]]:
         items = sorted(((str(k), float(v)) for k, v in by_speaker.items()), key=lambda item: (-item[1], item[0]))
         chance = found.score.parts.get("chance")
         more = f", the first {MOST_BARS} of {len(items)} speakers" if len(items) > MOST_BARS else ""
-        title = f"{found.score.definition}: {found.score.value:.3g}" + (f" (chance {chance:.3g})" if chance else "")
+        row = define(found.score.definition)
+        told = f"{row.titled(found.score.definition)}: {row.text(found.score.value)} {row.unit}"
+        title = told + (f" (chance {row.text(chance)} {row.unit})" if chance else "")
         figures.append((title + more, bars(items[:MOST_BARS], 1.0, chance)))
     return figures

@@ -7,68 +7,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from unitdisc.errors import DataError
+from unitdisc.evaluate.definitions import define, place_of
 from unitdisc.evaluate.scores import Score
 from unitdisc.report.collect import Experiment, FoundScore
 from unitdisc.report.facts import UnitFacts
 
-# What is better; of names that are not here neither is.
-HIGHER = {
-    "pnmi",
-    "phone-purity",
-    "cluster-purity",
-    "v-measure",
-    "ami",
-    "accuracy",
-    "f1",
-    "precision",
-    "recall",
-    "r-value",
-}
-HIGHER |= {"conversion-target"}
-LOWER = {"abx", "per", "speaker-accuracy", "unit-edit-distance", "conversion-source", "mcd"}
 BASELINES = ("input", "mfcc", "fbank", "kmeans", "baseline")  # first words of the files of their scores
-FIRST = (  # in the table that is open, in this order; the others are folded away
-    "abx-across-within-angular",
-    "abx-within-within-angular",
-    "abx",
-    "per-mapping-many-to-one",
-    "per-probe",
-    "per-ctc-head",
-    "pnmi",
-    "active-codes",
-    "perplexity",
-    "bitrate-zr2020",
-    "units-per-second",
-    "boundary-r-value",
-    "speaker-accuracy",
-    "unit-edit-distance",
-    "conversion",
-    "resynthesis",
-    "source",
-)
-
-# What families of scores measure, for those who see them for the first time: name's beginning, words.
-GLOSSARY = (
-    ("abx", "How often a sound X seems nearer to one of another phone than to one of its own; 0.5 is chance."),
-    (
-        "per-",
-        "Phone error rate: insertions, deletions and substitutions over the reference's phones; may exceed 1. By "
-        "a one-to-one mapping it is low after a collapse, too: it ranks nothing.",
-    ),
-    ("pnmi", "Share of what there is to know of a frame's phone that its unit tells; grows with the number of codes."),
-    ("phone-purity", "Share of the frames whose phone is the most frequent one of their unit."),
-    ("cluster-purity", "Share of the frames whose unit is the most frequent one of their phone."),
-    (
-        "boundary",
-        "How units' edges meet phones' edges. os: share of edges too many (below 0: too few). r-value: best 1.",
-    ),
-    ("bitrate", "Bits a second that it takes to write the units down; less is only better at equal quality."),
-    ("perplexity", "How many codes there would be if all that carry weight were used alike."),
-    ("speaker-accuracy", "How often the speaker is told from the units: less is better, chance is best."),
-    ("speaker-eer", "Error of telling pairs of one speaker from pairs of two: 0.5 means that nothing is told."),
-    ("conversion-heard", "How often a classifier trained on real speech hears the target's voice, or the source's."),
-    ("mcd", "Mel-cepstral distance of resynthesis from its source, in dB."),
-)
 
 
 class Cell(NamedTuple):
@@ -84,41 +28,44 @@ class Cell(NamedTuple):
 class Row(NamedTuple):
     """A score: one definition."""
 
-    definition: str  # and of what, where one definition scores several things
-    better: str  # "higher", "lower" or ""
+    definition: str
+    scored: str  # of what, where one definition scores several things, else ""
     cells: list[Cell | None]  # of each experiment
     baselines: list[tuple[str, str]]  # name and value
 
     @property
+    def title(self) -> str:
+        """Return what the score is called, and its unit."""
+        row = define(self.definition)
+        of = f" of {self.scored}" if self.scored else ""
+        return row.titled(self.definition) + of + (f", {row.unit}" if row.unit else "")
+
+    @property
+    def better(self) -> str:
+        """Return whether "higher" or "lower" values are better, or "" where neither is."""
+        return define(self.definition).better
+
+    @property
     def folded(self) -> bool:
         """Tell whether it is not among the rows that one looks at first."""
-        return not self.definition.startswith(FIRST) or self.definition.endswith(("-dedup", "-identical"))
-
-
-def number(value: float) -> str:
-    """Return a number as the tables show it."""
-    return "undefined" if not math.isfinite(value) else f"{value:.4g}"
+        return not define(self.definition).is_first(self.definition)
 
 
 def score_rows(exps: Sequence[Experiment]) -> list[Row]:
     """Return one row for each definition, experiments side by side."""
-    rows: dict[str, list[dict[str, Score]]] = {}
+    rows: dict[tuple[str, str], list[dict[str, Score]]] = {}
     for n, exp in enumerate(exps):
         for found in exp.scores:
-            cells = rows.setdefault(title(found.score), [{} for _ in exps])
+            cells = rows.setdefault((found.score.definition, scored(found.score)), [{} for _ in exps])
             cells[n].setdefault(subject(exp, found), found.score)
-    return sorted((_row(definition, cells) for definition, cells in rows.items()), key=_place)
+    in_order = sorted(rows, key=lambda row: (place_of(row[0]), row[1]))
+    return [_row(*row, rows[row]) for row in in_order]
 
 
-def title(score: Score) -> str:
-    """Return a score's definition, and the folder that it scores if it says so, as scores of conversions do."""
-    scored = score.options.get("scored")
-    return f"{score.definition} of {Path(str(scored)).name.removesuffix('-mfcc')}" if scored else score.definition
-
-
-def glossary(rows: Sequence[Row]) -> list[tuple[str, str]]:
-    """Return what the scores that are there measure."""
-    return [(name.strip("-"), text) for name, text in GLOSSARY if any(name in row.definition for row in rows)]
+def scored(score: Score) -> str:
+    """Return the folder that a score is of if it says so, as scores of conversions do."""
+    folder = score.options.get("scored")
+    return Path(str(folder)).name.removesuffix("-mfcc") if folder else ""
 
 
 def subject(exp: Experiment, found: FoundScore) -> str:
@@ -135,22 +82,21 @@ def subject(exp: Experiment, found: FoundScore) -> str:
     return label[0] if foreign and label else ""
 
 
-def _row(definition: str, found: list[dict[str, Score]]) -> Row:
+def _row(definition: str, of: str, found: list[dict[str, Score]]) -> Row:
     mains = [scores.get("") for scores in found]
+    row = define(definition)
     baselines: dict[str, str] = {}
     for scores in found:
         for name, score in scores.items():
             if name:
-                baselines.setdefault(name, number(score.value))
+                baselines.setdefault(name, row.text(score.value))
             elif isinstance(score.parts.get("chance"), (int, float)):
-                baselines.setdefault("chance", number(score.parts["chance"]))
-    some = next(score for scores in found for score in scores.values())
-    better = direction(some.name, some.definition)
+                baselines.setdefault("chance", row.text(score.parts["chance"]))
     values = [score.value for score in mains if score is not None and math.isfinite(score.value)]
     alike = len({scored_on(score) for score in mains if score is not None}) == 1
-    best = (max if better == "higher" else min)(values) if better and alike and len(values) > 1 else None
+    best = (max if row.better == "higher" else min)(values) if row.better and alike and len(values) > 1 else None
     cells = [None if score is None else _cell(score, best) for score in mains]
-    return Row(definition, better, cells, list(baselines.items()))
+    return Row(definition, of, cells, list(baselines.items()))
 
 
 def scored_on(score: Score) -> tuple[object, ...]:
@@ -159,33 +105,15 @@ def scored_on(score: Score) -> tuple[object, ...]:
     return (*speech, score.counts.used.get("utterances"), score.counts.used.get("items"))
 
 
-def direction(name: str, definition: str = "") -> str:
-    """Return whether "higher" or "lower" values of a score are better, or "" where neither is.
-
-    PER by a one-to-one mapping ranks nothing: units that are left over say nothing, so that it is best where few units
-    say a little, as after a collapse.
-    """
-    if "one-to-one" in definition:
-        return ""
-    last = name.removeprefix("boundary-")
-    if last in LOWER or name in LOWER:
-        return "lower"
-    return "higher" if last in HIGHER else ""
-
-
 def _cell(score: Score, best: float | None) -> Cell:
-    interval = f"{score.interval.low:.4g} to {score.interval.high:.4g}" if score.interval else ""
+    text = define(score.definition).text
+    interval = f"{text(score.interval.low)} to {text(score.interval.high)}" if score.interval else ""
     detail = [f"{count} {noun}" for noun, count in score.counts.used.items()]
     detail += [f"dropped: {count} {why}" for why, count in score.counts.dropped.items() if count]
     detail += [f"K = {score.parts['codes']}"] if "codes" in score.parts else []
     detail += [f"{key}: {value}" for key, value in score.options.items()]
     value = score.value if math.isfinite(score.value) else None
-    return Cell(value, number(score.value), interval, ", ".join(detail), best is not None and score.value == best)
-
-
-def _place(row: Row) -> tuple[int, str]:
-    place = next((n for n, name in enumerate(FIRST) if row.definition.startswith(name)), len(FIRST))
-    return place, row.definition
+    return Cell(value, text(score.value), interval, ", ".join(detail), best is not None and score.value == best)
 
 
 class Card(NamedTuple):

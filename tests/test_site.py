@@ -1,0 +1,67 @@
+"""The site: each page has its place in it, no link is dead, nothing is asked of the network."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).parent.parent
+NAV = re.findall(r"^ +- (?:[^:]+: )?(\S+\.(?:md|ipynb))$", (TOP / "mkdocs.yml").read_text("utf-8"), re.M)
+
+
+def test_each_page_has_one_place():
+    pages = {
+        str(path.relative_to(TOP))
+        for pattern in ("*.md", "docs/*.md", "egs/*/README.md", "egs/*/RESULTS.md")
+        for path in TOP.glob(pattern)
+    }
+    assert sorted(NAV) == sorted(set(NAV))
+    assert pages - set(NAV) == set(), "add these to nav of mkdocs.yml"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the built site."""
+    pytest.importorskip("material")
+    site = tmp_path_factory.mktemp("site") / "site"
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(site)]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(command, cwd=TOP, env=environment, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return site
+
+
+def test_no_page_asks_the_network_for_anything(site: Path):
+    pages = sorted(site.rglob("*.html"))
+    assert len(pages) >= len(NAV)
+    for page in pages:
+        text = page.read_text("utf-8")
+        asked = re.findall(r"<(?:script|img|audio|iframe|source)\b[^>]*\bsrc=\"(https?:[^\"]*)", text)
+        asked += re.findall(r"<link\b[^>]*rel=\"(?:stylesheet|preload|preconnect)\"[^>]*href=\"(https?:[^\"]*)", text)
+        assert not asked, page
+
+
+def test_the_reference_is_made_of_docstrings(site: Path):
+    text = (site / "docs" / "api.html").read_text("utf-8")
+    for name in ("load_model", "train_model", "Model.units", "abx", "speaker_leak"):
+        assert f'id="unitdisc.api.{name}"' in text, name
+    assert ":::" not in text
+
+
+def test_a_dead_link_is_an_error(tmp_path: Path):
+    pytest.importorskip("material")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "docs" / "a.md").write_text("# A\n\n[nowhere](b.md)\n")
+    shutil.copy(TOP / "tools" / "site.py", tmp_path / "tools")
+    config = (TOP / "mkdocs.yml").read_text("utf-8").partition("\nnav:")[0]
+    config = re.sub(r"\n  - mkdocstrings:\n(?:    .*\n)+", "\n", config)
+    (tmp_path / "mkdocs.yml").write_text(config + "\nnav: [docs/a.md]\n")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    assert done.returncode != 0  # with --quiet mkdocs counts no warnings, and it would be 0
+    assert "b.md" in done.stdout + done.stderr
