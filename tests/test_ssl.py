@@ -1,8 +1,8 @@
 """Layers of self-supervised models from weights on disk; tiny networks with random weights stand for the real ones."""
 
 import json
+from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 from torchaudio.models import wav2vec2_model, wavlm_model
@@ -11,10 +11,11 @@ from unitdisc.config import from_tree
 from unitdisc.data.timing import FrameGrid
 from unitdisc.decoders.waveform import WaveformDecoderConfig
 from unitdisc.errors import CheckpointError, ConfigError
-from unitdisc.features import configs, ssl
+from unitdisc.features import configs, ssl_weights
 from unitdisc.features.build import build_raw_features, feature_dim
-from unitdisc.features.configs import HubertConfig, Wav2Vec2Config, WavLMConfig
+from unitdisc.features.configs import Data2VecConfig, HubertConfig, Wav2Vec2Config, WavLMConfig
 from unitdisc.features.extract import ExtractConfig, extract
+from unitdisc.features.ssl import SelfSupervised
 from unitdisc.model import ModelConfig, UnitModel
 
 KERNELS, STRIDES = (10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2)
@@ -104,7 +105,7 @@ def test_padding_never_changes_a_frame(tmp_path):
     assert lengths.tolist() == [18, 0, 7]
     for row, count in enumerate(samples):
         alone = module(wave(count)[None], torch.tensor([count])).frames[0]
-        assert torch.equal(frames[row, : lengths[row]], alone)
+        assert torch.allclose(frames[row, : lengths[row]], alone, atol=1e-5)
         assert (frames[row, lengths[row] :] == 0).all()
 
 
@@ -140,26 +141,73 @@ def test_a_folder_of_transformers_is_read(tmp_path, kind):
     assert torch.allclose(module(one[None], torch.tensor([5000])).frames[0], layers[1][0], atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", CONFIGS)
-def test_equal_to_transformers(tmp_path, kind):
+def of_transformers(folder, kind: str, stable: bool, seed: int = 1):
+    """Make a network of transformers with random weights, and write it as transformers does."""
     transformers = pytest.importorskip("transformers")
-    cls = {"hubert": "Hubert", "wavlm": "WavLM", "wav2vec2": "Wav2Vec2"}[kind]
-    for stable in (False, True):
-        torch.manual_seed(1)
-        config = getattr(transformers, f"{cls}Config")(
-            hidden_size=32, num_hidden_layers=3, num_attention_heads=2, intermediate_size=48, conv_dim=(8,) * 7,
-            num_conv_pos_embeddings=8, num_conv_pos_embedding_groups=4, do_stable_layer_norm=stable, conv_bias=stable,
-            feat_extract_norm="layer" if stable else "group", num_buckets=16, layerdrop=0.0,
-        )  # fmt: skip
-        model = getattr(transformers, f"{cls}Model")(config).eval()
-        model.save_pretrained(tmp_path / str(stable))
-        one = wave(8000)
+    name = {"hubert": "Hubert", "wavlm": "WavLM", "wav2vec2": "Wav2Vec2", "data2vec": "Data2VecAudio"}[kind]
+    torch.manual_seed(seed)
+    sizes = {
+        "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 48,
+        "conv_dim": (8,) * 7, "num_conv_pos_embedding_groups": 4, "conv_bias": stable, "layerdrop": 0.0,
+    }  # fmt: skip
+    if kind == "data2vec":
+        sizes |= {"conv_pos_kernel_size": 5, "num_conv_pos_embeddings": 3}
+    else:
+        sizes |= {"num_conv_pos_embeddings": 8, "do_stable_layer_norm": stable}
+        sizes |= {"feat_extract_norm": "layer" if stable else "group", "num_buckets": 16}
+    model = getattr(transformers, f"{name}Model")(getattr(transformers, f"{name}Config")(**sizes)).eval()
+    model.save_pretrained(folder)
+    return model
+
+
+@pytest.mark.parametrize("kind", [*CONFIGS, "data2vec"])
+@pytest.mark.parametrize("stable", [False, True])
+def test_a_batch_is_what_transformers_makes_of_each_alone(tmp_path, kind, stable):
+    model = of_transformers(tmp_path, kind, stable)
+    config = {**CONFIGS, "data2vec": Data2VecConfig}[kind](checkpoint=tmp_path, normalise=False)
+    module = SelfSupervised(config, layers=(1, 2))
+    samples = [8000, 399, 400, 3333, 719, 16000, 8001]
+    waves = torch.full((len(samples), 16000), float("nan"))
+    for row, count in enumerate(samples):
+        waves[row, :count] = wave(count)
+    made = module.of_layers(waves, torch.tensor(samples))
+    for row, count in enumerate(samples):
+        if count < 400:
+            assert not made[1][row].any()
+            continue
         with torch.no_grad():
-            theirs = model(one[None], output_hidden_states=True).hidden_states
+            theirs = model(waves[row : row + 1, :count], output_hidden_states=True).hidden_states
         for layer in (1, 2):
-            module = build_raw_features(CONFIGS[kind](checkpoint=tmp_path / str(stable), layer=layer, normalise=False))
-            ours = module(one[None], torch.tensor([8000])).frames[0]
-            assert np.allclose(ours, theirs[layer][0], atol=1e-4)
+            frames = theirs[layer][0]
+            assert len(frames) == module.grid.frames(count)
+            assert (made[layer][row, : len(frames)] - frames).abs().max() < 1e-4
+            assert not made[layer][row, len(frames) :].any()
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+@pytest.mark.parametrize("stable", [False, True])
+def test_half_precision_is_as_near_as_that_of_transformers(tmp_path, precision, stable):
+    model = of_transformers(tmp_path, "hubert", stable)
+    one = wave(8000)[None]
+    config = HubertConfig(checkpoint=tmp_path, layer=2, normalise=False)
+    exact = build_raw_features(config)(one, torch.tensor([8000])).frames
+    half = build_raw_features(replace(config, precision=precision))(one, torch.tensor([8000])).frames
+    model.to(dtype := getattr(torch, precision))
+    with torch.no_grad():
+        theirs = model(one.to(dtype), output_hidden_states=True).hidden_states[2].float()
+    assert half.dtype == torch.float32
+    assert 0 < (half - exact).norm() < 1.2 * (theirs - exact).norm()
+    assert configs.archive_tree(replace(config, precision=precision))["precision"] == precision
+    assert "precision" not in configs.archive_tree(config)  # as in archives of 0.1.0
+
+
+def test_weights_in_several_files_are_read(tmp_path):
+    model = of_transformers(tmp_path / "one", "hubert", False)
+    model.save_pretrained(tmp_path / "many", max_shard_size="20KB")
+    assert (tmp_path / "many" / "model.safetensors.index.json").exists()
+    one, many = (build_raw_features(HubertConfig(checkpoint=tmp_path / name, layer=3)) for name in ("one", "many"))
+    waves, samples = wave(4000)[None], torch.tensor([4000])
+    assert torch.equal(one(waves, samples).frames, many(waves, samples).frames)
 
 
 def test_the_config_is_one_of_the_union_and_the_archive_knows_the_weights(tmp_path):
@@ -224,7 +272,7 @@ def test_the_width_is_known_without_building_the_network(tmp_path, kind, monkeyp
     folder_of(tmp_path / "folder", kind)
     (tmp_path / "said").mkdir()  # as a folder without its weights: what was trained on its features needs them no more
     (tmp_path / "said" / "config.json").write_text(json.dumps({"hidden_size": 48}))
-    monkeypatch.setattr(ssl, "_build", None)
+    monkeypatch.setattr(ssl_weights, "_network", None)
     widths = [feature_dim(CONFIGS[kind](checkpoint=tmp_path / name)) for name in ("m.pt", "old.pt", "folder", "said")]
     assert widths == [32, 32, 32, 48]
     model = UnitModel(

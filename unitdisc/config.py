@@ -31,15 +31,20 @@ C = TypeVar("C")
 
 def load(path: str | Path, cls: type[C], overrides: Iterable[str] = ()) -> C:
     """Read a YAML file, its includes and `a.b=value` overrides into a config."""
-    tree, overrides = read_tree(Path(path)), list(overrides)
+    return of_tree(cls, read_tree(Path(path)), str(path), overrides)
+
+
+def of_tree(cls: type[C], tree: dict[str, Any], where: str, overrides: Iterable[str] = ()) -> C:
+    """Make a config of what stands in a file, or would, and of `a.b=value` overrides."""
+    overrides = list(overrides)
     changed = with_overrides(cls, tree, overrides)
     try:
-        return from_tree(cls, changed, str(path))
+        return from_tree(cls, changed, where)
     except ConfigError:
         if overrides:
-            from_tree(cls, tree, str(path))
+            from_tree(cls, tree, where)
         # The file itself is sound, or there is nothing else.
-        return from_tree(cls, changed, f"{path} with --set {' '.join(overrides)}" if overrides else str(path))
+        return from_tree(cls, changed, f"{where} with --set {' '.join(overrides)}" if overrides else where)
 
 
 def of_overrides(cls: type[C], overrides: Iterable[str]) -> C:

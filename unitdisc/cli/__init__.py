@@ -38,7 +38,20 @@ WITH_AUDIO = (
     "items",
     "report",
 )
-MODULES = ("data", "features", "train", "units", "abx", "score", "segment", "sound", "compare", "report", "share")
+MODULES = (
+    "data",
+    "features",
+    "train",
+    "kmeans",
+    "units",
+    "abx",
+    "score",
+    "segment",
+    "sound",
+    "compare",
+    "report",
+    "share",
+)
 
 
 class _Verb(argparse.ArgumentParser):

@@ -1,6 +1,9 @@
 """Types of the command line's values: what is wrong is said before anything is loaded."""
 
 import argparse
+from typing import Any
+
+SSL_KINDS = {"hubert": "HuBERT", "wav2vec2": "wav2vec 2.0", "wavlm": "WavLM", "data2vec": "data2vec (audio)"}
 
 
 def count(text: str) -> int:
@@ -92,6 +95,34 @@ def add_allow_pipes(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--allow-pipes", action="store_true", help="let a shell run commands of wav.scp that do more than decode a file"
     )
+
+
+def add_ssl(verb: argparse.ArgumentParser) -> None:
+    """Add the options that name a layer of a self-supervised model, in place of a configuration."""
+    models = verb.add_mutually_exclusive_group()
+    for kind in SSL_KINDS:
+        models.add_argument(
+            f"--{kind}", metavar="FOLDER", help=f"weights of {SSL_KINDS[kind]}: a folder or file on disk"
+        )
+    verb.add_argument("--layer", type=positive, metavar="N", help="its layer, counted from 1")
+    verb.add_argument(
+        "--precision", choices=("float32", "bfloat16", "float16"), help="of its arithmetic; without it, float32"
+    )
+
+
+def ssl_tree(options: argparse.Namespace) -> dict[str, Any] | None:
+    """Return the section `features` of the options of `add_ssl`; None without a model."""
+    from unitdisc.errors import ConfigError
+
+    for kind in SSL_KINDS:
+        if (folder := getattr(options, kind)) is not None:
+            if options.layer is None:
+                raise ConfigError(f"--{kind} {folder}: which of its layers? Add --layer N")
+            given = {"layer": options.layer, "precision": options.precision}
+            return {"kind": kind, "checkpoint": folder, **{key: value for key, value in given.items() if value}}
+    if options.layer is not None or options.precision is not None:
+        raise ConfigError("--layer and --precision are of a self-supervised model: name one, as --hubert FOLDER")
+    return None
 
 
 def add_set(verb: argparse.ArgumentParser) -> None:

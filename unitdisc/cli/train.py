@@ -1,12 +1,11 @@
-"""Verbs `train`, `config`, `kmeans` and `average`."""
+"""Verbs `train`, `config` and `average`."""
 
 import argparse
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unitdisc.cli.arguments import add_json, add_renew, add_set, count, positive
+from unitdisc.cli.arguments import add_renew, add_set, positive
 
 if TYPE_CHECKING:
     from unitdisc.made import Making
@@ -42,23 +41,6 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     config.add_argument("config", nargs="?", metavar="CONFIG", help="YAML file of a configuration")
     add_set(config)
     config.set_defaults(run=run_config)
-    kmeans = verbs.add_parser(
-        "kmeans",
-        help="cluster features: units without a network",
-        description="Cluster the features of a data directory, and write a model that `unitdisc encode` takes.",
-        allow_abbrev=False,
-    )
-    kmeans.add_argument("config", metavar="CONFIG", help="YAML file; its section `model.features` is used")
-    kmeans.add_argument("exp", metavar="EXP", help="folder to write to")
-    kmeans.add_argument("--train", required=True, metavar="DATA", help="data directory whose features are clustered")
-    kmeans.add_argument("--codes", type=positive, required=True, metavar="K", help="how many units")
-    kmeans.add_argument("--passes", type=count, default=10, metavar="N", help="over all frames (default: %(default)s)")
-    kmeans.add_argument("--seed", type=int, default=0, help="of the first centres (default: %(default)s)")
-    add_set(kmeans)
-    kmeans.add_argument("--force", action="store_true", help="replace a model that is there")
-    add_renew(kmeans)
-    add_json(kmeans)
-    kmeans.set_defaults(run=run_kmeans)
     average = verbs.add_parser(
         "average",
         help="average the weights of the last checkpoints",
@@ -127,43 +109,6 @@ def run_config(options: argparse.Namespace) -> None:
         print(config.describe(config.load(options.config, Config, options.set)), end="")
     else:
         print(config.describe(config.of_overrides(Config, options.set)), end="")
-
-
-def run_kmeans(options: argparse.Namespace) -> None:
-    """Cluster and print what was found."""
-    from unitdisc.cli.making import making
-    from unitdisc.config import read_tree, with_overrides
-    from unitdisc.made import Making
-
-    tree = with_overrides(None, read_tree(Path(options.config)), options.set)
-    settings = {"features": (tree.get("model") or {}).get("features"), "kmeans": {
-        name: getattr(options, name) for name in ("codes", "passes", "seed")
-    }}  # fmt: skip
-    wanted = Making(
-        Path(options.exp), settings, {"train": Path(options.train)}, lambda: ("train/feats.scp",), holds=TRAINED
-    )
-    with making(options, wanted) as task:
-        if not task.unchanged:
-            task.result = cluster_and_print(options, task.force)
-
-
-def cluster_and_print(options: argparse.Namespace, force: bool) -> dict[str, object]:
-    """Cluster, print what was found, and return it."""
-    from unitdisc import config
-    from unitdisc.cluster import fit_kmeans
-    from unitdisc.train import Config
-
-    found = fit_kmeans(
-        config.load(options.config, Config, options.set), options.exp, options.train, options.codes,
-        seed=options.seed, passes=options.passes, force=force,
-    )  # fmt: skip
-    frames = int(found.counts.sum())
-    about = {"exp": options.exp, "codes": options.codes, "frames": frames, "inertia": found.inertia}
-    if options.json:
-        print(json.dumps(about, ensure_ascii=False))
-    else:
-        print(f"{options.exp}: {options.codes} units of {frames} frames, mean squared distance {found.inertia:.4g}")
-    return about
 
 
 def run_average(options: argparse.Namespace) -> None:

@@ -20,6 +20,7 @@ class FeatureModule(nn.Module):
 
     dim: int
     grid: FrameGrid
+    batched: bool = False  # whether rows are made faster together than one by one
 
     def forward(self, waves: Tensor, samples: Tensor) -> Features:
         """Turn waves [B, S] in -1..1, each with its number of samples [B] int64, into frames."""

@@ -1,11 +1,10 @@
 """From a configuration to features: a new kind is a file of its own, its config in configs.py, a line here."""
 
-from typing import Any
-
 from unitdisc.features.acoustic import KaldiFeatures, LogMel
 from unitdisc.features.base import FeatureModule
 from unitdisc.features.configs import (
     ArchiveConfig,
+    Data2VecConfig,
     ExcitationConfig,
     FbankConfig,
     HubertConfig,
@@ -14,6 +13,8 @@ from unitdisc.features.configs import (
     Wav2Vec2Config,
     WavLMConfig,
 )
+from unitdisc.features.ssl import SelfSupervised
+from unitdisc.features.ssl_weights import frame_width
 from unitdisc.registry import Registry
 
 
@@ -23,12 +24,6 @@ def _excitation(config: ExcitationConfig) -> FeatureModule:
     return ExcitationFeatures(config)
 
 
-def _self_supervised(config: Any) -> FeatureModule:
-    from unitdisc.features.ssl import SelfSupervised  # with it comes torchaudio
-
-    return SelfSupervised(config)
-
-
 FEATURES: Registry[FeatureModule] = Registry(
     "features",
     {
@@ -36,9 +31,10 @@ FEATURES: Registry[FeatureModule] = Registry(
         FbankConfig: KaldiFeatures,
         LogMelConfig: LogMel,
         ExcitationConfig: _excitation,
-        HubertConfig: _self_supervised,
-        WavLMConfig: _self_supervised,
-        Wav2Vec2Config: _self_supervised,
+        HubertConfig: SelfSupervised,
+        WavLMConfig: SelfSupervised,
+        Wav2Vec2Config: SelfSupervised,
+        Data2VecConfig: SelfSupervised,
     },
 )
 
@@ -53,8 +49,6 @@ def build_raw_features(config: ArchiveConfig, warp: float = 1.0) -> FeatureModul
 
 def feature_dim(config: ArchiveConfig) -> int:
     """Return the width of the frames that a config names, without loading a self-supervised model's weights."""
-    if isinstance(config, (HubertConfig, WavLMConfig, Wav2Vec2Config)):
-        from unitdisc.features.ssl import frame_width
-
+    if isinstance(config, (HubertConfig, WavLMConfig, Wav2Vec2Config, Data2VecConfig)):
         return frame_width(config)
     return int(str(build_raw_features(config).dim))

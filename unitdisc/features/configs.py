@@ -155,10 +155,12 @@ class _SelfSupervised(_Normalised):
     (config.json with model.safetensors). Nothing is downloaded.
     """
 
+    cmvn: CmvnKind = "none"  # as is usual in the field
     checkpoint: Path = Path("checkpoint")  # a file or folder of weights; nothing is downloaded
     layer: int = 6  # of the transformer, counted from 1
     normalise: bool | None = None  # each utterance to mean 0 and variance 1; null: as the folder's preprocessor says
     heads: int | None = None  # null: as the checkpoint says, else one per 64 channels
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"  # of the network's arithmetic
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -197,8 +199,15 @@ class Wav2Vec2Config(_SelfSupervised):
     kind: Literal["wav2vec2"] = "wav2vec2"
 
 
-SSLConfig = Union[HubertConfig, WavLMConfig, Wav2Vec2Config]  # noqa: UP007
-FeatureConfig = Union[MfccConfig, FbankConfig, LogMelConfig, HubertConfig, WavLMConfig, Wav2Vec2Config]  # noqa: UP007
+@dataclass(frozen=True)
+class Data2VecConfig(_SelfSupervised):
+    """A layer of data2vec for audio."""
+
+    kind: Literal["data2vec"] = "data2vec"
+
+
+SSLConfig = Union[HubertConfig, WavLMConfig, Wav2Vec2Config, Data2VecConfig]  # noqa: UP007
+FeatureConfig = Union[MfccConfig, FbankConfig, LogMelConfig, SSLConfig]  # noqa: UP007
 ArchiveConfig = Union[FeatureConfig, ExcitationConfig]  # noqa: UP007  # whatever has an archive
 
 
@@ -216,6 +225,8 @@ def archive_tree(config: ArchiveConfig) -> dict[str, Any]:
             del tree[key]
     if isinstance(config, _SelfSupervised):
         tree["checkpoint"] = _content_hash(config.checkpoint)
+        if config.precision == "float32":  # came later, too
+            del tree["precision"]
     return tree
 
 

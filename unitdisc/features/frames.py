@@ -3,12 +3,14 @@
 This is the only way from audio to a model, so that units are the same whoever asks for them.
 """
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from unitdisc.data.resample import resample
 from unitdisc.data.store import FloatMatrix
@@ -31,16 +33,32 @@ class FrameMaker:
 
     def raw(self, samples: ArrayLike, rate: int) -> FloatMatrix:
         """Return features [T, D] of samples [S] in -1..1, before normalisation: what archives hold."""
-        wave = resample(_checked(samples, rate), rate, self.config.sample_rate)
-        if self.config.grid.frames(len(wave)) == 0:
-            raise DataError(f"{len(wave)} samples are too few for a frame of {self.config.grid.window}")
-        waves = torch.from_numpy(np.ascontiguousarray(wave))[None].to(self.device)
+        (frames,) = self.raw_of_all([samples], rate)
+        if isinstance(frames, DataError):
+            raise frames
+        return frames
+
+    def raw_of_all(self, recordings: Sequence[ArrayLike], rate: int) -> list[FloatMatrix | DataError]:
+        """Return the features of each recording, or what is wrong with it; those made faster so are made together."""
+        made: dict[int, FloatMatrix | DataError] = {}
+        waves: dict[int, Tensor] = {}
+        for number, samples in enumerate(recordings):
+            wave = resample(_checked(samples, rate), rate, self.config.sample_rate)
+            if self.config.grid.frames(len(wave)):
+                waves[number] = torch.from_numpy(np.ascontiguousarray(wave)).to(self.device)
+            else:
+                made[number] = DataError(f"{len(wave)} samples are too few for a frame of {self.config.grid.window}")
+        numbers = list(waves)
+        groups = [numbers] if self._features.batched and numbers else [[number] for number in numbers]
         # On one thread of a CPU frames are the same bit for bit for any number of jobs.
         with single_thread() if self.device.type == "cpu" else nullcontext():
-            frames = self._features(waves, torch.tensor([len(wave)], device=self.device)).frames[0].cpu().numpy()
-        if not np.isfinite(frames).all():
-            raise DataError("features are not finite")
-        return frames
+            for group in groups:
+                samples = torch.tensor([len(waves[number]) for number in group], device=self.device)
+                found = self._features(pad_sequence([waves[number] for number in group], True), samples)
+                for number, frames, length in zip(group, found.frames, found.lengths.tolist(), strict=True):
+                    matrix = frames[:length].cpu().numpy()
+                    made[number] = matrix if np.isfinite(matrix).all() else DataError("features are not finite")
+        return [made[number] for number in range(len(recordings))]
 
     def frames_of(self, samples: ArrayLike, rate: int, of_speaker: Normalisation | None = None) -> FloatMatrix:
         """Return frames [T, D] as the model reads them; `cmvn: speaker` needs the speaker's mean and deviation."""

@@ -1,0 +1,121 @@
+"""The verb `kmeans`."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unitdisc.cli.arguments import add_json, add_renew, add_set, add_ssl, count, positive, ssl_tree
+
+if TYPE_CHECKING:
+    from unitdisc.made import Making
+
+
+def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add this module's verbs."""
+    kmeans = verbs.add_parser(
+        "kmeans",
+        help="cluster features: units without a training",
+        description="Cluster the features of a data directory, and write a model that `unitdisc encode` takes. The "
+        "features are those of CONFIG, or a layer of a self-supervised model (--hubert FOLDER --layer 9). Archives "
+        "of them (`unitdisc features`) are used where they are there; none is needed.",
+        allow_abbrev=False,
+    )
+    kmeans.add_argument(
+        "config", metavar="CONFIG", nargs="?",
+        help="YAML file; its section `features` is used, at its top or below `model`",
+    )  # fmt: skip
+    kmeans.add_argument("exp", metavar="EXP", help="folder to write to")
+    add_ssl(kmeans)
+    kmeans.add_argument("--train", required=True, metavar="DATA", help="data directory whose features are clustered")
+    kmeans.add_argument("--codes", type=positive, required=True, metavar="K", help="how many units")
+    kmeans.add_argument(
+        "--splice", type=count, default=0, metavar="N",
+        help="put this many frames from each side beside each frame (default: %(default)s)",
+    )  # fmt: skip
+    kmeans.add_argument(
+        "--lda", type=count, default=0, metavar="ROUNDS",
+        help="unsupervised LDA: so many times, cluster the frames and take the directions that tell the clusters apart "
+        "(with --splice 6, 2 is good) (default: %(default)s)",
+    )  # fmt: skip
+    kmeans.add_argument("--dim", type=positive, metavar="N", help="directions of --lda that are kept; without it, 32")
+    kmeans.add_argument(
+        "--stride", type=positive, default=1, metavar="N", help="a unit for the mean of N frames (default: %(default)s)"
+    )
+    kmeans.add_argument("--passes", type=count, default=10, metavar="N", help="over all frames (default: %(default)s)")
+    kmeans.add_argument("--seed", type=int, default=0, help="of the first centres (default: %(default)s)")
+    add_set(kmeans)
+    kmeans.add_argument("--force", action="store_true", help="replace a model that is there")
+    add_renew(kmeans)
+    add_json(kmeans)
+    kmeans.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Cluster and print what was found."""
+    from unitdisc.cli.making import making
+    from unitdisc.errors import ConfigError
+
+    if options.dim is not None and not options.lda:
+        raise ConfigError(f"--dim {options.dim}: there are directions only with --lda ROUNDS, such as 2")
+    tree, where = features_tree(options)
+    with making(options, making_of(options, tree)) as task:
+        if not task.unchanged:
+            task.result = cluster_and_print(options, tree, where, task.force)
+
+
+def features_tree(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    """Return a configuration's tree, and where it is from: a file, or the name of a self-supervised model."""
+    from unitdisc.config import read_tree
+    from unitdisc.errors import ConfigError
+
+    named = ssl_tree(options)
+    if (options.config is None) == (named is None):
+        raise ConfigError("expected either CONFIG or one of --hubert, --wav2vec2, --wavlm, --data2vec with a FOLDER")
+    if named is not None:
+        return {"model": {"features": named}}, f"--{named['kind']}"
+    tree = read_tree(Path(options.config))
+    if "features" in tree:
+        if more := tree.keys() - {"features", "targets"}:
+            raise ConfigError(f"{options.config}: unknown key {sorted(more)[0]!r} beside `features`")
+        tree = {"model": {"features": tree["features"]}}
+    return tree, options.config
+
+
+def making_of(options: argparse.Namespace, tree: dict[str, Any]) -> "Making":
+    """Say of what the model is made, without loading what makes it."""
+    from unitdisc.config import with_overrides
+    from unitdisc.made import Making
+
+    features = (with_overrides(None, tree, options.set).get("model") or {}).get("features")
+    given = {name: getattr(options, name) for name in ("codes", "passes", "seed", "splice", "lda", "dim", "stride")}
+    later = {"splice": 0, "lda": 0, "dim": None, "stride": 1}  # as they were before there were these options
+    given = {name: value for name, value in given.items() if name not in later or value != later[name]}
+    places = {"train": Path(options.train)}
+    reads = ["train/feats.scp"] if (places["train"] / "feats.scp").is_file() else ["train/wav.scp", "train/segments"]
+    if isinstance(features, dict) and "checkpoint" in features:
+        places["weights"] = Path(features["checkpoint"])
+        reads.append("weights")
+    settings = {"features": features, "kmeans": given}
+    return Making(Path(options.exp), settings, places, lambda: reads, holds=("config.yaml", "checkpoints/*.pt"))
+
+
+def cluster_and_print(options: argparse.Namespace, tree: dict[str, Any], where: str, force: bool) -> dict[str, object]:
+    """Cluster, print what was found, and return it."""
+    from unitdisc import config
+    from unitdisc.cluster import fit_kmeans
+    from unitdisc.quantizers.lda import LdaConfig
+    from unitdisc.train import Config
+
+    found = fit_kmeans(
+        config.of_tree(Config, tree, where, options.set), options.exp, options.train, options.codes,
+        seed=options.seed, passes=options.passes, stride=options.stride,
+        lda=LdaConfig(options.lda, options.splice, options.dim or LdaConfig.dim), force=force,
+    )  # fmt: skip
+    frames = int(found.counts.sum())
+    about = {"exp": options.exp, "codes": options.codes, "frames": frames, "inertia": found.inertia}
+    if options.json:
+        print(json.dumps(about, ensure_ascii=False))
+    else:
+        print(f"{options.exp}: {options.codes} units of {frames} frames, mean squared distance {found.inertia:.4g}")
+    return about
