@@ -1,8 +1,10 @@
 """A model beside its baselines: the numbers of `unitdisc score`, made once, and what is left where it is missing."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from unitdisc.cli import main
 from unitdisc.compare import kept, scoring
 from unitdisc.compare.comparison import CompareOptions, compare
 from unitdisc.compare.scoring import ScoreOptions
-from unitdisc.compare.table import cell, markdown, terminal
+from unitdisc.compare.table import cell, markdown, read_comparison, terminal
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.store import FeatureReader
 from unitdisc.data.subsets import subset
@@ -28,6 +30,26 @@ from unitdisc.quantizers.build import IdentityConfig
 from unitdisc.train import Config, train
 
 FEW = ScoreOptions(resamples=20)
+
+
+class Files(NamedTuple):
+    """What a column is of: of the test speech, and of the training speech."""
+
+    vectors: Path
+    train_vectors: Path
+    units: Path | None = None
+    train_units: Path | None = None
+
+
+def files_of(name: str, data: Path, exp: Path) -> Files:
+    if name == "mfcc":  # which the data have
+        return Files(data / "test" / "feats.scp", data / "train" / "feats.scp")
+    if name in ("mfcc-floor", "input"):
+        (folder,) = (data / "kept").glob(f"{name.split('-')[0]}-*")
+        return Files(folder / "test" / "feats.scp", folder / "train" / "feats.scp")
+    (folder,) = [exp] if name == "units" else (data / "kept").glob(f"{name}-*")
+    parts = [folder / "units" / part for part in ("test", "train")]
+    return Files(*(p / "codes.scp" for p in parts), *(p / "units.jsonl" for p in parts))
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +87,7 @@ def test_the_numbers_are_those_of_the_score_verbs(
     monkeypatch.setattr(scoring, "STEPS", 0)
     options = CompareOptions(data / "train", data / "test", cache=data / "kept")
     found = compare([exp], options, replace(FEW, downstream=("units", "mfcc-floor")))
-    assert [subject.name for subject in found.subjects] == [
+    assert [column.name for column in found.columns] == [
         "units", "mfcc", "mfcc-floor", "input", "lda-8", "kmeans-8",
     ]  # fmt: skip
     items = data / "kept" / "x.item"
@@ -73,35 +95,32 @@ def test_the_numbers_are_those_of_the_score_verbs(
         main(["items", str(data / "test"), str(items), "--alignment", str(data / "test" / "phones.ctm")])
     sides = ["--alignment", data / "test/phones.ctm", "--train-alignment", data / "train/phones.ctm"]
     few = ["--resamples", "20"]
-    for subject in found.subjects:
-        got = found.scores[subject.name]
+    for name in found.scores:
+        subject, got = files_of(name, data, exp), found.scores[name]
         for speaker in ("across", "within"):
             (score,) = scored(capsys, "abx", subject.vectors, items, "--speaker", speaker).values()
-            assert got[score.definition].value == score.value, subject.name
+            assert got[score.definition].value == score.value, name
             assert got[score.definition].interval == score.interval
         if subject.units is not None:
             beside = [*sides, "--train", subject.train_units, "--data", data / "test", "--items", items, *few]
             every = scored(capsys, "all", subject.units, *beside, "--out", data / "scores.json")
             assert len(every) > 25
-            assert {name: got[name] for name in every} == {
-                name: replace(score, hashes=got[name].hashes) for name, score in every.items()
-            }
-        assert ("per-probe-ctc-lstm-nosil" in got) == (subject.name in ("units", "mfcc-floor"))
+            assert {d: got[d] for d in every} == {d: replace(s, hashes=got[d].hashes) for d, s in every.items()}
+        assert ("per-probe-ctc-lstm-nosil" in got) == (name in ("units", "mfcc-floor"))
     epochs = ["--method", "probe-ctc", "--epochs", 3, *few]
     for name in ("units", "mfcc-floor"):
-        subject = next(s for s in found.subjects if s.name == name)
+        subject = files_of(name, data, exp)
         test, fit = (subject.units, subject.train_units) if subject.units else (subject.vectors, subject.train_vectors)
         (score,) = scored(capsys, "per", test, *sides, "--train", fit, *epochs).values()
         assert found.scores[name][score.definition].value == score.value
 
 
 def test_baselines_have_the_codes_and_the_rate_of_the_model(data: Path, exp: Path):
-    found = compare([exp], CompareOptions(data / "train", data / "test", cache=data / "kept"), FEW)
-    by_name = {subject.name: subject for subject in found.subjects}
+    compare([exp], CompareOptions(data / "train", data / "test", cache=data / "kept"), FEW)
     for name in ("units", "lda-8", "kmeans-8"):
-        header = read_header(by_name[name].units)
+        header = read_header(files_of(name, data, exp).units)
         assert (header.codes, header.period) == ((8,), 0.02)
-    frames = {name: FeatureReader(by_name[name].vectors) for name in ("mfcc", "mfcc-floor", "input")}
+    frames = {name: FeatureReader(files_of(name, data, exp).vectors) for name in ("mfcc", "mfcc-floor", "input")}
     ready = load_normalised(data / "test", MfccConfig())
     every = load_normalised(data / "whole", MfccConfig())  # whose speakers' statistics its parts keep
     whole = np.concatenate([every[utt] for utt in every]).astype(np.float64)
@@ -127,7 +146,7 @@ def test_a_second_time_nothing_is_made_and_another_model_shares_what_is_not_its_
     both = compare([exp, tmp_path / "b"], options, FEW, said.append)
     assert not any("mfcc" in line for line in said)
     assert not any(line.startswith("making ") and "input" not in line and "kmeans" not in line for line in said)
-    assert [subject.name for subject in both.subjects][:2] == ["exp", "mfcc"]
+    assert [column.name for column in both.columns][:2] == ["exp", "mfcc"]
     assert both.scores["exp"] == first.scores["units"]
     assert (tmp_path / "table.json").exists()
 
@@ -153,8 +172,13 @@ def test_the_table_says_the_same_in_markdown_json_and_on_a_terminal(
     assert end.value.code == 0
     record = json.loads(capsys.readouterr().out)
     assert record == json.loads((exp / "compare" / "table.json").read_text("utf-8"))
-    columns = {s["name"]: {x["definition"]: Score.from_json(x) for x in s["scores"]} for s in record["subjects"]}
+    columns = {s["name"]: {x["definition"]: Score.from_json(x) for x in s["scores"]} for s in record["columns"]}
     assert columns == found.scores
+    assert read_comparison(exp / "compare" / "table.json") == found
+    with pytest.raises(SystemExit):  # again: the same table, and nothing is made
+        main(["compare", *map(str, words), "--renew"])
+    out = capsys.readouterr().out
+    assert out == f"{exp}/compare: unchanged\n{terminal(found)}\n"
 
 
 def test_without_phones_what_needs_none_is_scored(data: Path, exp: Path, tmp_path: Path):
@@ -182,7 +206,7 @@ def test_outside_units_stand_beside_with_or_without_a_side_to_fit_on(data: Path,
     (tmp_path / "theirs.jsonl").write_bytes((exp / "units" / "test" / "units.jsonl").read_bytes())
     beside = replace(options, beside=(tmp_path / "them", tmp_path / "theirs.jsonl"))
     found = compare([exp], beside, FEW)
-    assert [subject.name for subject in found.subjects] == ["units", "them", "theirs"]
+    assert [column.name for column in found.columns] == ["units", "them", "theirs"]
     assert {name: score.value for name, score in found.scores["them"].items()} == {
         name: score.value for name, score in ours.items()
     }
@@ -193,7 +217,7 @@ def test_outside_units_stand_beside_with_or_without_a_side_to_fit_on(data: Path,
     assert "abx-across-within-angular" not in alone  # no vectors
     assert alone["abx-across-within-identical"].value == ours["abx-across-within-identical"].value
     only = compare([], replace(beside, baselines=True), FEW)
-    assert [subject.name for subject in only.subjects] == ["them", "theirs", "mfcc", "mfcc-floor", "lda-8"]
+    assert [column.name for column in only.columns] == ["them", "theirs", "mfcc", "mfcc-floor", "lda-8"]
 
 
 def test_a_head_and_vectors_without_a_codebook(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -220,8 +244,24 @@ def test_what_is_asked_for_wrongly_is_said(data: Path, exp: Path, tmp_path: Path
         compare([exp], replace(options, items=tmp_path / "none"), FEW)
     train(Config(tiny_model(), replace(TRAIN, steps=4, seed=5)), tmp_path / "b", data / "train", data / "train")
     (tmp_path / "b" / "units").symlink_to(exp / "units")
-    with pytest.raises(DataError, match="units of another model or checkpoint; --renew"):
+    with pytest.raises(DataError, match="units of another model, or of other data; --renew"):
         compare([tmp_path / "b"], options, FEW)
+
+
+def test_units_of_another_model_or_other_data_are_made_anew_when_asked(data: Path, exp: Path, tmp_path: Path):
+    train(Config(tiny_model(), replace(TRAIN, steps=4, seed=5)), tmp_path / "b", data / "train", data / "train")
+    shutil.copytree(exp / "units", tmp_path / "b" / "units")
+    options = CompareOptions(data / "train", data / "test", cache=data / "kept", baselines=False, renew=True)
+    said: list[str] = []
+    compare([tmp_path / "b"], options, FEW, said.append)
+    assert [line.split()[0] for line in said if "encoding" in line] == ["encoding"] * 2
+    said.clear()
+    compare([tmp_path / "b"], options, FEW, said.append)
+    assert said == []
+    half = DataDir.read(data / "test")
+    subset(half, tmp_path / "half", half.utts[:12])
+    with pytest.raises(DataError, match="or of other data; --renew"):
+        compare([tmp_path / "b"], replace(options, test=tmp_path / "half", renew=False), FEW)
 
 
 def test_what_is_made_once_is_made_again_after_a_failure(tmp_path: Path):

@@ -283,7 +283,7 @@ def _merge(
                     scp.write(path.read_text("utf-8"))
     with whole_file(out / "failed.txt") as file:
         file.writelines(f"{utt} {reason}\n" for utt, reason in failed.items())
-    record = {"stamp": stamp, "utterances": total - len(failed), "failed": failed}
+    record = {"stamp": stamp, "model": header.model, "utterances": total - len(failed), "failed": failed}
     record["frames"] = sum(int(line.durations.sum()) for line in _lines(work, shards))
     if header.codes:
         with whole_file(out / "codebook.npy", binary=True) as file:

@@ -4,8 +4,13 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from unitdisc.cli.arguments import add_device, count, positive, share
+from unitdisc.cli.arguments import add_device, add_renew, count, positive, share
+
+if TYPE_CHECKING:
+    from unitdisc.compare.comparison import CompareOptions
+    from unitdisc.made import Making
 
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -49,16 +54,17 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     verb.add_argument(
         "--resamples", type=count, default=1000, metavar="N", help="of the bootstrap (default: %(default)s)"
     )
-    verb.add_argument("--renew", action="store_true", help="encode again what another checkpoint encoded")
+    add_renew(verb)
     verb.add_argument("--json", action="store_true", help="print the whole table as JSON")
     verb.set_defaults(run=run_compare)
 
 
 def run_compare(options: argparse.Namespace) -> None:
     """Compare and print the table."""
-    from unitdisc.compare.comparison import CompareOptions, compare
+    from unitdisc.cli.making import making
+    from unitdisc.compare.comparison import CompareOptions, compare, table_folder
     from unitdisc.compare.scoring import ScoreOptions
-    from unitdisc.compare.table import terminal
+    from unitdisc.compare.table import read_comparison, terminal
 
     wanted = CompareOptions(
         train=options.train,
@@ -76,13 +82,31 @@ def run_compare(options: argparse.Namespace) -> None:
         max_failed=options.max_failed,
         renew=options.renew,
     )
-    names = tuple(name for name in options.downstream.split(",") if name)
-    scoring = ScoreOptions(names, options.seed, options.resamples, options.device)
-    found = compare(options.exps, wanted, scoring, lambda said: print(said, file=sys.stderr, flush=True))
-    if options.json:
-        print(json.dumps(found.to_json(), ensure_ascii=False))
-    else:
-        print(terminal(found))
-        out = options.out or (options.exps[0] / "compare" if options.exps else None)
-        if out is not None:
-            print(f"all scores: {out / 'table.md'}", file=sys.stderr)
+    out = table_folder(options.exps, wanted)
+    with making(options, _making(options, wanted, out)) as task:
+        if not task.unchanged:
+            names = tuple(name for name in options.downstream.split(",") if name)
+            scoring = ScoreOptions(names, options.seed, options.resamples, options.device)
+            found = compare(options.exps, wanted, scoring, lambda said: print(said, file=sys.stderr, flush=True))
+            task.result = found.to_json()
+            if options.json:
+                print(json.dumps(task.result, ensure_ascii=False))
+    if not options.json:
+        print(terminal(read_comparison(out / "table.json")))
+        print(f"all scores: {out / 'table.md'}", file=sys.stderr)
+
+
+def _making(options: argparse.Namespace, wanted: "CompareOptions", out: Path) -> "Making":
+    """Say of what the table is made; other options are no reason to encode again."""
+    from unitdisc.made import Making
+
+    places = {"train": options.train, "test": options.test, **({"dev": options.dev} if options.dev else {})}
+    names = [f"{place}/{name}" for place in places for name in ("wav.scp", "segments", "utt2spk", "phones.ctm")]
+    exps = {f"exp{n}": path for n, path in enumerate(options.exps)}
+    others = [options.alignment, options.train_alignment, options.items, *options.beside]
+    given = {f"given{n}": path for n, path in enumerate(others) if path is not None}
+    settings = {"columns": [options.downstream, options.no_baselines, options.seed, options.resamples]}
+    reads = [*names, *(f"{name}/**/*.pt" for name in exps), *given]
+    return Making(
+        out, settings, {**places, **exps, **given}, lambda: reads, ("table.md", "table.json"), loose=("columns",)
+    )

@@ -83,7 +83,8 @@ def run_encode(options: argparse.Namespace) -> None:
     wanted = Making(
         Path(options.out), settings, {"model": Path(options.exp), "data": data},
         lambda: ("model/**/*.pt", "model/**/*.safetensors", "data/utt2spk", *feats),
-        holds=("units.jsonl", *(["codes.scp"] if not options.no_vectors else [])),
+        # units.jsonl, or codes.json of a model without a codebook
+        holds=("*s.json*", "encode.json", *(["codes.scp"] if not options.no_vectors else [])),
     )  # fmt: skip
     with making(options, wanted) as task:
         if not task.unchanged:

@@ -12,7 +12,9 @@ from unitdisc.compare.baselines import FLOORED, MFCC, MOST_CODES, Maker
 from unitdisc.compare.kept import key_of
 from unitdisc.compare.scoring import ScoreOptions, parts_of, score_parts, subject_of, write_subject
 from unitdisc.compare.subjects import Speech, Subject, open_speech, outside
-from unitdisc.compare.table import Comparison, markdown
+from unitdisc.compare.table import Column, Comparison, markdown
+from unitdisc.data.kaldi import DataDir
+from unitdisc.data.store import FeatureReader
 from unitdisc.data.units import read_header
 from unitdisc.encode import EncodeOptions, encode
 from unitdisc.errors import ConfigError, DataError
@@ -51,7 +53,7 @@ def compare(
 ) -> Comparison:
     """Compare models, or outside units, with baselines; write their scores and the table, and return it."""
     scoring = scoring or ScoreOptions(device=options.device)
-    cache = options.cache or options.test.parent / "compared"
+    cache = cache_folder(options)
     speech = open_speech(
         options.train,
         options.test,
@@ -80,13 +82,25 @@ def compare(
     for its in own.values():
         folder, *beside = (named[subject.key] for subject in [*its, *others])
         _write_own(folder.kept.parent, folder.name, [subject.name for subject in beside], scores)
-    comparison = Comparison(str(options.train), str(options.test), subjects, _flat(scores))
-    out = options.out or (Path(exps[0]) / "compare" if exps else cache)
+    columns = [Column(subject.name, subject.title, subject.codes, subject.period) for subject in subjects]
+    comparison = Comparison(str(options.train), str(options.test), columns, _flat(scores))
+    out = table_folder(exps, options)
     with whole_file(out / "table.md") as file:
         file.write(markdown(comparison))
     with whole_file(out / "table.json") as file:
         json.dump(comparison.to_json(), file, ensure_ascii=False, indent=1)
     return comparison
+
+
+def table_folder(exps: Sequence[str | Path], options: CompareOptions) -> Path:
+    """Return where the table is written."""
+    usual = Path(exps[0]) / "compare" if exps else cache_folder(options)
+    return options.out or usual
+
+
+def cache_folder(options: CompareOptions) -> Path:
+    """Return where baselines and their scores are kept."""
+    return options.cache or options.test.parent / "compared"
 
 
 def _names(exps: Sequence[str | Path]) -> list[str]:
@@ -108,14 +122,14 @@ def _encoded(
     folder = exp.parent if exp.is_file() else exp
     for part, data in (("train", speech.train), ("test", speech.test)):
         out = folder / "units" / part
-        units = out / ("units.jsonl" if codes else "codes.json")
-        if codes and units.exists() and not options.renew and read_header(units).model != model.model_hash():
-            raise DataError(f"{units}: units of another model or checkpoint; --renew encodes again")
-        if not (units.exists() and (out / "codes.scp").exists()) or options.renew:
+        there = _are_there(out, model, data)
+        if there is False and not options.renew:
+            raise DataError(f"{out}: there are units of another model, or of other data; --renew encodes again")
+        if not there:
             say(f"encoding {data.path} with {exp}")
             wanted = EncodeOptions(max_failed=options.max_failed)
             jobs = options.jobs if options.device == "cpu" else 1
-            encode(exp, data.path, out, wanted, jobs=jobs, force=True, device=options.device)
+            encode(exp, data.path, out, wanted, jobs=jobs, force=there is False, device=options.device)
     test, train = folder / "units" / "test", folder / "units" / "train"
     return Subject(
         name,
@@ -131,6 +145,20 @@ def _encoded(
         exp if model.ctc is not None else None,
         options.dev,
     )
+
+
+def _are_there(out: Path, model: UnitModel, data: DataDir) -> bool | None:
+    """Tell whether a folder has what a model makes of a data directory; None if it has nothing that is whole."""
+    note, units, vectors = (out / name for name in ("encode.json", "units.jsonl", "codes.scp"))
+    if not note.exists() or not vectors.exists() or (model.quantizer.codes and not units.exists()):
+        return None
+    try:
+        record = json.loads(note.read_text("utf-8"))
+    except ValueError:
+        return False
+    made_by = read_header(units).model if units.exists() else record.get("model")
+    known = set(FeatureReader(vectors)) | set(record.get("failed", ()))
+    return made_by == model.model_hash() and known == set(data.utts)
 
 
 def _baselines(model: UnitModel, maker: Maker) -> list[Subject]:

@@ -1,13 +1,24 @@
 """The table of a comparison: scores down, what is compared across; for a terminal, Markdown and JSON."""
 
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from unitdisc.compare.subjects import Subject
+from unitdisc.errors import DataError
 from unitdisc.evaluate.definitions import define, place_of
 from unitdisc.evaluate.scores import Score
 
 FORMAT = "unitdisc-comparison-1"
+
+
+class Column(NamedTuple):
+    """What was scored."""
+
+    name: str
+    title: str
+    codes: int  # 0: no units
+    period: float  # s
 
 
 class Comparison(NamedTuple):
@@ -15,7 +26,7 @@ class Comparison(NamedTuple):
 
     train: str
     test: str
-    subjects: list[Subject]
+    columns: list[Column]
     scores: dict[str, dict[str, Score]]  # name of a subject -> definition -> score
 
     @property
@@ -25,7 +36,7 @@ class Comparison(NamedTuple):
 
     def rows(self, first: bool = False) -> list[list[str]]:
         """Return the cells of the table, its head first; with `first`, only the scores one looks at first."""
-        names = [subject.name for subject in self.subjects]
+        names = [column.name for column in self.columns]
         rows = [["", *names]]
         for definition in self.definitions:
             if not first or define(definition).is_first(definition):
@@ -35,17 +46,24 @@ class Comparison(NamedTuple):
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        subjects = [
-            {
-                "name": subject.name,
-                "title": subject.title,
-                "codes": subject.codes or None,
-                "period": subject.period,
-                "scores": [score.to_json() for score in self.scores[subject.name].values()],
-            }
-            for subject in self.subjects
+        columns = [
+            {**column._asdict(), "scores": [score.to_json() for score in self.scores[column.name].values()]}
+            for column in self.columns
         ]
-        return {"format": FORMAT, "train": self.train, "test": self.test, "subjects": subjects}
+        return {"format": FORMAT, "train": self.train, "test": self.test, "columns": columns}
+
+
+def read_comparison(path: Path) -> Comparison:
+    """Read a table.json."""
+    try:
+        record = json.loads(path.read_text("utf-8"))
+        found = [(column, column.pop("scores")) for column in record["columns"]]
+        columns = [Column(**column) for column, _ in found]
+        scores = {column["name"]: [Score.from_json(score) for score in rows] for column, rows in found}
+        by_definition = {name: {score.definition: score for score in rows} for name, rows in scores.items()}
+        return Comparison(record["train"], record["test"], columns, by_definition)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise DataError(f"{path}: expected a table of `unitdisc compare`; --renew makes it anew") from None
 
 
 def cell(score: Score | None) -> str:
@@ -72,9 +90,9 @@ def markdown(comparison: Comparison) -> str:
     for row in (head, ["---"] * len(head), *rows):
         lines.append(f"| {' | '.join(row)} |")
     lines += ["", "In brackets: 95 % intervals (bootstrap). Columns:", ""]
-    for subject in comparison.subjects:
-        codes = f", {subject.codes} codes" if subject.codes else ""
-        lines.append(f"- {subject.name}: {subject.title}{codes}, every {1000 * subject.period:g} ms")
+    for column in comparison.columns:
+        codes = f", {column.codes} codes" if column.codes else ""
+        lines.append(f"- {column.name}: {column.title}{codes}, every {1000 * column.period:g} ms")
     lines += ["", "Used:", "", *(f"- {line}" for line in used(comparison.scores, comparison.definitions))]
     return "\n".join(lines) + "\n"
 
