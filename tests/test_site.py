@@ -1,5 +1,7 @@
 """The site: each page has its place in it, no link is dead, nothing is asked of the network."""
 
+import importlib.util
+import json
 import os
 import re
 import shutil
@@ -8,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from made_data import put_audio, put_data
 
 TOP = Path(__file__).parent.parent
 NAV = re.findall(r"^ +- (?:[^:]+: )?(\S+\.(?:md|ipynb))$", (TOP / "mkdocs.yml").read_text("utf-8"), re.M)
@@ -65,3 +68,32 @@ def test_a_dead_link_is_an_error(tmp_path: Path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100)
     assert done.returncode != 0  # with --quiet mkdocs counts no warnings, and it would be 0
     assert "b.md" in done.stdout + done.stderr
+
+
+def test_the_tutorial_is_a_page(site: Path):
+    text = (site / "docs" / "tutorial.html").read_text("utf-8")
+    assert "train_model" in text
+    assert 'href="getting_started.html"' in text
+
+
+def test_the_gallery_has_a_player_for_each_sound(tmp_path: Path):
+    pytest.importorskip("material")
+    spec = importlib.util.spec_from_file_location("gallery", TOP / "tools" / "gallery.py")
+    assert spec is not None
+    assert spec.loader is not None
+    gallery = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(gallery)
+    data = put_data(tmp_path / "data", utts=3)
+    rows = []
+    for source in ("s0-u0", "s1-u1"):
+        for target in ("anna", "ben"):
+            put_audio(tmp_path / "converted" / target / f"{source}.wav")
+            row = {"utt": f"{target}-{source}", "source": source, "speaker": source[:2], "target": target}
+            rows.append({**row, "path": f"{target}/{source}.wav"})
+    assert gallery.table(gallery.conversions(tmp_path / "converted")) == gallery.NOTHING
+    (tmp_path / "converted" / "manifest.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = gallery.conversions(tmp_path / "converted")
+    names = set(gallery.sounds(found, tmp_path / "converted", data))
+    assert names == {row["utt"] for row in rows} | {"s0-u0", "s1-u1"}
+    played = re.findall(r'src="sounds/(.+?)\.ogg"', gallery.table(found))
+    assert sorted(played) == sorted(names)
