@@ -12,7 +12,15 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 TOP = Path(__file__).resolve().parent.parent
-PAGES = ("README.md", "CONTRIBUTING.md", "docs/*.md", "docs/*.css", "egs/*/README.md", "egs/*/RESULTS.md")
+PAGES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/*.md",
+    "docs/*.css",
+    "docs/*.ipynb",
+    "egs/*/README.md",
+    "egs/*/RESULTS.md",
+)
 LINK = re.compile(r"(!?\[[^\]]*\]\()([^)\s#:]+)((?:#[^)\s]*)?\))")
 
 
@@ -32,7 +40,7 @@ def on_files(files: Files, config: MkDocsConfig, **_: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Let links to a folder lead to its README, and to a notebook to its page; a folder without a README has no page."""
+    """Let links to a folder lead to its README, and to a notebook to its page; other folders have no page."""
     here = (TOP / page.file.src_uri).parent
 
     def whole(link: re.Match[str]) -> str:
