@@ -48,12 +48,11 @@ def conversions(converted: Path) -> list[dict[str, Any]]:
 
 def sounds(rows: list[dict[str, Any]], converted: Path, data: Path) -> dict[str, tuple[np.ndarray, int]]:
     """Return samples and rate of each conversion and of each recording that was converted, by name."""
+    if not rows:
+        return {}
     heard = {row["utt"]: soundfile.read(converted / row["path"]) for row in rows}
-    recordings = DataDir.read(data) if rows else None
-    for source in {row["source"] for row in rows}:
-        assert recordings is not None
-        heard[source] = recordings.source(source).read()
-    return heard
+    recordings, rate = DataDir.read(data), next(iter(heard.values()))[1]
+    return heard | {row["source"]: (recordings.source(row["source"]).load(rate), rate) for row in rows}
 
 
 def table(rows: list[dict[str, Any]]) -> str:
