@@ -25,9 +25,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("home")
     random = np.random.default_rng(0)
     for number in range(24):
-        folder = home / "recordings" / "ab"[number % 2]
+        folder = home / "recordings" / ("anna", "ben")[number % 2]
         folder.mkdir(parents=True, exist_ok=True)
         soundfile.write(folder / f"{number:02d}.wav", tones(random, 200.0, 8)[0], 22050)
+    soundfile.write(home / "speech.wav", tones(random, 200.0, 8)[0], 16000)
     return home
 
 
@@ -39,29 +40,33 @@ def run(command: list[str], home: Path, folder: Path) -> str:
     return done.stdout
 
 
-def test_the_first_block_has_two_targets_of_the_makefile():
-    language, code = blocks("README.md")[0]
-    assert language == "bash"
+def test_the_commands_of_make_are_targets_of_the_makefile():
+    (code,) = [code for language, code in blocks("README.md") if language == "bash" and code.startswith("make ")]
     targets = [line.split()[1] for line in code.splitlines()]
     assert targets == ["demo", "test"]
     for target in targets:
         assert re.search(rf"^{target}:", (TOP / "Makefile").read_text(), re.M)
 
 
-def test_the_steps_from_recordings_to_units_run_as_written(home: Path):
+@pytest.fixture(scope="module")
+def trained(home: Path) -> str:
+    """Do the steps from recordings to units as written, with a short training; return what they print."""
     code = dict(reversed(blocks("README.md")))
     short = "model:\n  encoder: {channels: 16}\n  decoder: {wavenet: {residual: 8, gate: 16, skip: 8}}"
     yaml = code["yaml"].replace("model:", short).replace("until: 1200", "warm_up: 5, until: 6")
     (home / "my.yaml").write_text(yaml.replace("steps: 2000", "steps: 10, batch: 4"))
     steps = next(block for language, block in blocks("README.md") if "unitdisc import" in block)
-    said = run(["bash", "-euo", "pipefail", "-c", steps], home, home)
-    assert "24" in said
+    return run(["bash", "-euo", "pipefail", "-c", steps], home, home)
+
+
+def test_the_steps_from_recordings_to_units_run_as_written(home: Path, trained: str):
+    assert "24" in trained
     assert (home / "exp" / "mine" / "units" / "units.jsonl").exists()
 
 
-def test_python_blocks_run(home: Path):
+def test_python_blocks_run(home: Path, trained: str):
     python = [block for language, block in blocks("README.md") if language == "python"]
-    assert python
+    assert len(python) == 2
     for block in python:
         run([sys.executable, "-c", block], home, home)
 
