@@ -1,6 +1,8 @@
 """k-means on features: sklearn's clusters, and a model that encodes like any other."""
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +12,16 @@ from made_up import make_data, tiny_model
 from sklearn.cluster import KMeans
 
 from unitdisc import config
+from unitdisc.checkpoint import load_model
 from unitdisc.cli import main
 from unitdisc.cluster import fit_kmeans
+from unitdisc.data.kaldi import DataDir
 from unitdisc.data.store import FeatureReader
+from unitdisc.data.subsets import subset
 from unitdisc.data.units import read_header, read_units
 from unitdisc.encode import encode
-from unitdisc.errors import CheckpointError, ConfigError, DataError
+from unitdisc.errors import CheckpointError, ConfigError
+from unitdisc.features.configs import MfccConfig
 from unitdisc.quantizers.lda import LdaConfig, spliced, unsupervised
 from unitdisc.train import Config
 
@@ -53,10 +59,57 @@ def test_a_model_that_is_there_is_kept(data: Path, tmp_path: Path):
     fit_kmeans(CONFIG, tmp_path / "exp", data, 5, force=True)
 
 
-def test_data_without_features_says_what_to_run(tmp_path: Path):
-    make_data(tmp_path / "bare", 4, features=False)
-    with pytest.raises(DataError, match="run `unitdisc features` first"):
-        fit_kmeans(CONFIG, tmp_path / "exp", tmp_path / "bare", 4)
+@pytest.mark.parametrize("cmvn", ["global", "speaker"])
+def test_features_that_are_computed_give_the_clusters_of_an_archive(data: Path, tmp_path: Path, cmvn: str):
+    subset(DataDir.read(data), tmp_path / "bare", DataDir.read(data).utts)
+    wanted = replace(CONFIG, model=tiny_model(features=MfccConfig(cmvn=cmvn)))
+    for name, place in (("archive", data), ("live", tmp_path / "bare")):
+        fit_kmeans(wanted, tmp_path / name, place, 6, jobs=1 + (name == "live"))
+        encode(tmp_path / name, place, tmp_path / f"{name}-units")
+    theirs, ours = (load_model(tmp_path / name).quantizer.codewords()[0] for name in ("archive", "live"))
+    assert torch.allclose(theirs, ours, atol=1e-4)
+    units = [(tmp_path / f"{name}-units" / "units.txt").read_text() for name in ("archive", "live")]
+    assert units[0] == units[1]
+    assert {path.name for path in (tmp_path / "live").iterdir()}.isdisjoint({"data", "feats.ark"})
+
+
+def test_a_folder_of_recordings_is_as_good_as_a_data_directory(data: Path, tmp_path: Path):
+    (tmp_path / "wavs").mkdir()
+    for path in data.glob("*.wav"):
+        shutil.copy(path, tmp_path / "wavs")
+    (tmp_path / "c.yaml").write_text("features: {kind: mfcc, cmvn: utterance}\n")  # nothing but features
+    for words in (
+        f"kmeans {tmp_path}/c.yaml {tmp_path}/exp --train {tmp_path}/wavs --codes 5 --splice 1 --lda 1 --dim 4",
+        f"encode {tmp_path}/exp {tmp_path}/wavs {tmp_path}/units",
+        f"kmeans {tmp_path}/c.yaml {tmp_path}/exp --train {tmp_path}/wavs --codes 5 --splice 1 --lda 1 --dim 4",
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(words.split())
+        assert ended.value.code == 0
+    assert read_header(tmp_path / "units" / "units.jsonl").codes == (5,)
+    assert len(list(read_units(tmp_path / "units"))) == 12
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("exp", "expected either CONFIG or one of --hubert"),
+        ("c.yaml exp --hubert h --layer 2", "expected either CONFIG or one of --hubert"),
+        ("exp --hubert h", "--hubert h: which of its layers? Add --layer N"),
+        ("c.yaml exp --layer 2", "--layer and --precision are of a self-supervised model"),
+        ("c.yaml exp --dim 3", "--dim 3: there are directions only with --lda ROUNDS"),
+        ("exp --wavlm none --layer 3", "none: no such checkpoint; nothing is downloaded"),
+        ("bad.yaml exp", "bad.yaml: unknown key 'trian' beside `features`"),
+    ],
+)
+def test_what_cannot_be_clustered_is_said(data: Path, tmp_path: Path, monkeypatch, capsys, words: str, message: str):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "c.yaml").write_text("features: {kind: mfcc}\n")
+    (tmp_path / "bad.yaml").write_text("features: {kind: mfcc}\ntrian: {}\n")
+    with pytest.raises(SystemExit) as ended:
+        main(["kmeans", *words.split(), "--train", str(data), "--codes", "4"])
+    assert ended.value.code == 1
+    assert message in capsys.readouterr().err
 
 
 def test_more_codes_than_frames_are_refused_at_once(data: Path, tmp_path: Path):

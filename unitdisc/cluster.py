@@ -4,7 +4,7 @@ EXP/checkpoints/00000001.pt holds the features' configuration and the centres, s
 follows treat it as they treat a trained model.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,12 +15,14 @@ from torch import Tensor
 from unitdisc import checkpoint
 from unitdisc import config as configs
 from unitdisc.corpus import fit_normalisation_
+from unitdisc.data.batches import FrameReader
 from unitdisc.data.kaldi import DataDir
 from unitdisc.decoders.none import NoDecoderConfig
 from unitdisc.errors import CheckpointError, ConfigError
 from unitdisc.features.cmvn import load_normalised
 from unitdisc.features.manifest import read_manifest
 from unitdisc.files import locked
+from unitdisc.live import KeptFrames, data_of
 from unitdisc.model import UnitModel
 from unitdisc.networks.encoders.build import EncoderConfig
 from unitdisc.networks.encoders.linear import LinearEncoder, LinearEncoderConfig
@@ -33,6 +35,7 @@ from unitdisc.runlog import RunLog
 from unitdisc.train import Config
 
 BLOCK = 20_000  # frames at once, at least
+WIDEST = 4096  # values of a spliced frame that LDA is done of
 PLAIN = LdaConfig(passes=0, splice=0)  # frames as they are
 
 
@@ -47,16 +50,19 @@ def fit_kmeans(
     lda: LdaConfig = PLAIN,
     stride: int = 1,
     force: bool = False,
+    jobs: int = 1,
+    device: str = "cpu",
 ) -> Clusters:
     """Cluster the features that a configuration names, and write a model that encodes by the nearest centre.
 
     What is clustered may be frames with their neighbours, in the directions of unsupervised LDA (`lda`), or the means
-    of so many frames (`stride`), for units at the rate of another model's.
+    of so many frames (`stride`), for units at the rate of another model's. Features without an archive are computed,
+    by so many processes (`jobs`) on a device. Instead of a data directory, `train_dir` may be a folder of recordings.
     """
     exp = Path(exp)
     if checkpoint.step_files(exp) and not force:
         raise CheckpointError(f"{exp}: there is a model already; --force replaces it")
-    data = DataDir.read(train_dir)
+    data = data_of(train_dir, exp / "data" / "train")
     model_config = replace(
         config.model,
         encoder=encoder_of(lda, stride),
@@ -66,18 +72,19 @@ def fit_kmeans(
         perturbation=PerturbationConfig(),
     )
     model = UnitModel(model_config).eval()
-    blocks = frame_blocks(model, data)  # before the normalisation: says it if features are missing or others
-    manifest = read_manifest(data.path, "feats")
-    if manifest is not None and codes > manifest.frames:
-        raise ConfigError(f"--codes {codes}: {data.path} has {manifest.frames} frames in all; ask for fewer units")
-    fit_normalisation_(model, data)
-    fit_directions_(model, data, lda, seed)
+    frames = open_all(model, data, exp, jobs, device)
+    counts = {utt: frames.frames(utt) for utt in data.utts if utt in frames}
+    if codes > sum(counts.values()):
+        raise ConfigError(f"--codes {codes}: {data.path} has {sum(counts.values())} frames in all; ask for fewer units")
+    fit_directions_(model, frames, counts, lda, seed)
     assert isinstance(model.quantizer, KMeans)
     config = replace(config, model=model_config)
     log = RunLog(exp)  # before the work: says it if there is no writing there
     with locked(exp, "training in it"):
         log.started(configs.dump(config), seed=seed, train={"data": str(data.path), "utterances": len(data.utts)})
-        found = model.quantizer.fit_(blocks, torch.Generator().manual_seed(seed), passes=passes)
+        found = model.quantizer.fit_(
+            frame_blocks(model, frames, counts), torch.Generator().manual_seed(seed), passes=passes
+        )
         log.metrics(1, "dev", {"inertia": found.inertia, "used_codes": float((found.counts > 0).double().mean())})
         log.close()
         tree = {"config": configs.to_tree(config), "speakers": [], "phones": [], "step": 1, "reestimated_at": 1}
@@ -92,31 +99,47 @@ def encoder_of(lda: LdaConfig, stride: int) -> EncoderConfig:
     return LinearEncoderConfig(splice=lda.splice, dim=lda.dim if lda.passes else 0, stride=stride)
 
 
-def fit_directions_(model: UnitModel, data: DataDir, lda: LdaConfig, seed: int) -> None:
-    """Set the directions of the encoder, if it has some, by the frames of a data directory."""
+def open_all(model: UnitModel, data: DataDir, home: Path, jobs: int, device: str) -> FrameReader:
+    """Return the frames of a data directory, of its archive or computed now, and set the model's normalisation."""
+    features = model.config.features
+    if read_manifest(data.path, "feats") is not None:
+        archive = load_normalised(data.path, features)
+        fit_normalisation_(model, data)
+        return archive
+    home.mkdir(parents=True, exist_ok=True)
+    kept = KeptFrames(features, data, home, jobs, device)
+    if features.cmvn == "global":
+        mean, std = kept.normalisation()
+        model.set_normalisation_(torch.from_numpy(mean), torch.from_numpy(std))
+    return kept
+
+
+def fit_directions_(
+    model: UnitModel, frames: FrameReader, counts: Mapping[str, int], lda: LdaConfig, seed: int
+) -> None:
+    """Set the directions of the encoder, if it has some, by the frames of utterances."""
     if not lda.passes:
         return
     assert isinstance(model.encoder, LinearEncoder)
-    reader = load_normalised(data.path, model.config.features)
-    counts = {utt: reader.frames(utt) for utt in data.utts if utt in reader}
+    spliced = len(model.encoder.origin)
+    if spliced > WIDEST:
+        raise ConfigError(f"LDA of {spliced} values per frame, more than {WIDEST}, takes too long; lower --splice")
     found = unsupervised(
-        lambda utt: model.normalise(torch.from_numpy(reader[utt])), counts, lda, np.random.default_rng(seed)
+        lambda utt: model.normalise(torch.from_numpy(frames[utt])), counts, lda, np.random.default_rng(seed)
     )
     assert found is not None
     model.encoder.origin.copy_(found.mean)
     model.encoder.directions.copy_(found.directions)
 
 
-def frame_blocks(model: UnitModel, data: DataDir) -> Callable[[], Iterator[Tensor]]:
-    """Return what goes through all frames of a data directory, block by block, as the quantiser sees them."""
-    reader = load_normalised(data.path, model.config.features)
-    utts = [utt for utt in data.utts if utt in reader]
+def frame_blocks(model: UnitModel, frames: FrameReader, utts: Iterable[str]) -> Callable[[], Iterator[Tensor]]:
+    """Return what goes through all frames of utterances, block by block, as the quantiser sees them."""
 
     def blocks() -> Iterator[Tensor]:
         pending, count = [], 0
         for utt in utts:
-            frames = model.normalise(torch.from_numpy(reader[utt]))
-            pending.append(model.encoder(frames[None], torch.tensor([len(frames)]))[0][0])
+            one = model.normalise(torch.from_numpy(frames[utt]))
+            pending.append(model.encoder(one[None], torch.tensor([len(one)]))[0][0])
             count += len(pending[-1])
             if count >= BLOCK:
                 yield torch.cat(pending)

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unitdisc.corpus import LiveFrames, open_frames
+from unitdisc.corpus import open_frames
 from unitdisc.data.audio import save_audio
 from unitdisc.data.batches import FrameReader, pad
 from unitdisc.data.kaldi import DataDir, Recording
@@ -29,6 +29,7 @@ from unitdisc.errors import ConfigError, DataError
 from unitdisc.features.pitch import pitch
 from unitdisc.files import file_name, whole_file
 from unitdisc.intonation import Intonation, parse_pitch
+from unitdisc.live import LiveFrames
 from unitdisc.model import UnitModel
 from unitdisc.speech_model import SpeechModel, load_speech_model
 from unitdisc.voices import PitchRange, Voices, pitch_range

@@ -11,17 +11,16 @@ import torch
 from unitdisc import dist
 from unitdisc.data.alignment import Interval, frame_labels, read_alignment
 from unitdisc.data.batches import Corpus, FrameReader, PhoneLabels
-from unitdisc.data.change import changed
 from unitdisc.data.kaldi import DataDir, data_digest
 from unitdisc.data.phones import SILENCE, SILENCES
 from unitdisc.data.subsets import subset
 from unitdisc.errors import DataError
-from unitdisc.features.cmvn import Cmvn, Normalisation, global_normalisation, load_normalised
+from unitdisc.features.cmvn import global_normalisation, load_normalised
 from unitdisc.features.configs import ExcitationConfig, FeatureConfig, LogMelConfig
 from unitdisc.features.extract import ExtractConfig, extract
-from unitdisc.features.frames import FrameMaker
 from unitdisc.features.manifest import read_manifest
 from unitdisc.files import whole_file
+from unitdisc.live import LiveFrames
 from unitdisc.model import ModelConfig, UnitModel
 from unitdisc.voices import OwnRange
 
@@ -164,44 +163,11 @@ def label_numbers(
     )
 
 
-def open_frames(config: FeatureConfig, data: DataDir, change: str = "") -> FrameReader:
+def open_frames(config: FeatureConfig, data: DataDir, change: str = "", device: str = "cpu") -> FrameReader:
     """Return the frames of a data directory: from its archive if it has one, else computed as they are asked for.
 
     With `change`, a name of data/change.py, they are computed from audio changed so.
     """
     if not change and read_manifest(data.path, "feats") is not None:
         return load_normalised(data.path, config)
-    return LiveFrames(config, data, change)
-
-
-class LiveFrames:
-    """Features computed from audio when asked for; normalisation by speaker hears all of a speaker first."""
-
-    def __init__(self, config: FeatureConfig, data: DataDir, change: str = "") -> None:
-        self._config, self._data, self._change = config, data, change
-        self._maker = FrameMaker(config)
-        self._by_speaker: dict[str, Normalisation] = {}
-
-    def __getitem__(self, utt: str) -> np.ndarray:
-        """Return an utterance's frames, normalised; none of one that is too short."""
-        speaker = self._data.utt2spk[utt]
-        if not self.frames(utt):
-            return np.zeros((0, self._maker.dim), dtype=np.float32)
-        if self._config.cmvn == "speaker" and speaker not in self._by_speaker:
-            stats = Cmvn(self._maker.dim)
-            for other in filter(self.frames, self._data.spk2utt[speaker]):
-                stats.add_(self._maker.raw(self._samples(other), self._config.sample_rate))
-            self._by_speaker[speaker] = stats.normalisation(self._config.cmvn_variance)
-        return self._maker.frames_of(self._samples(utt), self._config.sample_rate, self._by_speaker.get(speaker))
-
-    def _samples(self, utt: str) -> np.ndarray:
-        samples = self._data.source(utt).load(self._config.sample_rate)
-        return changed(samples, self._config.sample_rate, self._change, utt) if self._change else samples
-
-    def __contains__(self, utt: object) -> bool:
-        """Tell whether there is such an utterance."""
-        return utt in self._data.utt2spk
-
-    def frames(self, utt: str) -> int:
-        """Return an utterance's number of frames."""
-        return self._config.grid.frames(self._data.source(utt).samples(self._config.sample_rate))
+    return LiveFrames(config, data, change, device)

@@ -32,11 +32,13 @@ from unitdisc.data.kaldi import DataDir
 from unitdisc.data.store import write_features
 from unitdisc.data.units import UnitHeader, UnitLine, read_header, read_units, write_units
 from unitdisc.errors import CheckpointError, ConfigError, DataError
+from unitdisc.features.frames import POOL
 from unitdisc.files import locked, parse_json, whole_file
+from unitdisc.live import LiveFrames
 from unitdisc.model import UnitModel
 from unitdisc.processes import in_order
 
-SHARD = 64  # utterances
+SHARD = POOL  # utterances
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def encode(
     stamp = configs.digest({**asdict(header), **asdict(options), "utts": data_dir.utts})
     if _kept(out, header, stamp, force):
         return _summary(out, header, kept=True)
-    job = _Job(str(exp), str(data), str(out), options, device)
+    job = _Job(str(exp), str(data_dir.path), str(out), options, device)
     with locked(out, "encoding into it") if dist.is_main() else nullcontext():
         _encode_all(job, model, data_dir.utts, header, stamp, jobs, progress)
     dist.barrier()
@@ -168,13 +170,15 @@ class _Encoder:
     def __init__(self, job: _Job, model: UnitModel | None = None) -> None:
         self.model = model if model is not None else load_model(job.exp, job.device)
         self.data = DataDir.read(job.data)
-        self.frames = open_frames(self.model.config.features, self.data, job.options.change)
+        self.frames = open_frames(self.model.config.features, self.data, job.options.change, job.device)
         self.job = job
 
     def encode(self, shard: Shard) -> int:
         """Write a shard's files; return its number of utterances."""
         out, options = Path(self.job.out), self.job.options
         lines, codes, projections, failed = [], [], [], {}
+        if isinstance(self.frames, LiveFrames):
+            self.frames.look_ahead_(shard.utts)
         for utt in shard.utts:
             try:
                 frames = torch.from_numpy(self.frames[utt]).to(self.job.device)

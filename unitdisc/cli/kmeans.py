@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unitdisc.cli.arguments import add_json, add_renew, add_set, add_ssl, count, positive, ssl_tree
+from unitdisc.cli.arguments import add_device, add_json, add_renew, add_set, add_ssl, count, positive, ssl_tree
 
 if TYPE_CHECKING:
     from unitdisc.made import Making
@@ -27,7 +27,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )  # fmt: skip
     kmeans.add_argument("exp", metavar="EXP", help="folder to write to")
     add_ssl(kmeans)
-    kmeans.add_argument("--train", required=True, metavar="DATA", help="data directory whose features are clustered")
+    kmeans.add_argument("--train", required=True, metavar="DATA", help="data directory, or folder of recordings")
     kmeans.add_argument("--codes", type=positive, required=True, metavar="K", help="how many units")
     kmeans.add_argument(
         "--splice", type=count, default=0, metavar="N",
@@ -42,6 +42,10 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     kmeans.add_argument(
         "--stride", type=positive, default=1, metavar="N", help="a unit for the mean of N frames (default: %(default)s)"
     )
+    kmeans.add_argument(
+        "--jobs", type=positive, default=1, metavar="N", help="processes that compute features (default: %(default)s)"
+    )
+    add_device(kmeans, ", for self-supervised features")
     kmeans.add_argument("--passes", type=count, default=10, metavar="N", help="over all frames (default: %(default)s)")
     kmeans.add_argument("--seed", type=int, default=0, help="of the first centres (default: %(default)s)")
     add_set(kmeans)
@@ -53,9 +57,13 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 
 def run(options: argparse.Namespace) -> None:
     """Cluster and print what was found."""
+    from unitdisc import dist
     from unitdisc.cli.making import making
     from unitdisc.errors import ConfigError
 
+    if options.jobs > 1 and options.device != "cpu":
+        raise ConfigError(f"--jobs {options.jobs}: expected 1 with --device {options.device}")
+    dist.check_device(options.device)
     if options.dim is not None and not options.lda:
         raise ConfigError(f"--dim {options.dim}: there are directions only with --lda ROUNDS, such as 2")
     tree, where = features_tree(options)
@@ -73,13 +81,18 @@ def features_tree(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     if (options.config is None) == (named is None):
         raise ConfigError("expected either CONFIG or one of --hubert, --wav2vec2, --wavlm, --data2vec with a FOLDER")
     if named is not None:
-        return {"model": {"features": named}}, f"--{named['kind']}"
+        return _only(named), f"--{named['kind']}"
     tree = read_tree(Path(options.config))
     if "features" in tree:
         if more := tree.keys() - {"features", "targets"}:
             raise ConfigError(f"{options.config}: unknown key {sorted(more)[0]!r} beside `features`")
-        tree = {"model": {"features": tree["features"]}}
+        tree = _only(tree["features"])
     return tree, options.config
+
+
+def _only(features: Any) -> dict[str, Any]:
+    """Return the configuration of a model that has nothing but features."""
+    return {"model": {"features": features, "quantizer": {"kind": "kmeans"}, "decoder": {"kind": "none"}}}
 
 
 def making_of(options: argparse.Namespace, tree: dict[str, Any]) -> "Making":
@@ -92,7 +105,11 @@ def making_of(options: argparse.Namespace, tree: dict[str, Any]) -> "Making":
     later = {"splice": 0, "lda": 0, "dim": None, "stride": 1}  # as they were before there were these options
     given = {name: value for name, value in given.items() if name not in later or value != later[name]}
     places = {"train": Path(options.train)}
-    reads = ["train/feats.scp"] if (places["train"] / "feats.scp").is_file() else ["train/wav.scp", "train/segments"]
+    reads = ["train/wav.scp", "train/segments", "train/utt2spk"]
+    if not (places["train"] / "wav.scp").is_file():  # a plain folder of recordings
+        reads = ["train"]
+    elif (places["train"] / "feats.scp").is_file():
+        reads = ["train/feats.scp"]
     if isinstance(features, dict) and "checkpoint" in features:
         places["weights"] = Path(features["checkpoint"])
         reads.append("weights")
@@ -111,6 +128,7 @@ def cluster_and_print(options: argparse.Namespace, tree: dict[str, Any], where: 
         config.of_tree(Config, tree, where, options.set), options.exp, options.train, options.codes,
         seed=options.seed, passes=options.passes, stride=options.stride,
         lda=LdaConfig(options.lda, options.splice, options.dim or LdaConfig.dim), force=force,
+        jobs=options.jobs, device=options.device,
     )  # fmt: skip
     frames = int(found.counts.sum())
     about = {"exp": options.exp, "codes": options.codes, "frames": frames, "inertia": found.inertia}

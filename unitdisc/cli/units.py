@@ -19,7 +19,9 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         allow_abbrev=False,
     )
     encode.add_argument("exp", metavar="EXP", help="folder of a training run, or a checkpoint file")
-    encode.add_argument("data", metavar="DATA", help="data directory; features are computed on the fly if it has none")
+    encode.add_argument(
+        "data", metavar="DATA", help="data directory, or folder of recordings; features are computed if it has none"
+    )
     encode.add_argument("out", metavar="OUT", help="folder to write to")
     encode.add_argument("--jobs", type=positive, default=1, metavar="N", help="processes (default: %(default)s)")
     add_device(encode)
@@ -79,10 +81,12 @@ def run_encode(options: argparse.Namespace) -> None:
     feats = ("data/feats.scp",) if (data / "feats.scp").is_file() else ("data/wav.scp", "data/segments")
     if options.change:  # that of the audio
         feats = ("data/wav.scp", "data/segments")
+    plain = data.is_dir() and not (data / "wav.scp").is_file()  # a folder of recordings
+    feats = ("data",) if plain else ("data/utt2spk", *feats)
     settings = {"vectors": not options.no_vectors, "projection": options.projection, "change": options.change}
     wanted = Making(
         Path(options.out), settings, {"model": Path(options.exp), "data": data},
-        lambda: ("model/**/*.pt", "model/**/*.safetensors", "data/utt2spk", *feats),
+        lambda: ("model/**/*.pt", "model/**/*.safetensors", *feats),
         # units.jsonl, or codes.json of a model without a codebook
         holds=("*s.json*", "encode.json", *(["codes.scp"] if not options.no_vectors else [])),
     )  # fmt: skip
@@ -96,14 +100,15 @@ def encode_and_print(options: argparse.Namespace, force: bool) -> dict[str, Any]
     from tqdm import tqdm
 
     from unitdisc import dist
-    from unitdisc.data.kaldi import DataDir
     from unitdisc.encode import EncodeOptions, encode
+    from unitdisc.live import data_of
 
     wanted = EncodeOptions(not options.no_vectors, options.projection, options.change, options.max_failed)
     with dist.group(options.device), tqdm(unit="utt", disable=None, file=sys.stderr) as bar:
-        bar.total = len(DataDir.read(options.data).utts)
+        data = data_of(options.data, Path(options.out) / "data")
+        bar.total = len(data.utts)
         done = encode(
-            options.exp, options.data, options.out, wanted,
+            options.exp, data.path, options.out, wanted,
             jobs=options.jobs, force=force, device=options.device, progress=bar.update,
         )  # fmt: skip
         about = {"out": str(options.out), **done._asdict()}

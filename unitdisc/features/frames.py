@@ -21,6 +21,8 @@ from unitdisc.features.cmvn import Normalisation, normalised
 from unitdisc.features.configs import ArchiveConfig, FeatureConfig
 from unitdisc.processes import single_thread
 
+POOL = 64  # utterances whose frames are made together, where that is faster: always the same ones, for the same bits
+
 
 class FrameMaker:
     """Makes frames of one recording at a time."""
@@ -29,7 +31,7 @@ class FrameMaker:
         """Prepare for a device; a warp is that of `build_raw_features`."""
         self.config, self.device = config, torch.device(device)
         self._features = build_raw_features(config, warp).to(self.device)
-        self.dim = int(str(self._features.dim))
+        self.dim, self.batched = int(str(self._features.dim)), self._features.batched
 
     def raw(self, samples: ArrayLike, rate: int) -> FloatMatrix:
         """Return features [T, D] of samples [S] in -1..1, before normalisation: what archives hold."""
@@ -49,7 +51,7 @@ class FrameMaker:
             else:
                 made[number] = DataError(f"{len(wave)} samples are too few for a frame of {self.config.grid.window}")
         numbers = list(waves)
-        groups = [numbers] if self._features.batched and numbers else [[number] for number in numbers]
+        groups = [numbers] if self.batched and numbers else [[number] for number in numbers]
         # On one thread of a CPU frames are the same bit for bit for any number of jobs.
         with single_thread() if self.device.type == "cpu" else nullcontext():
             for group in groups:
