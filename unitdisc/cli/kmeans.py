@@ -98,6 +98,7 @@ def _only(features: Any) -> dict[str, Any]:
 def making_of(options: argparse.Namespace, tree: dict[str, Any]) -> "Making":
     """Say of what the model is made, without loading what makes it."""
     from unitdisc.config import with_overrides
+    from unitdisc.data.kaldi import is_data_dir
     from unitdisc.made import Making
 
     features = (with_overrides(None, tree, options.set).get("model") or {}).get("features")
@@ -106,7 +107,7 @@ def making_of(options: argparse.Namespace, tree: dict[str, Any]) -> "Making":
     given = {name: value for name, value in given.items() if name not in later or value != later[name]}
     places = {"train": Path(options.train)}
     reads = ["train/wav.scp", "train/segments", "train/utt2spk"]
-    if not (places["train"] / "wav.scp").is_file():  # a plain folder of recordings
+    if not is_data_dir(places["train"]):  # a plain folder of recordings
         reads = ["train"]
     elif (places["train"] / "feats.scp").is_file():
         reads = ["train/feats.scp"]

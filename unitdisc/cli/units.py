@@ -75,13 +75,14 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 def run_encode(options: argparse.Namespace) -> None:
     """Encode and print what came of it."""
     from unitdisc.cli.making import making
+    from unitdisc.data.kaldi import is_data_dir
     from unitdisc.made import Making
 
     data = Path(options.data)
     feats = ("data/feats.scp",) if (data / "feats.scp").is_file() else ("data/wav.scp", "data/segments")
     if options.change:  # that of the audio
         feats = ("data/wav.scp", "data/segments")
-    plain = data.is_dir() and not (data / "wav.scp").is_file()  # a folder of recordings
+    plain = data.is_dir() and not is_data_dir(data)  # a folder of recordings
     feats = ("data",) if plain else ("data/utt2spk", *feats)
     settings = {"vectors": not options.no_vectors, "projection": options.projection, "change": options.change}
     wanted = Making(
