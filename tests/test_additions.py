@@ -77,7 +77,7 @@ def run(top: Path, *command: str) -> str:
 
 
 def test_there_is_a_page_for_each_kind_and_none_names_more_than_three_files():
-    assert set(SECTIONS) == {"quantiser", "encoder", "decoder", "loss", "feature"}
+    assert set(SECTIONS) == {"quantiser", "encoder", "decoder", "loss", "feature", "score", "section of the report"}
     for title, text in SECTIONS.items():
         assert 2 <= len(files_of(text)) <= 3, title
 
@@ -92,6 +92,11 @@ CODE = """
 import json
 from pathlib import Path
 import numpy as np, soundfile, unitdisc
+from unitdisc.data.units import read_units
+from unitdisc.encode import encode
+from unitdisc.evaluate.definitions import define
+from unitdisc.evaluate.suite import Sides, SuiteOptions, score_all
+from unitdisc.report.html import write_report
 
 waves = {path.stem: soundfile.read(path, dtype="float32")[0] for path in sorted(Path("wav").glob("*.wav"))}
 config = {
@@ -106,6 +111,14 @@ config = {
 }
 model = unitdisc.train_model(config, waves, 16000, {utt: utt[0] for utt in waves}, "exp")
 units = model.units(waves["a-0"], 16000)
+encode("exp", "exp/waves/train", "exp/units/test")
+phones = "".join(f"{utt} 1 {n / 10:.1f} 0.1 {'AB'[n % 2]}\\n" for utt in sorted(waves) for n in range(6))
+Path("exp/waves/train/phones.ctm").write_text(phones)
+sides = Sides(Path("exp/units/test"), Path("exp/waves/train/phones.ctm"))
+scores = {score.definition: score for score in score_all(sides, SuiteOptions(resamples=10))}
+lines = list(read_units("exp/units/test"))
+lasting = [np.diff(np.flatnonzero(np.diff(line.frames, prepend=-1, append=-1))) for line in lines]
+write_report(["exp"], "report.html")
 said = model.speak(units, speaker="a")
 rows = [json.loads(line) for line in Path("exp/metrics.jsonl").read_text().splitlines()]
 print(json.dumps({
@@ -113,12 +126,15 @@ print(json.dumps({
     "units": sorted(set(units.tolist())),
     "seconds": [len(units) * model.period, len(said) / model.rate, len(waves["a-0"]) / 16000],
     "smooth": [row["smooth"] for row in rows if "smooth" in row],
+    "duration": [scores["unit-duration"].value, model.period * float(np.concatenate(lasting).mean())],
+    "title": define("unit-duration").title,
+    "pairs": "Pairs of units" in Path("report.html").read_text("utf-8"),
     "loudness": model.network.frames_of(waves["a-0"], 16000).shape,
 }))
 """
 
 
-def test_a_model_of_what_was_added_trains_and_speaks(top: Path):
+def test_a_model_of_what_was_added_trains_speaks_is_scored_and_reported(top: Path):
     random = np.random.default_rng(0)
     (top / "wav").mkdir()
     for name in ("a-0", "a-1", "b-0", "b-1"):
@@ -131,11 +147,15 @@ def test_a_model_of_what_was_added_trains_and_speaks(top: Path):
     assert len(told["smooth"]) >= 2
     assert all(value >= 0 for value in told["smooth"])
     assert told["loudness"] == [60, 1]
+    assert told["duration"][0] == pytest.approx(told["duration"][1])
+    assert told["title"] == "mean duration of a unit"
+    assert told["pairs"]
 
 
 def test_what_was_added_passes_the_checks_of_the_house(top: Path):
     files = {name: text for section in SECTIONS.values() for name, text in files_of(section).items()}
     shutil.copy(TOP / "pyproject.toml", top)
     run(top, "ruff", "format", "--check", *(name for name, text in files.items() if not text.startswith("--- ")))
-    run(top, "ruff", "format", *(name for name in files if name.endswith(".py")))  # a list may be too long for its line
-    run(top, "ruff", "check", *(name for name in files if name.endswith(".py")))
+    python = [name for name in files if name.endswith(".py")]
+    run(top, "ruff", "format", *python)  # a list may be too long for its line
+    run(top, "ruff", "check", "--fix", *python)  # and an import out of order
