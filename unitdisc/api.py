@@ -1,7 +1,7 @@
 """What a notebook needs: a trained model's units and sound of arrays, training on arrays, and scores of arrays.
 
-Waves are samples [S] in -1..1 as an array or a tensor, or a list of them: then a list comes back. Everything here gives
-what the command `unitdisc` gives; the names are those of the package itself, as in `unitdisc.load_model`.
+Waves are samples [S] in -1..1 as an array or a tensor. Units are whole numbers [T'], one for each frame. Everything
+here gives what the command `unitdisc` gives; the names are those of the package itself, as in `unitdisc.load_model`.
 """
 
 import tempfile
@@ -34,7 +34,10 @@ Alignments = Mapping[str, Sequence[Interval | tuple[float, float, str]]] | str |
 
 
 class Model:
-    """A trained model, for use on arrays; `network` is the torch module itself."""
+    """A trained model, for use on arrays. `load_model` makes one.
+
+    `network` is the torch module itself, a `unitdisc.UnitModel`.
+    """
 
     def __init__(self, path: str | Path, device: str = "cpu") -> None:
         """Load a run's folder, a checkpoint file, or a packed model: its folder, or hf://ORGANISATION/NAME."""
@@ -71,10 +74,15 @@ class Model:
     @overload
     def units(self, wave: Wave, rate: int, speakers: Sequence[str] | None = None) -> Ints: ...
     def units(self, wave: Any, rate: int, speakers: Sequence[str] | None = None) -> Any:
-        """Return one unit for each frame, [T'] int64, as `unitdisc encode` writes them.
+        """Return one unit for each frame, as `unitdisc encode` writes them.
 
-        Several codebooks give one number in mixed radix. Models with `features.cmvn: speaker` need the speaker of each
-        wave, and normalise by all waves of the speaker in the list.
+        - `wave`: samples [S], or a list of such waves, or a batch [B, S].
+        - `rate`: their sample rate in Hz; any rate will do.
+        - `speakers`: the speaker of each wave. Models with `features.cmvn: speaker` need them, and normalise by all
+          waves of the speaker in the list; other models ignore them.
+
+        Returns units [T'] int64, one every `period` seconds; for a list or a batch, a list of them. If the model has
+        several codebooks, their units are one number, the first codebook counting least.
         """
         from unitdisc.encode import compound_units
 
@@ -90,14 +98,20 @@ class Model:
     @overload
     def vectors(self, wave: Wave, rate: int, speakers: Sequence[str] | None = None) -> Floats: ...
     def vectors(self, wave: Any, rate: int, speakers: Sequence[str] | None = None) -> Any:
-        """Return the codeword of each frame, or without a codebook the encoder's vector, [T', D] float32."""
+        """Return the codeword of each frame, [T', D] float32, or a list of them for a list of waves.
+
+        A model without codebook gives the encoder's vectors. The arguments are those of `units`.
+        """
         return self._each(wave, rate, speakers, lambda _units, values: values)
 
     def speak(self, units: ArrayLike, speaker: str | None = None, seed: int = 0) -> Floats:
-        """Return the sound [S] at `rate` of units [T'] of this model, in the voice of a known speaker.
+        """Return the sound [S] float32 of units [T'] of this model, at its `rate`.
 
-        With the pitch that the decoder says, as `unitdisc speak`, but as loud as the decoder is; one that says none
-        (kind frame) whispers. `convert` speaks with the pitch of its source.
+        - `speaker`: one of `speakers`. None is for models that know no voices.
+        - `seed`: of what is drawn; the same seed gives the same sound.
+
+        The pitch is the one that the decoder says, as in `unitdisc speak`. A decoder that says none (kind frame)
+        whispers; `convert` speaks with the pitch of a recording.
         """
         from unitdisc.convert import Target, known_voice
         from unitdisc.speaking import Line, SpeakOptions, say
@@ -112,9 +126,12 @@ class Model:
         return np.asarray(wave, dtype=np.float32)
 
     def convert(self, wave: Wave, rate: int, speaker: str, pitch: str = "source", seed: int = 0) -> Floats:
-        """Return what is said in a wave [S], by a known speaker: as `unitdisc convert` does it, at `rate` of the model.
+        """Return what is said in a wave in the voice of another speaker, [S'] float32 at the model's `rate`.
 
-        Speaker is a name of `speakers`, "same", or for models that take any voice the path of a recording of one.
+        - `wave`, `rate`: samples [S] and their sample rate in Hz.
+        - `speaker`: one of `speakers`, or "same" for the speaker's own voice. Models that take any voice also take the
+          path of a recording of it.
+        - `pitch`: "source", "flat", "none", "predicted" or a factor, as `unitdisc convert --pitch`.
         """
         import soundfile
 
@@ -171,9 +188,11 @@ class Model:
 
 
 def load_model(path: str | Path, device: str = "cpu") -> Model:
-    """Load the newest checkpoint of a run's folder with averaged weights, a checkpoint file, or a packed model.
+    """Load a trained model.
 
-    A packed model is a folder of `unitdisc pack`, or hf://ORGANISATION/NAME[@REVISION]. Nothing that is loaded is run.
+    - `path`: the folder of `unitdisc train` or `unitdisc kmeans` (of its checkpoints the newest with averaged weights),
+      a checkpoint file, the folder of `unitdisc pack`, or hf://ORGANISATION/NAME[@REVISION]. Nothing in it is run.
+    - `device`: "cpu", "cuda" or "cuda:N".
     """
     return Model(path, device)
 
@@ -186,10 +205,14 @@ def train_model(
     out: str | Path,
     dev: Collection[str] | None = None,
 ) -> Model:
-    """Train on waves {utt: [S]} of speakers {utt: name}, or go on with it, in a folder that `load_model` takes.
+    """Train a model on arrays and return it. Called again with the same arguments, it goes on where it stopped.
 
-    The config is a file, a dictionary like one, or a `unitdisc.train.Config`. `dev` names the utterances that are kept
-    for validation; by default one in ten. (The name `unitdisc.train` is that of the module.)
+    - `config`: a YAML file, a dictionary that holds the same, or a `unitdisc.train.Config`. What it leaves out has its
+      default.
+    - `waves`: {utterance: samples [S]}, all at one `rate` in Hz.
+    - `speakers`: {utterance: speaker}.
+    - `out`: the folder of the training, which `load_model` takes, too.
+    - `dev`: utterances that are kept apart for validation; by default one in ten.
     """
     import soundfile
 
@@ -225,7 +248,13 @@ def train_model(
 def abx(
     features: Mapping[str, ArrayLike], items: Items | str | Path, period: float, options: "AbxOptions | None" = None
 ) -> Score:
-    """Return the ABX error of frames {file: [T, D] vectors, or [T] units}, a frame each `period` seconds."""
+    """Return the ABX error of frames, between 0 and 1.
+
+    - `features`: {file: vectors [T, D]}; or {file: units [T]}, with `AbxOptions(distance="identical")` or "edit".
+    - `items`: an item file of `unitdisc items`, or what `unitdisc.evaluate.items.make_items` returns.
+    - `period`: seconds from one frame to the next.
+    - `options`: across or within speakers, context, distance; see `unitdisc.evaluate.abx.AbxOptions`.
+    """
     from unitdisc.evaluate.abx import AbxOptions, score_abx
 
     arrays = {name: _frames(array) for name, array in features.items()}
@@ -235,7 +264,14 @@ def abx(
 def clusters(
     units: Mapping[str, ArrayLike], alignment: Alignments, period: float, *, codes: int = 0, silence: str = "keep"
 ) -> dict[str, Score]:
-    """Return PNMI, purities, V-measure and AMI of units per frame {utt: [T]} and an alignment, by their names."""
+    """Return PNMI, purities, V-measure and AMI of units and phones, by their names.
+
+    - `units`: {utterance: units [T]}, one for each frame.
+    - `alignment`: {utterance: [(start, end, phone), ...]} in seconds, or a CTM file or a folder of TextGrids.
+    - `period`: seconds from one frame to the next.
+    - `codes`: how many units there are, if more than those that occur.
+    - `silence`: "keep" or "drop" the frames of silence.
+    """
     from unitdisc.evaluate.clusters import cluster_scores
 
     with _aligned(units, alignment, period, codes) as pairs:
@@ -243,7 +279,7 @@ def clusters(
 
 
 def pnmi(units: Mapping[str, ArrayLike], alignment: Alignments, period: float, *, silence: str = "keep") -> Score:
-    """Return the share of the phones' information that the units {utt: [T]} have."""
+    """Return the share of the phones' information that the units have, between 0 and 1; arguments as of `clusters`."""
     return clusters(units, alignment, period, silence=silence)["pnmi"]
 
 
@@ -254,9 +290,10 @@ def per(
     fit_on: Mapping[str, ArrayLike] | None = None,
     fit_alignment: Alignments | None = None,
 ) -> Score:
-    """Return the phone error rate of units {utt: [T]}, each mapped to the phone that it goes with most.
+    """Return the phone error rate of units {utterance: [T]}, each mapped to the phone that it goes with most.
 
-    The mapping is fitted on other units and their alignment; without, on the scored ones: the score then says "oracle".
+    The mapping is fitted on the units `fit_on` and their `fit_alignment`. Without these it is fitted on the scored
+    units themselves, and the name of the score says "oracle". The other arguments are those of `clusters`.
     """
     from unitdisc.evaluate.per import mapping_per
 
@@ -270,7 +307,10 @@ def per(
 def boundaries(
     units: Mapping[str, ArrayLike], alignment: Alignments, period: float, tolerance: float = 0.02
 ) -> dict[str, Score]:
-    """Return precision, recall, F1, over-segmentation and R-value of where units {utt: [T]} change."""
+    """Return precision, recall, F1, over-segmentation and R-value of the places where units {utterance: [T]} change.
+
+    A boundary is right within `tolerance` seconds of one of the alignment. The other arguments are those of `clusters`.
+    """
     from unitdisc.evaluate.boundaries import boundary_scores
 
     with _aligned(units, alignment, period) as pairs:
@@ -278,7 +318,7 @@ def boundaries(
 
 
 def bitrate(units: Mapping[str, ArrayLike], period: float, *, codes: int = 0) -> dict[str, Score]:
-    """Return bits and units per second of units {utt: [T]}, by the names of their definitions."""
+    """Return bits and units per second of units {utterance: [T]}, by the names of their definitions."""
     from unitdisc.evaluate.bitrate import bitrate_scores
 
     with _unit_file(units, period, codes) as path:
@@ -286,7 +326,7 @@ def bitrate(units: Mapping[str, ArrayLike], period: float, *, codes: int = 0) ->
 
 
 def usage(units: Mapping[str, ArrayLike], period: float, *, codes: int = 0) -> dict[str, Score]:
-    """Return how many codes units {utt: [T]} use, and their perplexity."""
+    """Return how many different units {utterance: [T]} use, and their perplexity, by the names of the scores."""
     from unitdisc.evaluate.clusters import usage_scores
 
     with _unit_file(units, period, codes) as path:
@@ -294,7 +334,10 @@ def usage(units: Mapping[str, ArrayLike], period: float, *, codes: int = 0) -> d
 
 
 def speaker_leak(units: Mapping[str, ArrayLike], speakers: Mapping[str, str], period: float) -> dict[str, Score]:
-    """Return how well units {utt: [T]} tell their speakers {utt: name}, by the names of the definitions."""
+    """Return how well a classifier tells speakers {utterance: name} by their units {utterance: [T]}.
+
+    The keys are the names of the definitions. Units that hold speech sounds alone would leave it at chance.
+    """
     from unitdisc.evaluate.speaker import speaker_scores
 
     with _unit_file(units, period) as path:
