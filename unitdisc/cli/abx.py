@@ -67,19 +67,19 @@ def add_abx(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "--speaker",
         choices=("within", "across"),
         default="within",
-        help="is X by the speaker of A and B? (default: %(default)s)",
+        help="whether X is by the speaker of A and B (within) or by another one (across) (default: %(default)s)",
     )
     verb.add_argument(
         "--context",
         choices=("within", "any"),
         default="within",
-        help="must the neighbours be equal? (default: %(default)s)",
+        help="whether A, B and X must have equal neighbouring phones (within) or not (any) (default: %(default)s)",
     )
     verb.add_argument(
         "--distance",
         choices=("angular", "euclidean", "kl", "identical", "codebook", "balanced", "edit"),
         default="angular",
-        help="of frames; the last four are for units (default: %(default)s)",
+        help="distance of two frames; the last four are for units (default: %(default)s)",
     )
     verb.add_argument("--codebook", type=Path, help="codewords [K, D] (.npy, .pt) for codebook and balanced")
     verb.add_argument(
@@ -87,30 +87,32 @@ def add_abx(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         type=positive_or_none,
         default=10,
         metavar="N|none",
-        help="items of a phone in a cell (default: %(default)s)",
+        help="most items of a phone in a cell (default: %(default)s)",
     )
     verb.add_argument(
         "--max-x-across",
         type=positive_or_none,
         default=5,
         metavar="N|none",
-        help="speakers of X for A, B (default: %(default)s)",
+        help="most speakers of X for each A and B (default: %(default)s)",
     )
-    verb.add_argument("--seed", type=int, default=0, help="of what the two options above draw (default: %(default)s)")
+    verb.add_argument(
+        "--seed", type=int, default=0, help="seed of what the two options above draw (default: %(default)s)"
+    )
     verb.add_argument(
         "--slicing",
         choices=("fastabx", "librilight"),
         default="fastabx",
-        help="frames of an item (default: %(default)s)",
+        help="which frames belong to an item (default: %(default)s)",
     )
     verb.add_argument(
         "--max-dropped",
         type=share,
         default=0.01,
         metavar="SHARE",
-        help="items that may lack frames (default: %(default)s)",
+        help="share of the items that may lack frames (default: %(default)s)",
     )
-    verb.add_argument("--jobs", type=positive, default=None, help="threads; all cores by default")
+    verb.add_argument("--jobs", type=positive, default=None, help="number of threads; all cores by default")
     verb.add_argument("--json", action="store_true", help="print the whole score as JSON")
     verb.set_defaults(run=run_abx)
 

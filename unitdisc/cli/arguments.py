@@ -87,7 +87,7 @@ def add_renew(verb: argparse.ArgumentParser) -> None:
 
 def add_json(verb: argparse.ArgumentParser) -> None:
     """Add --json."""
-    verb.add_argument("--json", action="store_true", help="print what came of it as JSON")
+    verb.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
 def add_allow_pipes(verb: argparse.ArgumentParser) -> None:
@@ -104,9 +104,11 @@ def add_ssl(verb: argparse.ArgumentParser) -> None:
         models.add_argument(
             f"--{kind}", metavar="FOLDER", help=f"weights of {SSL_KINDS[kind]}: a folder or file on disk"
         )
-    verb.add_argument("--layer", type=positive, metavar="N", help="its layer, counted from 1")
+    verb.add_argument("--layer", type=positive, metavar="N", help="layer of that model, counted from 1")
     verb.add_argument(
-        "--precision", choices=("float32", "bfloat16", "float16"), help="of its arithmetic; without it, float32"
+        "--precision",
+        choices=("float32", "bfloat16", "float16"),
+        help="kind of numbers that the model computes with; without it, float32",
     )
 
 

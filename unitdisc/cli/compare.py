@@ -38,21 +38,25 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "--downstream", nargs="?", const="all", default="", metavar="A,B",
         help="train a small ASR on each, too, or on those named (units: the model's); minutes, not seconds",
     )  # fmt: skip
-    verb.add_argument("--no-baselines", action="store_true", help="the model and --beside alone")
-    verb.add_argument("--out", type=Path, metavar="FOLDER", help="of table.md and table.json (default: EXP/compare)")
+    verb.add_argument("--no-baselines", action="store_true", help="score the model and --beside alone")
+    verb.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="folder for table.md and table.json (default: EXP/compare)"
+    )
     verb.add_argument(
         "--cache", type=Path, metavar="FOLDER",
-        help="of what no model changes (default: a folder `compared` beside the test data)",
+        help="folder for what does not depend on the model (default: a folder `compared` beside the test data)",
     )  # fmt: skip
-    verb.add_argument("--jobs", type=positive, default=1, metavar="N", help="processes (default: %(default)s)")
+    verb.add_argument(
+        "--jobs", type=positive, default=1, metavar="N", help="number of processes (default: %(default)s)"
+    )
     add_device(verb, " of encoding")
     verb.add_argument(
         "--max-failed", type=share, default=0.01, metavar="SHARE",
         help="stop if more than this share of the utterances cannot be used (default: %(default)s)",
     )  # fmt: skip
-    verb.add_argument("--seed", type=int, default=0, help="of all that is drawn (default: %(default)s)")
+    verb.add_argument("--seed", type=int, default=0, help="seed of everything random (default: %(default)s)")
     verb.add_argument(
-        "--resamples", type=count, default=1000, metavar="N", help="of the bootstrap (default: %(default)s)"
+        "--resamples", type=count, default=1000, metavar="N", help="resamples of the bootstrap (default: %(default)s)"
     )
     add_renew(verb)
     verb.add_argument("--json", action="store_true", help="print the whole table as JSON")

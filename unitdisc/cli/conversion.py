@@ -26,14 +26,17 @@ def add_conversion(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser
     verb.add_argument("converted", metavar="FOLDER", nargs="+", type=Path, help="folders that `unitdisc convert` wrote")
     verb.add_argument(
         "--real", nargs="+", type=Path, default=(), metavar="DATA",
-        help="real speech of the targets and the sources, with features: whose voice it is",
+        help="real speech of the targets and the sources, with features; trains the classifier of voices",
     )  # fmt: skip
     verb.add_argument(
         "--source", nargs="+", type=Path, default=(), metavar="DATA",
         help="what was converted: PER and mel-cepstral distance",
     )  # fmt: skip
     verb.add_argument(
-        "--train", type=Path, metavar="DATA", help="real speech with phones: trains a CTC probe, sources left out"
+        "--train",
+        type=Path,
+        metavar="DATA",
+        help="real speech with phones; trains a CTC probe on all utterances that are not sources",
     )
     verb.add_argument("--alignment", type=Path, help="phones of the sources (default: phones.ctm of each --source)")
     verb.add_argument(
@@ -46,11 +49,17 @@ def add_conversion(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser
     )  # fmt: skip
     verb.add_argument("--most", type=positive, metavar="N", help="judge so many sounds of each kind (default: all)")
     verb.add_argument("--rows", type=Path, metavar="FILE", help="write what was heard of each sound, as JSON lines")
-    verb.add_argument("--epochs", type=positive, default=20, help="of the probe (default: %(default)s)")
-    verb.add_argument("--json", action="store_true", help="print whole scores as JSON instead of a table")
-    verb.add_argument("--seed", type=int, default=0, help="of all that is drawn (default: %(default)s)")
     verb.add_argument(
-        "--resamples", type=count, default=1000, metavar="N", help="of the bootstrap; 0: none (default: %(default)s)"
+        "--epochs", type=positive, default=20, help="epochs that the probe is trained for (default: %(default)s)"
+    )
+    verb.add_argument("--json", action="store_true", help="print whole scores as JSON instead of a table")
+    verb.add_argument("--seed", type=int, default=0, help="seed of everything random (default: %(default)s)")
+    verb.add_argument(
+        "--resamples",
+        type=count,
+        default=1000,
+        metavar="N",
+        help="resamples of the bootstrap, which makes the intervals; 0: no intervals (default: %(default)s)",
     )
     verb.set_defaults(run=run_conversion)
 

@@ -72,7 +72,11 @@ def _add_import(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         "without it the folder that a recording lies in",
     )
     add.add_argument(
-        "--channel", type=count, default=0, metavar="N", help="of stereo recordings, from 0 (default: %(default)s)"
+        "--channel",
+        type=count,
+        default=0,
+        metavar="N",
+        help="channel of stereo recordings, counted from 0 (default: %(default)s)",
     )
     add.add_argument(
         "--max-bad", type=share, default=0.1, metavar="SHARE",
@@ -99,7 +103,7 @@ def _add_subset(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     choice.add_argument("--not-in", type=Path, metavar="DATA", help="utterances that another data directory lacks")
     choice.add_argument("--random", type=positive, metavar="N", help="N utterances drawn at random, see --seed")
     choice.add_argument("--per-speaker", type=positive, metavar="N", help="the first N utterances of each speaker")
-    subset.add_argument("--seed", type=int, default=0, help="of --random (default: %(default)s)")
+    subset.add_argument("--seed", type=int, default=0, help="seed of --random (default: %(default)s)")
     _add_force(subset)
     subset.set_defaults(run=run_subset)
 

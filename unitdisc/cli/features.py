@@ -28,7 +28,9 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )
     parser.add_argument("config", metavar="CONFIG", help="YAML file")
     parser.add_argument("data", metavar="DATA", nargs="+", help="Kaldi data directories")
-    parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="processes (default: %(default)s)")
+    parser.add_argument(
+        "--jobs", type=positive, default=1, metavar="N", help="number of processes (default: %(default)s)"
+    )
     parser.add_argument("--force", action="store_true", help="replace features that are there")
     parser.add_argument(
         "--max-failed", type=share, default=0.01, metavar="SHARE",

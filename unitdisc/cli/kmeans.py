@@ -43,11 +43,17 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "--stride", type=positive, default=1, metavar="N", help="a unit for the mean of N frames (default: %(default)s)"
     )
     kmeans.add_argument(
-        "--jobs", type=positive, default=1, metavar="N", help="processes that compute features (default: %(default)s)"
+        "--jobs",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="number of processes that compute features (default: %(default)s)",
     )
     add_device(kmeans, ", for self-supervised features")
-    kmeans.add_argument("--passes", type=count, default=10, metavar="N", help="over all frames (default: %(default)s)")
-    kmeans.add_argument("--seed", type=int, default=0, help="of the first centres (default: %(default)s)")
+    kmeans.add_argument(
+        "--passes", type=count, default=10, metavar="N", help="passes over all frames (default: %(default)s)"
+    )
+    kmeans.add_argument("--seed", type=int, default=0, help="seed of the first centres (default: %(default)s)")
     add_set(kmeans)
     kmeans.add_argument("--force", action="store_true", help="replace a model that is there")
     add_renew(kmeans)

@@ -24,18 +24,30 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         action="append",
         default=[],
         metavar="UNITS",
-        help="a unit file without a run, of anyone's; repeatable",
+        help="a unit file of any origin, shown without a training run; repeatable",
     )
     verb.add_argument("--data", type=Path, help="data directory of the units (the one that they were encoded from)")
     verb.add_argument(
         "--alignment", type=Path, help="phones: a CTM file, or a folder of TextGrids (default: phones.ctm of --data)"
     )
-    verb.add_argument("--samples", type=count, default=6, metavar="N", help="utterances shown (default: %(default)s)")
-    verb.add_argument("--examples", type=count, default=10, metavar="N", help="of each unit (default: %(default)s)")
     verb.add_argument(
-        "--max-mb", type=above_zero, default=15.0, metavar="MB", help="size of the page (default: %(default)s)"
+        "--samples", type=count, default=6, metavar="N", help="how many utterances to show (default: %(default)s)"
     )
-    verb.add_argument("--seed", type=int, default=0, help="of the draw of utterances (default: %(default)s)")
+    verb.add_argument(
+        "--examples",
+        type=count,
+        default=10,
+        metavar="N",
+        help="how many examples of each unit to hear (default: %(default)s)",
+    )
+    verb.add_argument(
+        "--max-mb",
+        type=above_zero,
+        default=15.0,
+        metavar="MB",
+        help="largest size of the page in megabytes (default: %(default)s)",
+    )
+    verb.add_argument("--seed", type=int, default=0, help="seed of the choice of utterances (default: %(default)s)")
     verb.add_argument("--force", action="store_true", help="replace a page that is there")
     verb.set_defaults(run=run_report)
 

@@ -46,9 +46,13 @@ def _parser(
 ) -> argparse.ArgumentParser:
     verb = subverbs.add_parser(name, help=what, description=what, allow_abbrev=False)
     verb.add_argument("--json", action="store_true", help="print whole scores as JSON instead of a table")
-    verb.add_argument("--seed", type=int, default=0, help="of all that is drawn (default: %(default)s)")
+    verb.add_argument("--seed", type=int, default=0, help="seed of everything random (default: %(default)s)")
     verb.add_argument(
-        "--resamples", type=count, default=1000, metavar="N", help="of the bootstrap; 0: none (default: %(default)s)"
+        "--resamples",
+        type=count,
+        default=1000,
+        metavar="N",
+        help="resamples of the bootstrap, which makes the intervals; 0: no intervals (default: %(default)s)",
     )
     add_allow_pipes(verb)
     return verb
@@ -84,30 +88,44 @@ def _add_per(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     )
     verb.add_argument("--oracle", action="store_true", help="fit the mapping on the scored side")
     verb.add_argument(
-        "--silence", choices=("keep", "drop"), help="kept or dropped (default: drop; keep for frame-probe)"
+        "--silence", choices=("keep", "drop"), help="keep or drop silence (default: drop; keep for frame-probe)"
     )
-    verb.add_argument("--probe", choices=("linear", "lstm"), default="lstm", help="of probe-ctc (default: %(default)s)")
-    verb.add_argument("--epochs", type=positive, default=30, help="of probes (default: %(default)s)")
+    verb.add_argument(
+        "--probe",
+        choices=("linear", "lstm"),
+        default="lstm",
+        help="kind of probe, for probe-ctc (default: %(default)s)",
+    )
+    verb.add_argument(
+        "--epochs", type=positive, default=30, help="epochs that probes are trained for (default: %(default)s)"
+    )
     verb.add_argument("--frame-shift", type=above_zero, help="seconds from frame to frame, where features do not say")
     verb.set_defaults(run=run_per)
 
 
 def _add_clusters(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     verb = _parser(subverbs, "clusters", "PNMI, purities, V-measure, AMI on frames; use of the codebook")
-    verb.add_argument("units", metavar="UNITS", type=Path, help="UNITS")
+    verb.add_argument("units", metavar="UNITS", type=Path, help="unit file, or a folder that `unitdisc encode` wrote")
     _add_alignment(verb)
     verb.add_argument(
-        "--silence", choices=("keep", "drop"), default="keep", help="frames of silence (default: %(default)s)"
+        "--silence",
+        choices=("keep", "drop"),
+        default="keep",
+        help="keep or drop frames of silence (default: %(default)s)",
     )
     verb.set_defaults(run=run_clusters)
 
 
 def _add_boundaries(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     verb = _parser(subverbs, "boundaries", "precision, recall, F1, over-segmentation, R-value of unit boundaries")
-    verb.add_argument("units", metavar="UNITS", type=Path, help="UNITS")
+    verb.add_argument("units", metavar="UNITS", type=Path, help="unit file, or a folder that `unitdisc encode` wrote")
     _add_sides(verb)
     verb.add_argument(
-        "--tolerance", type=zero_or_more, default=0.02, metavar="SECONDS", help="of a match (default: %(default)s)"
+        "--tolerance",
+        type=zero_or_more,
+        default=0.02,
+        metavar="SECONDS",
+        help="how far apart boundaries may lie and still match (default: %(default)s)",
     )
     verb.add_argument(
         "--match",
@@ -120,19 +138,19 @@ def _add_boundaries(subverbs: "argparse._SubParsersAction[argparse.ArgumentParse
 
 def _add_bitrate(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     verb = _parser(subverbs, "bitrate", "bits and units per second")
-    verb.add_argument("units", metavar="UNITS", type=Path, help="UNITS")
+    verb.add_argument("units", metavar="UNITS", type=Path, help="unit file, or a folder that `unitdisc encode` wrote")
     verb.set_defaults(run=run_bitrate)
 
 
 def _add_usage(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     verb = _parser(subverbs, "usage", "codes in use, their perplexity")
-    verb.add_argument("units", metavar="UNITS", type=Path, help="UNITS")
+    verb.add_argument("units", metavar="UNITS", type=Path, help="unit file, or a folder that `unitdisc encode` wrote")
     verb.set_defaults(run=run_usage)
 
 
 def _add_speaker(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     verb = _parser(subverbs, "speaker", "how well the units tell the speaker")
-    verb.add_argument("units", metavar="UNITS", type=Path, help="UNITS")
+    verb.add_argument("units", metavar="UNITS", type=Path, help="unit file, or a folder that `unitdisc encode` wrote")
     verb.add_argument("--data", type=Path, required=True, help="data dir or utt2spk")
     verb.add_argument("--codebook", type=Path, help="codewords [K, D] (.npy); codebook.npy beside UNITS by default")
     verb.set_defaults(run=run_speaker)
@@ -151,18 +169,25 @@ def _add_head(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     verb = _parser(subverbs, "head", "phone error rate of a supervised model's own CTC head")
     verb.add_argument("exp", metavar="EXP", type=Path, help="folder of a training run, or a checkpoint file")
     verb.add_argument("data", metavar="DATA", type=Path, help="data directory with phones.ctm")
-    verb.add_argument("--alignment", type=Path, help="its phones, if elsewhere: a CTM file, or a folder")
+    verb.add_argument("--alignment", type=Path, help="phones of that data, if elsewhere: a CTM file, or a folder")
     add_device(verb)
     verb.set_defaults(run=run_head)
 
 
 def _add_all(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     verb = _parser(subverbs, "all", "all scores that the given files allow, as a table and as scores.json")
-    verb.add_argument("units", metavar="UNITS", type=Path, help="UNITS")
+    verb.add_argument("units", metavar="UNITS", type=Path, help="unit file, or a folder that `unitdisc encode` wrote")
     _add_sides(verb)
-    verb.add_argument("--items", type=Path, help="item file: ABX of the units too")
-    verb.add_argument("--changed", type=Path, nargs="+", default=(), metavar="UNITS", help="robustness too")
-    verb.add_argument("--probes", action="store_true", help="probes too: minutes, not seconds")
+    verb.add_argument("--items", type=Path, help="item file; scores ABX of the units, too")
+    verb.add_argument(
+        "--changed",
+        type=Path,
+        nargs="+",
+        default=(),
+        metavar="UNITS",
+        help="units of changed audio; scores robustness, too",
+    )
+    verb.add_argument("--probes", action="store_true", help="trains and scores probes, too: takes minutes, not seconds")
     verb.add_argument(
         "--out", type=Path, help="file to write, replaced if there (default: scores.json beside the units)"
     )

@@ -11,7 +11,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     """Add `segment`."""
     verb = verbs.add_parser(
         "segment",
-        help="make longer units of units",
+        help="merge units into longer ones",
         description="Merge units into longer, phone-like ones: distances to the codewords against a penalty for each "
         "unit. With --frames, of the vectors that were quantised (`unitdisc encode --projection`); without, of the "
         "codewords themselves; without a codebook, of equal and unequal units. The penalty is given, or chosen "

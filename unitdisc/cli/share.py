@@ -18,10 +18,10 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     pack.add_argument("out", metavar="OUT", help="folder to write to")
     pack.add_argument("--no-decoder", action="store_true", help="units only: leave out decoder, voices and their names")
     pack.add_argument("--name", default="", help="title of the model card, when not that of OUT")
-    pack.add_argument("--licence", default="", metavar="NAME", help="of the weights, as cc-by-4.0, for the card")
+    pack.add_argument("--licence", default="", metavar="NAME", help="licence of the weights for the card, as cc-by-4.0")
     pack.add_argument("--data", default="", metavar="TEXT", help="what the model was trained on, in words")
     pack.add_argument("--force", action="store_true", help="replace a packed model that is there")
-    pack.add_argument("--json", action="store_true", help="print what came of it as JSON")
+    pack.add_argument("--json", action="store_true", help="print the result as JSON")
     pack.set_defaults(run=run_pack)
 
 

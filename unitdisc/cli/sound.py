@@ -16,7 +16,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 def _add_convert(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     convert = verbs.add_parser(
         "convert",
-        help="let another voice say it, or the same one again",
+        help="convert speech to another voice, or resynthesise it in the same one",
         description="Encode speech into units and let the decoder say them: OUT/<target>/<utt>.wav, and a manifest; "
         "OUT is a data directory itself.",
         allow_abbrev=False,
@@ -28,12 +28,17 @@ def _add_convert(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "--to", action="append", required=True, metavar="TARGET",
         help="a speaker of the training data, 'same' (resynthesis), 'all', or audio of a voice; may be repeated",
     )  # fmt: skip
-    convert.add_argument("--format", choices=("wav", "flac"), default="wav", help="of the sound (default: %(default)s)")
     convert.add_argument(
-        "--seed", type=int, default=0, help="of sampling and of Griffin-Lim's first phases (default: %(default)s)"
+        "--format", choices=("wav", "flac"), default="wav", help="file format of the sound (default: %(default)s)"
     )
     convert.add_argument(
-        "--temperature", type=zero_or_more, default=1.0, help="below 1: nearer to the likeliest (default: %(default)s)"
+        "--seed", type=int, default=0, help="seed of sampling and of Griffin-Lim's first phases (default: %(default)s)"
+    )
+    convert.add_argument(
+        "--temperature",
+        type=zero_or_more,
+        default=1.0,
+        help="how freely samples are drawn; below 1 they stay nearer to the likeliest (default: %(default)s)",
     )
     convert.add_argument(
         "--pitch", default="source", metavar="PITCH",
@@ -42,12 +47,17 @@ def _add_convert(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "(default: %(default)s)",
     )  # fmt: skip
     convert.add_argument(
-        "--iterations", type=positive, default=60, help="of Griffin-Lim, for --pitch none (default: %(default)s)"
+        "--iterations",
+        type=positive,
+        default=60,
+        help="iterations of Griffin-Lim, for --pitch none (default: %(default)s)",
     )
     convert.add_argument(
-        "--no-postfilter", action="store_true", help="leave log-mel as the decoder makes it: flatter than speech"
+        "--no-postfilter", action="store_true", help="no postfilter: leave log-mel as flat as the decoder makes it"
     )
-    convert.add_argument("--batch", type=positive, default=8, help="utterances made together (default: %(default)s)")
+    convert.add_argument(
+        "--batch", type=positive, default=8, help="how many utterances are made together (default: %(default)s)"
+    )
     add_device(convert)
     convert.add_argument("--force", action="store_true", help="replace conversions that are there")
     convert.set_defaults(run=run_convert)
@@ -56,7 +66,7 @@ def _add_convert(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 def _add_speak(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     speak = verbs.add_parser(
         "speak",
-        help="let a voice say units: of a unit file, of text, or of a pipe",
+        help="turn units of a file, of text or of a pipe into speech",
         description="Units to sound: OUT/<utt>.wav and a manifest. UNITS is a unit file, a folder of an encoding, "
         "or text with an utterance a line (an optional name, then units as 7, or 7x3 for three frames); - reads text "
         "from standard input. Units of another codebook are refused.",
@@ -72,9 +82,9 @@ def _add_speak(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     )  # fmt: skip
     speak.add_argument(
         "--repeat", type=positive, default=1, metavar="N",
-        help="frames of a unit that text has no number for (default: %(default)s)",
+        help="how many frames a unit lasts where the text does not say (default: %(default)s)",
     )  # fmt: skip
-    speak.add_argument("--seed", type=int, default=0, help="of all that is drawn (default: %(default)s)")
+    speak.add_argument("--seed", type=int, default=0, help="seed of everything random (default: %(default)s)")
     add_device(speak)
     speak.add_argument("--force", action="store_true", help="replace sounds that are there")
     speak.set_defaults(run=run_speak)

@@ -23,7 +23,9 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "data", metavar="DATA", help="data directory, or folder of recordings; features are computed if it has none"
     )
     encode.add_argument("out", metavar="OUT", help="folder to write to")
-    encode.add_argument("--jobs", type=positive, default=1, metavar="N", help="processes (default: %(default)s)")
+    encode.add_argument(
+        "--jobs", type=positive, default=1, metavar="N", help="number of processes (default: %(default)s)"
+    )
     add_device(encode)
     encode.add_argument("--no-vectors", action="store_true", help="leave out codes.scp, one vector per frame")
     encode.add_argument("--projection", action="store_true", help="also write projection.scp, the vectors before VQ")
@@ -53,7 +55,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         action="append",
         required=True,
         choices=("textgrid", "fairseq", "espnet", "lhotse"),
-        help="of what tool; repeatable",
+        help="the tool that wrote them; repeatable",
     )
     export.add_argument(
         "--data",
