@@ -1,7 +1,11 @@
 """k-means on features: sklearn's clusters, and a model that encodes like any other."""
 
 import json
+import pickle
+import shlex
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +18,7 @@ from sklearn.cluster import KMeans
 from unitdisc import config
 from unitdisc.checkpoint import load_model
 from unitdisc.cli import main
-from unitdisc.cluster import fit_kmeans
+from unitdisc.cluster import fit_kmeans, import_centroids
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.store import FeatureReader
 from unitdisc.data.subsets import subset
@@ -22,6 +26,7 @@ from unitdisc.data.units import read_header, read_units
 from unitdisc.encode import encode
 from unitdisc.errors import CheckpointError, ConfigError
 from unitdisc.features.configs import MfccConfig
+from unitdisc.quantizers.centroids import read_centroids
 from unitdisc.quantizers.lda import LdaConfig, spliced, unsupervised
 from unitdisc.train import Config
 
@@ -90,9 +95,63 @@ def test_a_folder_of_recordings_is_as_good_as_a_data_directory(data: Path, tmp_p
     assert len(list(read_units(tmp_path / "units"))) == 12
 
 
+@pytest.mark.parametrize("kind", ["npy", "tensor", "dict"])
+def test_centres_of_others_give_their_units(data: Path, tmp_path: Path, kind: str):
+    reader = FeatureReader(data / "feats.scp")
+    theirs = KMeans(7, n_init=1, random_state=0).fit(np.concatenate([reader[utt] for utt in reader]))
+    centres = theirs.cluster_centers_.astype(np.float32)
+    if kind == "npy":
+        np.save(tmp_path / "km", centres)
+        (tmp_path / "km.npy").rename(tmp_path / "km")  # known by its content
+    else:
+        tensor = torch.from_numpy(centres)
+        torch.save(tensor if kind == "tensor" else {"n": 7, "cluster_centers_": tensor}, tmp_path / "km")
+    (tmp_path / "c.yaml").write_text("features: {kind: mfcc, cmvn: none}\n")
+    with pytest.raises(SystemExit) as ended:
+        main(["kmeans", f"{tmp_path}/c.yaml", f"{tmp_path}/exp", "--centroids", f"{tmp_path}/km"])
+    assert ended.value.code == 0
+    encode(tmp_path / "exp", data, tmp_path / "units")
+    lines = list(read_units(tmp_path / "units"))
+    same = sum(int((theirs.predict(reader[line.utt]) == line.frames).sum()) for line in lines)
+    assert same > 0.999 * sum(len(line.frames) for line in lines)
+
+
+def test_centres_that_are_not_plain_numbers_are_refused(tmp_path: Path):
+    with (tmp_path / "km.bin").open("wb") as out:
+        pickle.dump({"cluster_centers_": [1.0]}, out)
+    with pytest.raises(CheckpointError, match=r"A pickle .* can run code, .*: python -c 'import joblib.*km\.npy"):
+        read_centroids(tmp_path / "km.bin")
+    np.save(tmp_path / "objects.npy", np.array([{}], dtype=object), allow_pickle=True)
+    with pytest.raises(CheckpointError, match=r"objects\.npy: cannot be read as plain numbers"):
+        read_centroids(tmp_path / "objects.npy")
+    np.save(tmp_path / "flat.npy", np.zeros(3))
+    with pytest.raises(CheckpointError, match=r"expected floating point centres \[K, D\], got an array of shape \[3\]"):
+        read_centroids(tmp_path / "flat.npy")
+    np.save(tmp_path / "wide.npy", np.zeros((3, 40)))
+    with pytest.raises(ConfigError, match=r"wide\.npy: has centres of 40 values, the features have 39"):
+        import_centroids(
+            replace(CONFIG, model=tiny_model(features=MfccConfig(cmvn="none"))), tmp_path / "e", tmp_path / "wide.npy"
+        )
+    with pytest.raises(ConfigError, match=r"features\.cmvn is global"):
+        import_centroids(CONFIG, tmp_path / "e", tmp_path / "wide.npy")
+
+
+def test_the_line_that_converts_a_pickle_does(tmp_path: Path):
+    joblib = pytest.importorskip("joblib")
+    theirs = KMeans(3, n_init=1, random_state=0).fit(np.random.default_rng(0).standard_normal((20, 4)))
+    joblib.dump(theirs, tmp_path / "km.bin")
+    with pytest.raises(CheckpointError) as refused:
+        read_centroids(tmp_path / "km.bin")
+    line = str(refused.value).partition("trust it: ")[2]
+    words = shlex.split(line)
+    subprocess.run([sys.executable, *words[1:]], check=True)
+    assert torch.allclose(read_centroids(tmp_path / "km.npy"), torch.from_numpy(theirs.cluster_centers_).float())
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        ("c.yaml exp --centroids km.npy", "--centroids are complete: leave out --train"),
         ("exp", "expected either CONFIG or one of --hubert"),
         ("c.yaml exp --hubert h --layer 2", "expected either CONFIG or one of --hubert"),
         ("exp --hubert h", "--hubert h: which of its layers? Add --layer N"),

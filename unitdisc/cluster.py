@@ -28,6 +28,7 @@ from unitdisc.networks.encoders.build import EncoderConfig
 from unitdisc.networks.encoders.linear import LinearEncoder, LinearEncoderConfig
 from unitdisc.networks.encoders.none import NoEncoderConfig
 from unitdisc.networks.perturb import PerturbationConfig
+from unitdisc.quantizers.centroids import read_centroids
 from unitdisc.quantizers.clustering import Clusters
 from unitdisc.quantizers.kmeans import KMeans, KMeansConfig
 from unitdisc.quantizers.lda import LdaConfig, unsupervised
@@ -60,25 +61,16 @@ def fit_kmeans(
     by so many processes (`jobs`) on a device. Instead of a data directory, `train_dir` may be a folder of recordings.
     """
     exp = Path(exp)
-    if checkpoint.step_files(exp) and not force:
-        raise CheckpointError(f"{exp}: there is a model already; --force replaces it")
+    _check_free(exp, force)
     data = data_of(train_dir, exp / "data" / "train")
-    model_config = replace(
-        config.model,
-        encoder=encoder_of(lda, stride),
-        quantizer=KMeansConfig(codes=codes),
-        decoder=NoDecoderConfig(),
-        weights=type(config.model.weights)(),
-        perturbation=PerturbationConfig(),
-    )
-    model = UnitModel(model_config).eval()
+    config = _clustering(config, encoder_of(lda, stride), codes)
+    model = UnitModel(config.model).eval()
     frames = open_all(model, data, exp, jobs, device)
     counts = {utt: frames.frames(utt) for utt in data.utts if utt in frames}
     if codes > sum(counts.values()):
         raise ConfigError(f"--codes {codes}: {data.path} has {sum(counts.values())} frames in all; ask for fewer units")
     fit_directions_(model, frames, counts, lda, seed)
     assert isinstance(model.quantizer, KMeans)
-    config = replace(config, model=model_config)
     log = RunLog(exp)  # before the work: says it if there is no writing there
     with locked(exp, "training in it"):
         log.started(configs.dump(config), seed=seed, train={"data": str(data.path), "utterances": len(data.utts)})
@@ -87,9 +79,55 @@ def fit_kmeans(
         )
         log.metrics(1, "dev", {"inertia": found.inertia, "used_codes": float((found.counts > 0).double().mean())})
         log.close()
-        tree = {"config": configs.to_tree(config), "speakers": [], "phones": [], "step": 1, "reestimated_at": 1}
-        checkpoint.save(exp / "checkpoints" / "00000001.pt", {**tree, "model": model.state_dict(), "average": None})
+        _save(exp, config, model)
     return found
+
+
+def import_centroids(config: Config, exp: str | Path, centroids: str | Path, *, force: bool = False) -> int:
+    """Write a model of somebody's centres of the features that a configuration names; return how many there are."""
+    exp = Path(exp)
+    _check_free(exp, force)
+    centres = read_centroids(Path(centroids))
+    if config.model.features.cmvn == "global":
+        raise ConfigError(
+            f"{centroids}: features.cmvn is global: by what mean and deviation were these centres' features "
+            "normalised? Centres of frames as they are need features.cmvn: none"
+        )
+    config = _clustering(config, NoEncoderConfig(), len(centres))
+    model = UnitModel(config.model).eval()
+    if centres.shape[1] != model.dim_in:
+        raise ConfigError(f"{centroids}: has centres of {centres.shape[1]} values, the features have {model.dim_in}")
+    assert isinstance(model.quantizer, KMeans)
+    model.quantizer.set_(centres)
+    log = RunLog(exp)
+    with locked(exp, "training in it"):
+        log.started(configs.dump(config), seed=0, train={"centroids": str(centroids)})
+        log.close()
+        _save(exp, config, model)
+    return len(centres)
+
+
+def _check_free(exp: Path, force: bool) -> None:
+    if checkpoint.step_files(exp) and not force:
+        raise CheckpointError(f"{exp}: there is a model already; --force replaces it")
+
+
+def _clustering(config: Config, encoder: EncoderConfig, codes: int) -> Config:
+    """Return the configuration of k-means on its features, without anything that learns."""
+    model = replace(
+        config.model,
+        encoder=encoder,
+        quantizer=KMeansConfig(codes=codes),
+        decoder=NoDecoderConfig(),
+        weights=type(config.model.weights)(),
+        perturbation=PerturbationConfig(),
+    )
+    return replace(config, model=model)
+
+
+def _save(exp: Path, config: Config, model: UnitModel) -> None:
+    tree = {"config": configs.to_tree(config), "speakers": [], "phones": [], "step": 1, "reestimated_at": 1}
+    checkpoint.save(exp / "checkpoints" / "00000001.pt", {**tree, "model": model.state_dict(), "average": None})
 
 
 def encoder_of(lda: LdaConfig, stride: int) -> EncoderConfig:

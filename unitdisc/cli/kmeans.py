@@ -27,8 +27,12 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )  # fmt: skip
     kmeans.add_argument("exp", metavar="EXP", help="folder to write to")
     add_ssl(kmeans)
-    kmeans.add_argument("--train", required=True, metavar="DATA", help="data directory, or folder of recordings")
-    kmeans.add_argument("--codes", type=positive, required=True, metavar="K", help="how many units")
+    kmeans.add_argument("--train", metavar="DATA", help="data directory, or folder of recordings, to cluster")
+    kmeans.add_argument("--codes", type=positive, metavar="K", help="how many units")
+    kmeans.add_argument(
+        "--centroids", metavar="FILE",
+        help="in place of --train and --codes: the centres [K, D] of a file, .npy or a tensor of torch, as they are",
+    )  # fmt: skip
     kmeans.add_argument(
         "--splice", type=count, default=0, metavar="N",
         help="put this many frames from each side beside each frame (default: %(default)s)",
@@ -70,6 +74,11 @@ def run(options: argparse.Namespace) -> None:
     if options.jobs > 1 and options.device != "cpu":
         raise ConfigError(f"--jobs {options.jobs}: expected 1 with --device {options.device}")
     dist.check_device(options.device)
+    asked = [name for name in ("splice", "lda", "dim") if getattr(options, name)]
+    if options.centroids is not None and (options.train or options.codes or asked or options.stride > 1):
+        raise ConfigError("--centroids are complete: leave out --train, --codes, --splice, --lda, --dim and --stride")
+    if options.centroids is None and (options.train is None or options.codes is None):
+        raise ConfigError("expected --train DATA and --codes K, or --centroids FILE")
     if options.dim is not None and not options.lda:
         raise ConfigError(f"--dim {options.dim}: there are directions only with --lda ROUNDS, such as 2")
     tree, where = features_tree(options)
@@ -111,12 +120,16 @@ def making_of(options: argparse.Namespace, tree: dict[str, Any]) -> "Making":
     given = {name: getattr(options, name) for name in ("codes", "passes", "seed", "splice", "lda", "dim", "stride")}
     later = {"splice": 0, "lda": 0, "dim": None, "stride": 1}  # as they were before there were these options
     given = {name: value for name, value in given.items() if name not in later or value != later[name]}
-    places = {"train": Path(options.train)}
-    reads = ["train/wav.scp", "train/segments", "train/utt2spk"]
-    if not is_data_dir(places["train"]):  # a plain folder of recordings
-        reads = ["train"]
-    elif (places["train"] / "feats.scp").is_file():
-        reads = ["train/feats.scp"]
+    places, reads = {}, []
+    if options.centroids is not None:
+        given, places["centroids"] = {}, Path(options.centroids)
+        reads = ["centroids"]
+    elif not is_data_dir(train := Path(options.train)):  # a plain folder of recordings
+        places["train"], reads = train, ["train"]
+    else:
+        archive = (train / "feats.scp").is_file()
+        places["train"] = train
+        reads = ["train/feats.scp"] if archive else ["train/wav.scp", "train/segments", "train/utt2spk"]
     if isinstance(features, dict) and "checkpoint" in features:
         places["weights"] = Path(features["checkpoint"])
         reads.append("weights")
@@ -127,12 +140,18 @@ def making_of(options: argparse.Namespace, tree: dict[str, Any]) -> "Making":
 def cluster_and_print(options: argparse.Namespace, tree: dict[str, Any], where: str, force: bool) -> dict[str, object]:
     """Cluster, print what was found, and return it."""
     from unitdisc import config
-    from unitdisc.cluster import fit_kmeans
+    from unitdisc.cluster import fit_kmeans, import_centroids
     from unitdisc.quantizers.lda import LdaConfig
     from unitdisc.train import Config
 
+    wanted = config.of_tree(Config, tree, where, options.set)
+    if options.centroids is not None:
+        codes = import_centroids(wanted, options.exp, options.centroids, force=force)
+        about: dict[str, object] = {"exp": options.exp, "codes": codes}
+        print(json.dumps(about, ensure_ascii=False) if options.json else f"{options.exp}: {codes} units")
+        return about
     found = fit_kmeans(
-        config.of_tree(Config, tree, where, options.set), options.exp, options.train, options.codes,
+        wanted, options.exp, options.train, options.codes,
         seed=options.seed, passes=options.passes, stride=options.stride,
         lda=LdaConfig(options.lda, options.splice, options.dim or LdaConfig.dim), force=force,
         jobs=options.jobs, device=options.device,

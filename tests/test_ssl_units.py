@@ -1,0 +1,101 @@
+"""From recordings and a self-supervised model on disk to scored units: no configuration, no archive, no network."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from made_up import make_data, tiny_model
+from test_ssl import of_transformers
+
+from unitdisc.checkpoint import load_model
+from unitdisc.cli import main
+from unitdisc.data.kaldi import DataDir
+from unitdisc.data.units import read_units
+from unitdisc.decoders.none import NoDecoderConfig
+from unitdisc.encode import encode
+from unitdisc.features.configs import HubertConfig, LogMelConfig
+from unitdisc.model import LossWeights
+from unitdisc.networks.encoders.gated import GatedEncoderConfig
+from unitdisc.networks.prediction import PredictionConfig
+from unitdisc.quantizers.kmeans import KMeansConfig
+from unitdisc.targets import TargetsConfig
+from unitdisc.train import Config, TrainConfig, train
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make recordings and a tiny HuBERT with random weights."""
+    folder = tmp_path_factory.mktemp("ssl")
+    make_data(folder / "data", 70, features=False)  # more than are made together
+    of_transformers(folder / "hubert", "hubert", False)
+    return folder
+
+
+def unitdisc(words: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words.split())
+    assert ended.value.code == 0
+
+
+def test_two_commands_make_units_and_a_third_scores_them(place: Path, tmp_path: Path, capsys):
+    wavs = tmp_path / "wavs"
+    wavs.mkdir()
+    for path in list((place / "data").glob("*.wav"))[:8]:
+        (wavs / path.name).write_bytes(path.read_bytes())
+    unitdisc(f"kmeans --hubert {place}/hubert --layer 2 {tmp_path}/km8 --train {wavs} --codes 8")
+    unitdisc(f"encode {tmp_path}/km8 {wavs} {tmp_path}/units")
+    assert not list(tmp_path.rglob("feats.*"))
+    capsys.readouterr()
+    unitdisc(f"score bitrate {tmp_path}/units --json")
+    scores = json.loads(capsys.readouterr().out)
+    assert scores
+    lines = list(read_units(tmp_path / "units"))
+    assert len(lines) == 8
+    model, transformers = load_model(tmp_path / "km8"), pytest.importorskip("transformers")
+    theirs = transformers.HubertModel.from_pretrained(place / "hubert").eval()
+    data = DataDir.read(tmp_path / "units" / "data")
+    centres = model.quantizer.codewords()[0]
+    same = total = 0
+    for line in lines:  # by hand: transformers, one utterance at a time, and the nearest centre
+        wave = torch.from_numpy(data.source(line.utt).load(16000))[None]
+        with torch.no_grad():
+            frames = theirs(wave, output_hidden_states=True).hidden_states[2][0]
+        nearest = torch.cdist(frames.double(), centres.double()).argmin(1).numpy()
+        same, total = same + int((nearest == line.frames).sum()), total + len(nearest)
+    assert same > 0.995 * total
+
+
+def test_units_are_the_same_for_any_number_of_jobs_and_from_an_archive(place: Path, tmp_path: Path):
+    unitdisc(f"kmeans --hubert {place}/hubert --layer 3 {tmp_path}/km --train {place}/data --codes 6 --jobs 2")
+    unitdisc(f"kmeans --hubert {place}/hubert --layer 3 {tmp_path}/km1 --train {place}/data --codes 6")
+    one, two = (load_model(tmp_path / name).quantizer.codewords()[0] for name in ("km", "km1"))
+    assert torch.equal(one, two)
+    encode(tmp_path / "km", place / "data", tmp_path / "one")
+    encode(tmp_path / "km", place / "data", tmp_path / "two", jobs=2)
+    assert (tmp_path / "one/units.jsonl").read_bytes() == (tmp_path / "two/units.jsonl").read_bytes()
+
+
+def config_on(features: HubertConfig, **changes: object) -> Config:
+    targets = LogMelConfig(hop=320, window=400, snip_edges=True)
+    return Config(tiny_model(features=features, targets=targets, **changes), TrainConfig(steps=2, batch=2, chunk=20))
+
+
+@pytest.mark.parametrize("kind", ["vqvae", "predictive"])
+def test_a_training_on_such_features_and_its_units(place: Path, tmp_path: Path, kind: str):
+    make_data(tmp_path / "data", 4, features=False)
+    features = HubertConfig(checkpoint=place / "hubert", layer=2)
+    config = config_on(features)
+    if kind == "predictive":
+        config = config_on(
+            features, encoder=GatedEncoderConfig(channels=8, stride=1, dilations=(1,)), quantizer=KMeansConfig(codes=4),
+            decoder=NoDecoderConfig(), weights=LossWeights(prediction=1), prediction=PredictionConfig(clusters=(3,)),
+        )  # fmt: skip
+        targets = TargetsConfig(sample=60, dim=4, classes=4, splice=1)
+        config = replace(config, train=replace(config.train, targets=targets, average=0))
+    train(config, tmp_path / "exp", tmp_path / "data", tmp_path / "data")
+    encode(tmp_path / "exp", tmp_path / "data", tmp_path / "units")
+    assert len(list(read_units(tmp_path / "units"))) == 4
+    assert np.isfinite(load_model(tmp_path / "exp").quantizer.codewords()[0]).all()
