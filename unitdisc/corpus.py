@@ -25,7 +25,7 @@ from unitdisc.model import ModelConfig, UnitModel
 from unitdisc.voices import OwnRange
 
 ALIGNMENT = "phones.ctm"  # where a data directory keeps its phone alignment
-# Not learnt by a supervised model: silence, but for TIMIT's own, which its published PERs count as a phone.
+# Not learnt by a supervised model: silence, except TIMIT's own, which its published PERs count as a phone.
 UNLEARNT = SILENCES - {"sil", "h#", "pau", "epi"}
 
 

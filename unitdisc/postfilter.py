@@ -3,7 +3,7 @@
 A decoder that predicts means predicts too little movement, and what is too flat is heard as somebody else. After
 training, moments of decoded utterances and of real ones are taken, voice by voice, over the cosine transform of
 log-mel: the mean, and the variances of its slow part (a running mean) and of its fast part (the rest). What is decoded
-later is moved and stretched from its own moments to those of the real voice, but for its pauses. This is the global
+later is moved and stretched from its own moments to those of the real voice, except in its pauses. This is the global
 variance of statistical speech synthesis, with a little of its modulation spectrum.
 """
 

@@ -55,7 +55,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         action="append",
         required=True,
         choices=("textgrid", "fairseq", "espnet", "lhotse"),
-        help="the tool that wrote them; repeatable",
+        help="which program to write for; repeatable",
     )
     export.add_argument(
         "--data",

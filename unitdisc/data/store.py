@@ -78,11 +78,11 @@ class FeatureReader(Mapping[str, FloatMatrix]):
         return all(path.exists() for path in {place.path for place in self._places.values()})
 
     def frames(self, utt: str) -> int:
-        """Return an utterance's number of frames; from the header alone, but for a text archive."""
+        """Return an utterance's number of frames; from the header alone, except of a text archive."""
         return self.shape(utt)[0]
 
     def shape(self, utt: str) -> tuple[int, int]:
-        """Return an utterance's frames and dimensions; from the header alone, but for a text archive."""
+        """Return an utterance's frames and dimensions; from the header alone, except of a text archive."""
         place = self._places[utt]
         stream = self._stream(place)
         kind = _kind(stream, place, utt)

@@ -30,7 +30,7 @@ def balanced(codewords: np.ndarray) -> np.ndarray:
 
     What reads a codeword begins with a linear layer, so that origin and axes of the space are anybody's choice, and
     angles in it mean nothing before they are chosen. This choice is a function of the codebook alone: it is the same
-    for the codebook moved and turned, and for one scaled but for a factor.
+    for the codebook moved and turned, and, apart from a factor, for one scaled.
     """
     centred = codewords.astype(np.float64) - codewords.mean(axis=0, dtype=np.float64)
     variances, axes = np.linalg.eigh(centred.T @ centred / max(len(centred), 1))

@@ -81,7 +81,7 @@ class KaldiFeatures(_Spectral):
         is_mfcc = isinstance(self.config, MfccConfig)
         if signal.shape[1] == 0:
             return signal.new_zeros(batch, 0, self.dim)
-        # Pre-emphasis of a window is that of the signal, but for its first sample: Kaldi takes it for its own past.
+        # Pre-emphasis of a window is that of the signal, except for its first sample: Kaldi takes it for its own past.
         means = window_sums(signal, grid)[:, :, None] / grid.window
         starts = (signal[:, :: grid.hop][:, : means.shape[1], None] - means) * (kept * self.window[0])
         emphasised = torch.sub(signal[:, 1:], signal[:, :-1], alpha=self.config.preemphasis)

@@ -59,7 +59,7 @@ class _Framed(_Normalised):
 
 @dataclass(frozen=True)
 class _Kaldi(_Framed):
-    """What Kaldi's fbank and MFCC share, with Kaldi's defaults but for `dither`, which is 1 there."""
+    """What Kaldi's fbank and MFCC share, with Kaldi's defaults except `dither`, which is 1 there."""
 
     mels: int = 23
     fmin: float = 20.0  # Hz
