@@ -292,11 +292,13 @@ def run_speaker(options: argparse.Namespace) -> None:
 def run_robustness(options: argparse.Namespace) -> None:
     """Score robustness."""
     from unitdisc.evaluate.robustness import unit_edit_distance
-    from unitdisc.evaluate.suite import condition_of, unit_file
+    from unitdisc.evaluate.suite import condition_of
+    from unitdisc.evaluate.units import Units
 
-    clean = unit_file(options.units)
+    clean = Units(options.units, keep=len(options.changed) > 1)
     draws = {"seed": options.seed, "resamples": options.resamples}
-    _show(options, [unit_edit_distance(clean, unit_file(c), condition_of(c), **draws) for c in options.changed])
+    changed = [(Units(path), path) for path in options.changed]
+    _show(options, [unit_edit_distance(clean, units, condition_of(units, path), **draws) for units, path in changed])
 
 
 def run_head(options: argparse.Namespace) -> None:

@@ -9,9 +9,10 @@ import numpy as np
 
 from unitdisc.data.alignment import Interval, cut_at, frame_labels, read_alignment
 from unitdisc.data.phones import SILENCE, SILENCES
-from unitdisc.data.units import UnitLine, read_header, read_units
+from unitdisc.data.units import UnitLine
 from unitdisc.errors import DataError
 from unitdisc.evaluate.scores import Counts, file_hash
+from unitdisc.evaluate.units import AnyUnits, Units
 
 TOLERANCE = 0.1  # seconds by which an alignment may be longer than its units
 MAX_LONGER = 0.01  # share of the utterances that may be longer than that
@@ -91,18 +92,19 @@ class AlignedUnits:
     Iterating to the end checks that the two belong together, and leaves the counts of what was used and dropped.
     """
 
-    def __init__(self, units: str | Path, labeller: Labeller, utts: Collection[str] | None = None) -> None:
+    def __init__(self, units: AnyUnits, labeller: Labeller, utts: Collection[str] | None = None) -> None:
         """Take a unit file and, if given, only those utterances of it."""
-        self.path, self.labeller, self.utts = Path(units), labeller, utts
-        self.header = read_header(units)
-        self.hashes = unit_hashes(units) | ({"alignment": labeller.hash} if labeller.hash else {})
+        self.units = Units.of(units)
+        self.path, self.labeller, self.utts = self.units.path, labeller, utts
+        self.header = self.units.header
+        self.hashes = self.units.hashes | ({"alignment": labeller.hash} if labeller.hash else {})
         self._used: Counter[str] = Counter()
         self._dropped: Counter[str] = Counter()
 
     def __iter__(self) -> Iterator[Aligned]:
         """Yield the utterances that have units and an alignment, in the file's order."""
         fit = Fit(self.labeller, str(self.path))
-        for line in read_units(self.path):
+        for line in self.units:
             if self.utts is not None and line.utt not in self.utts:
                 continue
             labels = fit.labels(line.utt, int(line.durations.sum()), self.header.period, self.header.offset)
@@ -167,9 +169,3 @@ class Fit:
                 f"{self.labeller.where} covers only {self._aligned:.1f} of the {self._seconds:.1f} s of {self.where}; "
                 "is the frame period right, and is it the alignment of this audio?"
             )
-
-
-def unit_hashes(path: str | Path) -> dict[str, str]:
-    """Return the hashes of a unit file and of its codebook."""
-    header = read_header(path)
-    return {"units": file_hash(path)} | ({"codebook": header.codebook} if header.codebook else {})

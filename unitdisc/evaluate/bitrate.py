@@ -1,18 +1,17 @@
 """Bitrates of a unit file, by each of the field's definitions, and the rates of its frames and units."""
 
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
-from unitdisc.data.units import UnitLine, read_header, read_units
+from unitdisc.data.units import UnitLine
 from unitdisc.errors import DataError
-from unitdisc.evaluate.aligned import unit_hashes
 from unitdisc.evaluate.clusters import entropy
 from unitdisc.evaluate.contingency import CellCounter
 from unitdisc.evaluate.scores import Counts, Score, bootstrap
+from unitdisc.evaluate.units import AnyUnits, Units
 
 LONGEST = (1 << 20) - 1  # frames; longer units count as of this duration in "with-durations"
 # The symbols of each definition; the entropy is over the whole set.
@@ -29,15 +28,16 @@ def bits_per_second(counts: np.ndarray, seconds: np.ndarray | float) -> np.ndarr
     return counts.sum(axis=1) / seconds * entropy(counts) / math.log(2)
 
 
-def bitrate_scores(path: str | Path, seed: int = 0, resamples: int = 1000) -> list[Score]:
+def bitrate_scores(path: AnyUnits, seed: int = 0, resamples: int = 1000) -> list[Score]:
     """Measure a unit file's information per second.
 
     Definitions: those of SYMBOLS, and rate * log2 K of the frames (nominal) and of the units (nominal-dedup).
     """
-    header = read_header(path)
+    source = Units.of(path)
+    header = source.header
     counters = {name: CellCounter() for name in SYMBOLS}
     utterances = units = frames = 0
-    for line in read_units(path):
+    for line in source:
         if not len(line.units):
             continue
         utterances, units, frames = utterances + 1, units + len(line.units), frames + int(line.durations.sum())
@@ -50,7 +50,7 @@ def bitrate_scores(path: str | Path, seed: int = 0, resamples: int = 1000) -> li
         "options": {"codes": header.cardinality},
         "counts": Counts({"utterances": utterances, "units": units, "frames": frames}),
         "period": header.period,
-        "hashes": unit_hashes(path),
+        "hashes": source.hashes,
     }
     draws: dict[str, Any] = {"seed": seed, "resamples": resamples}
     tables = {name: counter.result()[1] for name, counter in counters.items()}

@@ -1,16 +1,15 @@
 """Cluster scores: how units and phones go together frame by frame, and how the codebook is used."""
 
-from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
 
-from unitdisc.data.units import read_header, read_units
 from unitdisc.errors import DataError
-from unitdisc.evaluate.aligned import AlignedUnits, Labeller, unit_hashes
+from unitdisc.evaluate.aligned import AlignedUnits, Labeller
 from unitdisc.evaluate.contingency import CellCounter, count_pairs
 from unitdisc.evaluate.scores import Counts, Score, bootstrap, bootstrap_many
+from unitdisc.evaluate.units import AnyUnits, Units
 
 
 def entropy(counts: np.ndarray) -> np.ndarray:
@@ -140,11 +139,12 @@ def silence_to_drop(silence: str, labeller: Labeller) -> int | None:
     return labeller.silence if silence == "drop" else None
 
 
-def usage_scores(path: str | Path, seed: int = 0, resamples: int = 1000) -> list[Score]:
+def usage_scores(path: AnyUnits, seed: int = 0, resamples: int = 1000) -> list[Score]:
     """Score how a unit file uses its codes, over all of its frames."""
-    header, counter = read_header(path), CellCounter()
+    source, counter = Units.of(path), CellCounter()
+    header = source.header
     utterances = 0
-    for line in read_units(path):
+    for line in source:
         utterances += 1
         counter.add(line.utt, line.frames)
     found, rows = counter.result()
@@ -155,7 +155,7 @@ def usage_scores(path: str | Path, seed: int = 0, resamples: int = 1000) -> list
         "options": {"codes": header.cardinality},
         "counts": Counts({"utterances": utterances, "frames": int(usage.sum())}),
         "period": header.period,
-        "hashes": unit_hashes(path),
+        "hashes": source.hashes,
         "parts": {"codes": header.cardinality},
     }
 

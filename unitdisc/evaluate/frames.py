@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from unitdisc.data.units import read_header, read_units
+from unitdisc.data.units import read_header
 from unitdisc.errors import DataError
+from unitdisc.evaluate.units import AnyUnits, Units
 from unitdisc.files import parse_json
 
 UNITS = "units.jsonl"  # what `unitdisc encode` calls its unit file
@@ -82,14 +83,17 @@ class UnitFrames(Frames):
         return source
 
 
-def open_frames(path: str | Path, frame_shift: float | None = None) -> Frames:
+def open_frames(path: AnyUnits, frame_shift: float | None = None) -> Frames:
     """Open a folder of arrays, a feats.scp or a unit file, or the folder that `unitdisc features` or `encode` wrote to.
 
     A feats.scp takes its frame period from feats.json beside it, a codes.scp from units.jsonl; `frame_shift`, in
     seconds, must agree with what the file says.
     """
-    path = Path(path)
-    frames = _opened(next((path / name for name in (UNITS, FEATURES) if (path / name).exists()), path))
+    if isinstance(path, Units):
+        frames = _of_units(path)
+    else:
+        path = Path(path)
+        frames = _opened(next((path / name for name in (UNITS, FEATURES) if (path / name).exists()), path))
     if frame_shift is not None and not frame_shift > 0:
         raise DataError(f"the frame shift must be above 0 s, got {frame_shift}")
     if frame_shift is not None and frames.period is not None and abs(frame_shift - frames.period) > 1e-6:
@@ -108,7 +112,7 @@ def _opened(path: Path) -> Frames:
         raise DataError(f"{path}: no such file or folder of features")
     if path.suffix == ".scp":
         return _archive(path)
-    return _unit_file(path)
+    return _of_units(Units(path))
 
 
 def _folder(path: Path) -> Frames:
@@ -143,9 +147,9 @@ def _archive(path: Path) -> Frames:
     return frames
 
 
-def _unit_file(path: Path) -> Frames:
-    header = read_header(path)
-    frames = UnitFrames({line.utt: line.frames[:, None] for line in read_units(path)}, path, header.period)
+def _of_units(units: Units) -> Frames:
+    header = units.header
+    frames = UnitFrames({line.utt: line.frames[:, None] for line in units}, units.path, header.period)
     frames.offset = header.offset
     frames.codes = header.codes
     frames.hashes = {"codebook": header.codebook, "model": header.model}

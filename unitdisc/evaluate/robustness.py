@@ -1,35 +1,35 @@
 """Robustness: how far units move when the audio is changed but what is said is not."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
-from unitdisc.data.units import UnitLine, check_same_codebook, read_header, read_units
+from unitdisc.data.units import UnitLine, check_same_codebook
 from unitdisc.errors import DataError
-from unitdisc.evaluate.aligned import unit_hashes
 from unitdisc.evaluate.edits import edits
 from unitdisc.evaluate.mapping import merged
 from unitdisc.evaluate.scores import Counts, Groups, Score, bootstrap
+from unitdisc.evaluate.units import AnyUnits, Units
 
 MAX_MISSING = 0.01  # share of the clean utterances that the changed file may lack
 
 
 def unit_edit_distance(
-    clean: str | Path, changed: str | Path, condition: str = "", seed: int = 0, resamples: int = 1000
+    clean: AnyUnits, changed: AnyUnits, condition: str = "", seed: int = 0, resamples: int = 1000
 ) -> Score:
     """Compare two unit files of the same utterances: pooled edits of the de-duplicated units over the clean ones.
 
     `condition` names the change ("noise-10") and goes into the definition; by default the changed file says it.
     """
-    one, other = read_header(clean), read_header(changed)
+    ours, theirs = Units.of(clean), Units.of(changed)
+    one, other = ours.header, theirs.header
     check_same_codebook(one, other, (str(clean), str(changed)))
     if one.codes != other.codes or abs(one.period - other.period) > 1e-9:
         raise DataError(
             f"{changed}: has {other.codes} codes and a period of {other.period:g} s, but {clean} has {one.codes} and "
             f"{one.period:g} s; encode both with the same checkpoint"
         )
-    condition = condition or other.origin.get("perturbation", "") or Path(changed).stem
+    condition = condition or other.origin.get("perturbation", "") or theirs.path.stem
     rows, missing, extra, used = Groups(), 0, 0, 0
-    for left, right in common(clean, changed):
+    for left, right in common(ours, theirs):
         if left is None or right is None:
             missing, extra = missing + (right is None), extra + (left is None)
             continue
@@ -55,14 +55,14 @@ def unit_edit_distance(
         ),
         interval=bootstrap(table, seed=seed, resamples=resamples),
         period=one.period,
-        hashes=unit_hashes(clean) | {"changed": unit_hashes(changed)["units"]},
+        hashes=ours.hashes | {"changed": theirs.hashes["units"]},
         parts={"edits": int(edited), "exactly equal utterances": int((table[:, 0] == 0).sum())},
     )
 
 
-def common(clean: str | Path, changed: str | Path) -> Iterator[tuple[UnitLine | None, UnitLine | None]]:
+def common(clean: AnyUnits, changed: AnyUnits) -> Iterator[tuple[UnitLine | None, UnitLine | None]]:
     """Walk two sorted unit files side by side; None stands for an utterance that one of them lacks."""
-    ours, theirs = read_units(clean), read_units(changed)
+    ours, theirs = iter(Units.of(clean)), iter(Units.of(changed))
     left, right = next(ours, None), next(theirs, None)
     while left is not None or right is not None:
         if right is None or (left is not None and left.utt < right.utt):

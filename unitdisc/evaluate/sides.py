@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from unitdisc.data.units import check_same_codebook, read_header
+from unitdisc.data.units import check_same_codebook
 from unitdisc.errors import DataError
-from unitdisc.evaluate.aligned import Fit, Labeller, Labels, unit_hashes
+from unitdisc.evaluate.aligned import Fit, Labeller, Labels
 from unitdisc.evaluate.frames import Frames, open_frames
 from unitdisc.evaluate.scores import Counts
+from unitdisc.evaluate.units import AnyUnits, Units
 
 MOST_FRAMES = 2_000_000  # in memory; of more, a seeded draw of utterances is used
 
@@ -28,22 +29,21 @@ class Side:
 
     def __init__(
         self,
-        inputs: str | Path,
+        inputs: AnyUnits,
         labeller: Labeller,
         utts: Collection[str] | None = None,
         frame_shift: float | None = None,
         most: int = MOST_FRAMES,
     ) -> None:
-        self.path, self.labeller = Path(inputs), labeller
+        self.path, self.labeller = inputs.path if isinstance(inputs, Units) else Path(inputs), labeller
         frames = open_frames(inputs, frame_shift)
         if frames.period is None:
             raise DataError(f"{inputs}: does not say how long a frame is; give --frame-shift SECONDS")
         self.period, self.offset = frames.period, frames.offset
-        self.header = read_header(inputs) if frames.units else None
+        units = Units.of(inputs) if frames.units else None
+        self.header = units.header if units else None
         self.codes = self.header.cardinality if self.header else 0  # 0: features
-        self.hashes = ({"alignment": labeller.hash} if labeller.hash else {}) | (
-            unit_hashes(inputs) if frames.units else {}
-        )
+        self.hashes = ({"alignment": labeller.hash} if labeller.hash else {}) | (units.hashes if units else {})
         fit = Fit(labeller, str(inputs))
         self.utterances = sorted(self._read(frames, fit, utts, most))
         fit.check()

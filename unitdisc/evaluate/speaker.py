@@ -8,11 +8,10 @@ import numpy as np
 from scipy import sparse
 
 from unitdisc.data.tables import read_pairs
-from unitdisc.data.units import read_header, read_units
 from unitdisc.errors import DataError
-from unitdisc.evaluate.aligned import unit_hashes
 from unitdisc.evaluate.logistic import fit_logistic, folds
 from unitdisc.evaluate.scores import Counts, Interval, Score, bootstrap
+from unitdisc.evaluate.units import AnyUnits, Units
 
 FOLDS = 5
 MOST_PAIRS = 3000  # utterances whose pairs are scored for the EER; more are thinned evenly by speaker
@@ -36,7 +35,7 @@ class Utterances(NamedTuple):
 
 
 def speaker_scores(
-    path: str | Path,
+    path: AnyUnits,
     utt2spk: Mapping[str, str],
     codebook: np.ndarray | None = None,
     *,
@@ -48,8 +47,8 @@ def speaker_scores(
     Accuracy is by logistic regression over FOLDS folds in which each speaker's utterances are split; every speaker
     weighs the same, so that chance is one over their number. EER is of cosines of all pairs of utterances.
     """
-    found = histograms(path, utt2spk)
-    header = read_header(path)
+    source = Units.of(path)
+    found, header = histograms(source, utt2spk), source.header
     kinds = {"histogram": found}
     if codebook is not None:
         if len(codebook) != header.cardinality:
@@ -65,19 +64,20 @@ def speaker_scores(
                 {"utterances": len(utterances.names), "speakers": len(utterances.speaker_names)}, utterances.dropped
             ),
             "period": header.period,
-            "hashes": unit_hashes(path),
+            "hashes": source.hashes,
         }
         scores.append(accuracy(utterances, kind, seed, resamples, about))
         scores.append(equal_error_rate(utterances, kind, seed, resamples, about))
     return scores
 
 
-def histograms(path: str | Path, utt2spk: Mapping[str, str]) -> Utterances:
+def histograms(path: AnyUnits, utt2spk: Mapping[str, str]) -> Utterances:
     """Return the share of each code in each utterance of a known speaker with at least FOLDS utterances."""
-    codes = read_header(path).cardinality
+    source = Units.of(path)
+    codes = source.header.cardinality
     by_speaker: dict[str, list[tuple[str, np.ndarray]]] = {}
     dropped = {"utterances without a speaker": 0, "utterances without units": 0, "utterances of speakers with few": 0}
-    for line in read_units(path):
+    for line in source:
         if line.utt not in utt2spk:
             dropped["utterances without a speaker"] += 1
         elif not len(line.units):

@@ -7,19 +7,20 @@ from typing import Any, Literal
 
 import numpy as np
 
-from unitdisc.data.units import read_header, unit_file
+from unitdisc.data.units import unit_file
 from unitdisc.errors import DataError
 from unitdisc.evaluate.aligned import SILENCES, AlignedUnits, Labeller
 from unitdisc.evaluate.bitrate import bitrate_scores
 from unitdisc.evaluate.boundaries import TOLERANCE, boundary_scores
 from unitdisc.evaluate.clusters import cluster_scores, usage_scores
-from unitdisc.evaluate.frames import read_array
+from unitdisc.evaluate.frames import open_frames, read_array
 from unitdisc.evaluate.mapping import fit_mapping
 from unitdisc.evaluate.per import fit_on, mapping_per
 from unitdisc.evaluate.robustness import unit_edit_distance
 from unitdisc.evaluate.scores import Score
 from unitdisc.evaluate.sides import Side, split_speakers
 from unitdisc.evaluate.speaker import read_speakers, speaker_scores
+from unitdisc.evaluate.units import AnyUnits, Units
 
 Silence = Literal["keep", "drop"]
 
@@ -32,9 +33,9 @@ class Sides:
     quarter) are scored on, the others fitted on. With neither, the fit is made on the scored side itself: an oracle.
     """
 
-    inputs: Path
+    inputs: Path | Units
     alignment: Path
-    train: Path | None = None
+    train: Path | Units | None = None
     train_alignment: Path | None = None  # None: that of the scored side
     data: Path | None = None  # data dir or utt2spk
     test_speakers: tuple[str, ...] = ()
@@ -50,16 +51,14 @@ class Sides:
         """Return the sides for what streams units: to fit on (None: an oracle) and to score."""
         labeller = self.labeller()
         if self.train is not None:
-            return AlignedUnits(unit_file(self.train), self._train_labeller(labeller)), AlignedUnits(
-                unit_file(self.inputs), labeller
-            )
+            return AlignedUnits(self.train, self._train_labeller(labeller)), AlignedUnits(self.inputs, labeller)
         if self.data is not None:
             split = split_speakers(read_speakers(self.data), self.test_speakers, self.seed)
             return (
-                AlignedUnits(unit_file(self.inputs), labeller, split.train),
-                AlignedUnits(unit_file(self.inputs), labeller, split.test),
+                AlignedUnits(self.inputs, labeller, split.train),
+                AlignedUnits(self.inputs, labeller, split.test),
             )
-        return None, AlignedUnits(unit_file(self.inputs), labeller)
+        return None, AlignedUnits(self.inputs, labeller)
 
     def probed(self, frame_shift: float | None = None) -> tuple[Side, Side]:
         """Return the sides for probes, in memory; they need two."""
@@ -75,24 +74,29 @@ class Sides:
         train = Side(_probed(self.inputs), labeller, split.train, frame_shift)
         return train, Side(_probed(self.inputs), labeller, split.test, frame_shift)
 
+    def kept(self) -> "Sides":
+        """Return the same sides of unit files that are read once, however many scores are made of them."""
+        train = None if self.train is None else Units(self.train, keep=True)
+        return replace(self, inputs=Units(self.inputs, keep=True), train=train)
+
     def _train_labeller(self, labeller: Labeller) -> Labeller:
         if self.train_alignment is None or self.train_alignment == self.alignment:
             return labeller
         return Labeller(self.train_alignment, self.silences, self.clip)
 
 
-def codebook_beside(path: str | Path) -> np.ndarray | None:
+def codebook_beside(path: AnyUnits) -> np.ndarray | None:
     """Return the codebook.npy beside a unit file, if it has a codeword for each unit."""
-    units = unit_file(path)
-    beside = units.parent / "codebook.npy"
+    units = Units.of(path)
+    beside = units.path.parent / "codebook.npy"
     if not beside.exists():
         return None
     codebook = read_array(beside)
-    return codebook if len(codebook) == read_header(units).cardinality else None
+    return codebook if len(codebook) == units.header.cardinality else None
 
 
-def _probed(path: Path) -> Path:
-    return unit_file(path) if (path / "units.jsonl").exists() else path
+def _probed(path: Path | Units) -> Path | Units:
+    return unit_file(path) if isinstance(path, Path) and (path / "units.jsonl").exists() else path
 
 
 def boundaries_of(
@@ -142,7 +146,8 @@ def score_all(
     progress: Callable[[str], None] = lambda _: None,
 ) -> list[Score]:
     """Return all scores that the given files allow."""
-    units = unit_file(sides.inputs)
+    sides = sides.kept()
+    units = Units.of(sides.inputs)
     draws: dict[str, Any] = {"seed": sides.seed, "resamples": options.resamples}
     codebook = codebook_beside(units)
     scores: list[Score] = []
@@ -164,8 +169,9 @@ def score_all(
         ways = [AbxOptions("within", distance="identical"), AbxOptions("across", distance="identical")]
         if codebook is not None:
             ways += [replace(way, distance="balanced") for way in ways]
+        frames = open_frames(units)
         for way in ways:
-            add("abx", [score_abx(units, options.items, options=way)])
+            add("abx", [score_abx(frames, options.items, options=way)])
     if options.probes:
         from unitdisc.evaluate.probe import frame_probes, probe_ctc
 
@@ -177,11 +183,11 @@ def score_all(
         except DataError as error:  # too few speakers or utterances for this one score; the others stand
             progress(f"nothing of the speaker: {error}")
     for changed in options.changed:
-        add("robustness", [unit_edit_distance(units, unit_file(changed), condition_of(changed), **draws)])
+        theirs = Units(changed)
+        add("robustness", [unit_edit_distance(units, theirs, condition_of(theirs, changed), **draws)])
     return scores
 
 
-def condition_of(changed: Path) -> str:
+def condition_of(units: Units, path: Path) -> str:
     """Return the name of a change of audio: what the unit file says, else the name of its folder or file."""
-    said = read_header(unit_file(changed)).origin.get("perturbation", "")
-    return said or (changed.name if changed.is_dir() else changed.stem)
+    return units.header.origin.get("perturbation", "") or (path.name if path.is_dir() else path.stem)
