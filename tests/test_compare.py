@@ -20,6 +20,7 @@ from unitdisc.data.kaldi import DataDir
 from unitdisc.data.store import FeatureReader
 from unitdisc.data.subsets import subset
 from unitdisc.data.units import read_header
+from unitdisc.encode import EncodeOptions, encode
 from unitdisc.errors import ConfigError, DataError
 from unitdisc.evaluate.definitions import define
 from unitdisc.evaluate.scores import Score, read_scores
@@ -86,7 +87,8 @@ def test_the_numbers_are_those_of_the_score_verbs(
     monkeypatch.setattr(scoring, "EPOCHS", 3)
     monkeypatch.setattr(scoring, "STEPS", 0)
     options = CompareOptions(data / "train", data / "test", cache=data / "kept")
-    found = compare([exp], options, replace(FEW, downstream=("units", "mfcc-floor")))
+    wanted = replace(FEW, downstream=("units", "mfcc-floor"), changes=("noise-0",))
+    found = compare([exp], options, wanted)
     assert [column.name for column in found.columns] == [
         "units", "mfcc", "mfcc-floor", "input", "lda-8", "kmeans-8",
     ]  # fmt: skip
@@ -107,6 +109,12 @@ def test_the_numbers_are_those_of_the_score_verbs(
             assert len(every) > 25
             assert {d: got[d] for d in every} == {d: replace(s, hashes=got[d].hashes) for d, s in every.items()}
         assert ("per-probe-ctc-lstm-nosil" in got) == (name in ("units", "mfcc-floor"))
+    for name in ("units", "lda-8"):
+        model = exp if name == "units" else next((data / "kept").glob(f"{name}-*"))
+        encode(model, data / "test", data / f"noisy-{name}", EncodeOptions(change="noise-0"))
+        words = ["robustness", files_of(name, data, exp).units, data / f"noisy-{name}", *few]
+        (score,) = scored(capsys, *words).values()
+        assert found.scores[name]["unit-edit-distance-noise-0"].value == score.value > 0
     epochs = ["--method", "probe-ctc", "--epochs", 3, *few]
     for name in ("units", "mfcc-floor"):
         subject = files_of(name, data, exp)
@@ -220,6 +228,18 @@ def test_outside_units_stand_beside_with_or_without_a_side_to_fit_on(data: Path,
     assert [column.name for column in only.columns] == ["them", "theirs", "mfcc", "mfcc-floor", "lda-8"]
 
 
+def test_with_other_phones_in_training_the_mapping_is_fitted_on_other_speakers_of_the_test_speech(
+    data: Path, exp: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    phones = (data / "train" / "phones.ctm").read_text()
+    (tmp_path / "phones.ctm").write_text("".join(f"{line}_x\n" for line in phones.splitlines()))
+    options = CompareOptions(data / "train", data / "test", cache=data / "kept", baselines=False, out=tmp_path)
+    found = compare([exp], replace(options, train_alignment=tmp_path / "phones.ctm"), FEW).scores["units"]
+    sides = ["--alignment", data / "test/phones.ctm", "--data", data / "test"]
+    (score,) = scored(capsys, "per", exp / "units" / "test", *sides, "--resamples", "20").values()
+    assert found["per-mapping-many-to-one-nosil"].value == score.value
+
+
 def test_a_head_and_vectors_without_a_codebook(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     model = tiny_model(quantizer=IdentityConfig(), weights=LossWeights(ctc=1.0))
     train(Config(model, replace(TRAIN, steps=6)), tmp_path / "exp", data / "train", data / "train")
@@ -235,7 +255,7 @@ def test_a_head_and_vectors_without_a_codebook(data: Path, tmp_path: Path, capsy
 def test_what_is_asked_for_wrongly_is_said(data: Path, exp: Path, tmp_path: Path):
     options = CompareOptions(data / "train", data / "test", cache=data / "kept")
     with pytest.raises(ConfigError, match=r"--downstream nought: expected all, or some of units, mfcc"):
-        compare([exp], options, ScoreOptions(("nought",)))
+        compare([exp], options, ScoreOptions(downstream=("nought",)))
     with pytest.raises(DataError, match=r"is in .*, too; score on other utterances"):
         compare([exp], replace(options, test=data / "train"), FEW)
     with pytest.raises(ConfigError, match="nothing to compare"):

@@ -38,6 +38,10 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "--downstream", nargs="?", const="all", default="", metavar="A,B",
         help="train a small ASR on each, too, or on those named (units: the model's); minutes, not seconds",
     )  # fmt: skip
+    verb.add_argument(
+        "--changes", default="", metavar="A,B",
+        help="encode changed audio, too, and count the edits of the units: noise-10, ... as for `unitdisc encode`",
+    )  # fmt: skip
     verb.add_argument("--no-baselines", action="store_true", help="score the model and --beside alone")
     verb.add_argument(
         "--out", type=Path, metavar="FOLDER", help="folder for table.md and table.json (default: EXP/compare)"
@@ -89,8 +93,10 @@ def run_compare(options: argparse.Namespace) -> None:
     out = table_folder(options.exps, wanted)
     with making(options, _making(options, wanted, out)) as task:
         if not task.unchanged:
-            names = tuple(name for name in options.downstream.split(",") if name)
-            scoring = ScoreOptions(names, options.seed, options.resamples, options.device)
+            changes, names = (
+                tuple(name for name in given.split(",") if name) for given in (options.changes, options.downstream)
+            )
+            scoring = ScoreOptions(changes, names, options.seed, options.resamples, options.device)
             found = compare(options.exps, wanted, scoring, lambda said: print(said, file=sys.stderr, flush=True))
             task.result = found.to_json()
             if options.json:
@@ -109,7 +115,7 @@ def _making(options: argparse.Namespace, wanted: "CompareOptions", out: Path) ->
     exps = {f"exp{n}": path for n, path in enumerate(options.exps)}
     others = [options.alignment, options.train_alignment, options.items, *options.beside]
     given = {f"given{n}": path for n, path in enumerate(others) if path is not None}
-    settings = {"columns": [options.downstream, options.no_baselines, options.seed, options.resamples]}
+    settings = {"columns": [options.changes, options.downstream, options.no_baselines, options.seed, options.resamples]}
     reads = [*names, *(f"{name}/**/*.pt" for name in exps), *given]
     return Making(
         out, settings, {**places, **exps, **given}, lambda: reads, ("table.md", "table.json"), loose=("columns",)

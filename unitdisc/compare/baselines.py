@@ -108,7 +108,8 @@ class Maker:
                 options = EncodeOptions(max_failed=self.max_failed)
                 encode(folder, data, folder / "units" / part, options, jobs=self.jobs, force=True)
 
-        units = self._once(f"{name}-{codes}-{key}", make) / "units"
+        folder = self._once(f"{name}-{codes}-{key}", make)
+        units = folder / "units"
         return Subject(
             f"{name}-{codes}",
             title,
@@ -120,6 +121,7 @@ class Maker:
             units / "test" / "units.jsonl",
             units / "train" / "units.jsonl",
             codes,
+            folder,
         )
 
     def _once(self, name: str, make: Callable[[Path], None]) -> Path:

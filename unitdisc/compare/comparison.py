@@ -13,6 +13,7 @@ from unitdisc.compare.kept import key_of
 from unitdisc.compare.scoring import ScoreOptions, parts_of, score_parts, subject_of, write_subject
 from unitdisc.compare.subjects import Speech, Subject, open_speech, outside
 from unitdisc.compare.table import Column, Comparison, markdown
+from unitdisc.data.change import check_change
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.store import FeatureReader
 from unitdisc.data.units import read_header
@@ -53,6 +54,8 @@ def compare(
 ) -> Comparison:
     """Compare models, or outside units, with baselines; write their scores and the table, and return it."""
     scoring = scoring or ScoreOptions(device=options.device)
+    for change in scoring.changes:
+        check_change(change)
     cache = cache_folder(options)
     speech = open_speech(
         options.train,
@@ -142,7 +145,8 @@ def _encoded(
         test / "units.jsonl" if codes else None,
         train / "units.jsonl" if codes else None,
         codes,
-        exp if model.ctc is not None else None,
+        exp,
+        model.ctc is not None,
         options.dev,
     )
 

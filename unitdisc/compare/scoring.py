@@ -10,11 +10,13 @@ import torch
 
 from unitdisc.compare.kept import key_of
 from unitdisc.compare.subjects import PHONES, Speech, Subject
+from unitdisc.encode import EncodeOptions, encode
 from unitdisc.errors import DataError
 from unitdisc.evaluate.abx import AbxOptions, score_abx
 from unitdisc.evaluate.bitrate import bitrate_scores
 from unitdisc.evaluate.clusters import usage_scores
 from unitdisc.evaluate.probe import ProbeConfig, probe_ctc
+from unitdisc.evaluate.robustness import unit_edit_distance
 from unitdisc.evaluate.scores import Score, file_hash, read_scores, write_scores
 from unitdisc.evaluate.speaker import read_speakers, speaker_scores
 from unitdisc.evaluate.suite import Sides, SuiteOptions, codebook_beside, score_all
@@ -29,6 +31,7 @@ EPOCHS, STEPS = 6, 2400  # of the small ASR: few utterances are gone through mor
 class ScoreOptions:
     """How the comparison is scored."""
 
+    changes: tuple[str, ...] = ()  # of the sound: units are robust if they stay the same (data/change.py)
     downstream: tuple[str, ...] = ()  # subjects on which a small ASR is trained, by name; "all": on each
     seed: int = 0
     resamples: int = 1000  # of the bootstrap
@@ -39,7 +42,7 @@ class Part(NamedTuple):
     """Scores of one subject that are made and kept together."""
 
     subject: Subject
-    kind: str  # downstream, head, head-dev, units, abx-across, abx-within
+    kind: str  # of MAKERS; what stands behind a colon is the maker's to read
     speech: Speech
     options: ScoreOptions
 
@@ -57,16 +60,18 @@ def parts_of(subject: Subject, speech: Speech, options: ScoreOptions) -> list[Pa
     """Return what there is to score of a subject, what takes longest first."""
     kinds = []
     asr = "all" in options.downstream or subject.name in options.downstream
-    if asr and speech.fitted and (subject.train_units or subject.train_vectors):
+    if asr and speech.test_phones is not None and (subject.train_units or subject.train_vectors):
         kinds.append("downstream")
-    if subject.head is not None and speech.test_phones is not None:
+    if subject.head and speech.test_phones is not None:
         kinds.append("head")
-    if subject.head is not None and subject.dev is not None and (subject.dev / PHONES).exists():
+    if subject.head and subject.dev is not None and (subject.dev / PHONES).exists():
         kinds.append("head-dev")
+    if subject.units is not None and subject.model is not None:
+        kinds += [f"changed:{change}" for change in options.changes]
     if subject.units is not None:
         kinds.append("units")
     if speech.items is not None and subject.vectors is not None:
-        kinds += ["abx-across", "abx-within"]
+        kinds += ["abx:across", "abx:within"]
     return [Part(subject, kind, speech, options) for kind in kinds]
 
 
@@ -92,7 +97,7 @@ def _tell(part: Part, notes: list[str], say: Callable[[str], object]) -> None:
 
 def _keep(part: Part) -> tuple[Part, list[str]]:
     notes: list[str] = []
-    write_scores(part.file, MAKERS[part.kind](part, notes.append))
+    write_scores(part.file, MAKERS[part.kind.split(":")[0]](part, notes.append))
     return part, notes
 
 
@@ -110,26 +115,40 @@ def _downstream(part: Part, note: Note) -> list[Score]:
 
 
 def _sides(part: Part, test: Path, train: Path | None) -> Sides:
-    phones = part.speech.test_phones
-    assert phones is not None
-    return Sides(test, phones, train, part.speech.train_phones if train else None, seed=part.options.seed)
+    """Fit on the training speech; on other speakers of the test speech if its phones are others; else on itself."""
+    speech, seed = part.speech, part.options.seed
+    assert speech.test_phones is not None
+    if train is not None and speech.fitted:
+        return Sides(test, speech.test_phones, train, speech.train_phones, speech.test.path, seed=seed)
+    split = speech.test.path if train is not None and len(speech.test.spk2utt) > 1 else None
+    return Sides(test, speech.test_phones, data=split, seed=seed)
 
 
 def _head(part: Part, note: Note) -> list[Score]:
-    speech, options = part.speech, part.options
-    assert part.subject.head is not None
-    return _heard(part, speech.test.path, speech.test_phones, options)
+    return _heard(part, part.speech.test.path, part.speech.test_phones)
 
 
 def _head_dev(part: Part, note: Note) -> list[Score]:
     assert part.subject.dev is not None
-    return _heard(part, part.subject.dev, None, part.options)
+    return _heard(part, part.subject.dev, None)
 
 
-def _heard(part: Part, data: Path, phones: Path | None, options: ScoreOptions) -> list[Score]:
-    assert part.subject.head is not None
+def _heard(part: Part, data: Path, phones: Path | None) -> list[Score]:
+    options = part.options
+    assert part.subject.model is not None
     draws = {"seed": options.seed, "resamples": options.resamples}
-    return head_scores(part.subject.head, data, phones, device=options.device, **draws)[0]
+    return head_scores(part.subject.model, data, phones, device=options.device, **draws)[0]
+
+
+def _changed(part: Part, note: Note) -> list[Score]:
+    """Encode changed sound, and count the edits of its units."""
+    subject, options, change = part.subject, part.options, part.kind.split(":")[1]
+    assert subject.units is not None
+    assert subject.model is not None
+    out = subject.units.parent.with_name(f"test-{change}")
+    wanted = EncodeOptions(vectors=False, change=change, max_failed=1.0)
+    encode(subject.model, part.speech.test.path, out, wanted, device=options.device, force=True)
+    return [unit_edit_distance(subject.units, out, change, options.seed, options.resamples)]
 
 
 def _units(part: Part, note: Note) -> list[Score]:
@@ -137,22 +156,33 @@ def _units(part: Part, note: Note) -> list[Score]:
     subject, speech, options = part.subject, part.speech, part.options
     assert subject.units is not None
     draws = {"seed": options.seed, "resamples": options.resamples}
-    if speech.test_phones is not None:
-        train = subject.train_units if speech.train_phones is not None else None
-        suite = SuiteOptions(speech.items, resamples=options.resamples)
-        scores = score_all(_sides(part, subject.units, train), suite)
-    else:
+    if speech.test_phones is None:
         scores = [*usage_scores(subject.units, **draws), *bitrate_scores(subject.units, **draws)]
+        return scores + _speaker(part, note)
+    sides = _sides(part, subject.units, subject.train_units)
+    suite = SuiteOptions(speech.items, resamples=options.resamples)
+
+    def progress(said: str) -> None:
+        if said.startswith("nothing"):
+            note(said)
+
+    scores = score_all(sides, suite, progress)
+    return scores if sides.data is not None else scores + _speaker(part, note)
+
+
+def _speaker(part: Part, note: Note) -> list[Score]:
+    units, options = part.subject.units, part.options
+    assert units is not None
+    draws = {"seed": options.seed, "resamples": options.resamples}
     try:
-        speakers = read_speakers(speech.test.path)
-        scores += speaker_scores(subject.units, speakers, codebook_beside(subject.units), **draws)
+        return speaker_scores(units, read_speakers(part.speech.test.path), codebook_beside(units), **draws)
     except DataError as error:  # too few speakers or utterances for this one score; the others stand
         note(f"nothing of the speaker: {error}")
-    return scores
+        return []
 
 
 def _abx(part: Part, note: Note) -> list[Score]:
-    speaker = part.kind.removeprefix("abx-")
+    speaker = part.kind.split(":")[1]
     assert part.subject.vectors is not None
     assert part.speech.items is not None
     options = AbxOptions(speaker=speaker, seed=part.options.seed)  # type: ignore[arg-type]
@@ -166,9 +196,9 @@ MAKERS: dict[str, Callable[[Part, Note], list[Score]]] = {
     "downstream": _downstream,
     "head": _head,
     "head-dev": _head_dev,
+    "changed": _changed,
     "units": _units,
-    "abx-across": _abx,
-    "abx-within": _abx,
+    "abx": _abx,
 }
 
 

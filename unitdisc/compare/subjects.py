@@ -26,11 +26,7 @@ class Speech:
     items: Path | None  # of ABX
     key: str  # of the sound
     labels: str  # hash of phones and items
-
-    @property
-    def fitted(self) -> bool:
-        """Tell whether both sides have phones, so that units can be mapped to them."""
-        return self.train_phones is not None and self.test_phones is not None
+    fitted: bool  # both have phones, of one set: what needs fitting is fitted on `train`
 
 
 class Subject(NamedTuple):
@@ -46,7 +42,8 @@ class Subject(NamedTuple):
     units: Path | None = None
     train_units: Path | None = None
     codes: int = 0
-    head: Path | None = None  # of a training run whose model hears phones by itself
+    model: Path | None = None  # folder of the model that encodes
+    head: bool = False  # it hears phones by itself
     dev: Path | None = None  # data directory whose phones its head hears, too
 
 
@@ -70,13 +67,21 @@ def open_speech(
     hashes = [file_hash(path) if path else "" for path in (*phones, items)]
     if items is None and phones[1] is not None:
         items = _items_of(test_dir, phones[1], cache / f"items-{key_of(hashes, test_dir.utt2spk)}")
-    return Speech(train_dir, test_dir, *phones, items, key, key_of(hashes))
+    return Speech(train_dir, test_dir, *phones, items, key, key_of(hashes), _same_phones(*phones))
 
 
 def _found(given: Path | None, usual: Path) -> Path | None:
     if given is not None and not given.exists():
         raise DataError(f"{given}: no such file or folder")
     return given or (usual if usual.exists() else None)
+
+
+def _same_phones(train: Path | None, test: Path | None) -> bool:
+    """Tell whether a mapping that is fitted on one alignment can be scored on the other: most phones are in both."""
+    if train is None or test is None:
+        return False
+    ours, theirs = ({i.label for utt in a for i in a[utt]} for a in map(read_alignment, (train, test)))
+    return len(ours & theirs) > len(ours) / 2
 
 
 def _items_of(data: DataDir, phones: Path, folder: Path) -> Path:

@@ -94,6 +94,8 @@ class Definition:
             return "undefined"
         if self.unit == "%":
             return f"{100 * value:.1f}"
+        if value == round(value) and abs(value) >= 10:
+            return f"{value:.0f}"
         return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}" if abs(value) < 1000 else f"{value:.0f}"
 
     @property
