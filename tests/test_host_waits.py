@@ -124,3 +124,21 @@ def test_the_host_waits_for_a_gpu_once_a_log_interval(
     for one, two in zip(*rows, strict=True):
         names = one.keys() - {"kind", "steps_per_second"}
         assert [two[k] for k in names] == pytest.approx([one[k] for k in names], rel=1e-3)
+
+
+@pytest.mark.parametrize("encoder", ["conv", "gated"])
+def test_a_gpu_encodes_many_blocks_at_once_to_the_units_of_one_at_a_time(encoder: str, monkeypatch: pytest.MonkeyPatch):
+    torch.manual_seed(0)
+    tree = {"encoder": {"kind": encoder, "channels": 16}, "decoder": {"kind": "none"}, "weights": {"echo": 1.0}}
+    tree["quantizer"] = {"kind": "vq", "codes": 32, "schedule": {"warm_up": 0, "until": 0}}
+    options = config.from_tree(Config, {"model": tree}, "").model
+    model = UnitModel(options, ["a"]).eval()
+    lengths = torch.tensor([1, 700, 256, 513, 2])
+    frames = torch.randn(5, 700, model.dim_in)
+    here, vectors = model.encode(frames, lengths), model.probe(frames, lengths, "encoder")[0]
+    with fake_gpu(monkeypatch):
+        there = model.to("cuda:0").encode(frames.to("cuda:0"), lengths)
+        outputs = model.probe(frames.to("cuda:0"), lengths, "encoder")[0]
+    assert torch.equal(there.units.inner, here.units)
+    torch.testing.assert_close(there.values.inner, here.values)
+    torch.testing.assert_close(outputs.inner, vectors, rtol=1e-4, atol=1e-5)

@@ -183,3 +183,20 @@ def test_averages_differ_by_what_they_forget_at_a_reestimation(tmp_path, capsys,
     assert len({rows[6][kind] for kind in tool.KINDS}) == 4
     assert capsys.readouterr().out.startswith("| weights | step 4 | step 6 |")
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_gpu_script_measures_all_parts_on_a_cpu(tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(TOOLS)
+    tool = load("gpu")
+    monkeypatch.setattr(tool.torch.cuda, "is_available", lambda: False)
+    tool.measure(tmp_path, 60.0, short=True)
+    report = json.loads((tmp_path / "gpu.json").read_text())
+    rows = {title: row["cpu"] for title, row in report["parts"].items()}
+    assert not [row for row in rows.values() if "error" in row]
+    assert rows["train small.yaml"]["steps/s"] > 0
+    assert 0 < rows["train paper.yaml"]["share of peak"] < 1
+    assert rows["k-means"]["iterations"] >= 1
+    assert min(rows[title]["s of audio/s"] for title in ("encode", "sampling")) > 0
+    table = (tmp_path / "gpu.md").read_text()
+    assert table.startswith("# No GPU")
+    assert all(f"| {title} |" in table for title in rows)

@@ -35,7 +35,7 @@ from unitdisc.errors import CheckpointError, ConfigError, DataError
 from unitdisc.features.frames import POOL
 from unitdisc.files import locked, parse_json, whole_file
 from unitdisc.live import LiveFrames
-from unitdisc.model import UnitModel
+from unitdisc.model import Encoded, UnitModel
 from unitdisc.processes import in_order
 
 SHARD = POOL  # utterances
@@ -177,28 +177,25 @@ class _Encoder:
         """Write a shard's files; return its number of utterances."""
         out, options = Path(self.job.out), self.job.options
         lines, codes, projections, failed = [], [], [], {}
+        rows: dict[str, torch.Tensor] = {}
         if isinstance(self.frames, LiveFrames):
             self.frames.look_ahead_(shard.utts)
         for utt in shard.utts:
             try:
-                frames = torch.from_numpy(self.frames[utt]).to(self.job.device)
+                rows[utt] = torch.from_numpy(self.frames[utt])
             except (DataError, KeyError) as error:
                 failed[utt] = str(error) if isinstance(error, DataError) else "has no features; see feats.json"
-                continue
-            lengths = torch.tensor([len(frames)])
-            encoded = self.model.encode(frames[None], lengths)
+        for utt, encoded, projection in self._encoded(rows):
             if bool((encoded.units < 0).any()):
                 raise CheckpointError(
                     f"{self.job.exp}: its training was still in the warm-up, before the codebook is used "
                     "(quantizer.schedule.warm_up); train longer"
                 )
-            lines.append(
-                UnitLine.of_frames(utt, compound_units(encoded.units[0].cpu().numpy(), self.model.quantizer.codes))
-            )
+            lines.append(UnitLine.of_frames(utt, compound_units(encoded.units.numpy(), self.model.quantizer.codes)))
             if options.vectors:
-                codes.append((utt, encoded.values[0].cpu().numpy()))
+                codes.append((utt, encoded.values.numpy()))
             if options.projection:
-                projections.append((utt, self.model.probe(frames[None], lengths, "projection")[0][0].cpu().numpy()))
+                projections.append((utt, projection.numpy()))
         for name, items in (("codes", codes), ("projection", projections)):
             if items:
                 (out / name).mkdir(parents=True, exist_ok=True)
@@ -211,6 +208,21 @@ class _Encoder:
                 )
             print(json.dumps(failed, ensure_ascii=False), file=file)
         return len(shard.utts)
+
+    def _encoded(self, rows: dict[str, torch.Tensor]) -> Iterator[tuple[str, Encoded, torch.Tensor]]:
+        """Yield units, values and, if asked for, projections [T', D] of utterances; a GPU takes many at once."""
+        utts, device = list(rows), torch.device(self.job.device)
+        count = 1 if device.type == "cpu" else SHARD
+        for some in (utts[first : first + count] for first in range(0, len(utts), count)):
+            frames = torch.nn.utils.rnn.pad_sequence([rows[utt] for utt in some], True).to(device)
+            lengths = torch.tensor([len(rows[utt]) for utt in some])
+            units, values, counts = (part.cpu() for part in self.model.encode(frames, lengths))
+            projected = torch.zeros(len(some), 0, 0)
+            if self.job.options.projection:
+                projected = self.model.probe(frames, lengths, "projection")[0].cpu()
+            for n, utt in enumerate(some):
+                kept = slice(int(counts[n]))
+                yield utt, Encoded(units[n, kept], values[n, kept], counts[n]), projected[n, kept]
 
 
 def _run(job: _Job, model: UnitModel, shards: list[Shard], jobs: int) -> Iterator[int]:

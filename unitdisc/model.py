@@ -277,7 +277,7 @@ class UnitModel(nn.Module):
     def encode(self, frames: Tensor, lengths: Tensor) -> Encoded:
         """Return the units of frames [B, T, D] of `frames_of`: the same for any batch, padding and threads."""
         with self.inference(frames.device):
-            rows = [self._units_of(row[: int(n)]) for row, n in zip(frames, lengths, strict=True)]
+            rows = self._rows_in_blocks([row[: int(n)] for row, n in zip(frames, lengths, strict=True)], self._quantize)
             units, values = (nn.utils.rnn.pad_sequence(list(x), True) for x in zip(*rows, strict=True))
             unit_lengths = ceil_divide(lengths.to(units.device), self.encoder.stride)
             mask = padding_mask(unit_lengths, units.shape[1])
@@ -299,13 +299,21 @@ class UnitModel(nn.Module):
         quantised = bool(self.quantizer.codes) and bool((units >= 0).all())
         return units, self.quantizer.decode(units) if quantised else self.quantizer.project(y)
 
+    def _rows_in_blocks(
+        self, rows: list[Tensor], then: Callable[[Tensor], tuple[Tensor, ...]]
+    ) -> list[tuple[Tensor, ...]]:
+        """Do the same with many utterances, block by block on a CPU, many blocks at once on a GPU."""
+        if rows[0].device.type == "cpu" or self.encoder.context is None or not all(map(len, rows)):
+            return [self._in_blocks(row, then) for row in rows]
+        return self._block_encoder(then).many([self.normalise(row) for row in rows])
+
     def _in_blocks(self, frames: Tensor, then: Callable[[Tensor], tuple[Tensor, ...]]) -> tuple[Tensor, ...]:
         """Encode one utterance [T, D] and apply `then` to the outputs; return tensors [T', ...]."""
         if len(frames) == 0:
             return tuple(part[0, :0] for part in then(frames.new_zeros(1, 1, self.encoder.dim)))
         frames = self.normalise(frames)
         if self.encoder.context is None:
-            y, _ = self.encoder(frames[None], torch.tensor([len(frames)], device=frames.device))
+            y, _ = self.encoder(frames[None], torch.tensor([len(frames)]))
             return tuple(part[0] for part in then(y))
         blocks = self._block_encoder(then)
         pieces = blocks.push(frames) + blocks.finish()
@@ -337,7 +345,8 @@ class UnitModel(nn.Module):
                 rows = [conditioning.content(u[None], torch.tensor([len(u)], device=u.device))[0] for u in units]
             elif point in ("encoder", "projection"):
                 then = (lambda y: (y,)) if point == "encoder" else (lambda y: (self.quantizer.project(y),))
-                rows = [self._in_blocks(row[: int(n)], then)[0] for row, n in zip(frames, lengths, strict=True)]
+                cut = [row[: int(n)] for row, n in zip(frames, lengths, strict=True)]
+                rows = [made[0] for made in self._rows_in_blocks(cut, then)]
             else:
                 raise ConfigError(f"unknown probe point {point!r}; there are encoder, projection, vq, conditioning")
             return nn.utils.rnn.pad_sequence(rows, True), ceil_divide(lengths.to(frames.device), self.encoder.stride)

@@ -104,6 +104,7 @@ class TrainConfig:
     device: str = "auto"
     precision: Literal["float32", "bfloat16"] = "float32"
     compile: bool = False  # encoder and WaveNet by torch.compile: slow first steps, and again where shapes change
+    recompute: bool = False  # the WaveNet's activations, when gradients need them: less memory, more time
     tensorboard: bool = True
 
     def __post_init__(self) -> None:

@@ -76,6 +76,8 @@ def _train(config: Config, exp: Path, train_data: DataDir, dev_data: DataDir, de
     dev = open_corpus(config.model, dev_data, state.model)
     with locked(exp, "training in it") if dist.is_main() else nullcontext():
         resume_(state, config, exp, log)
+        if config.train.recompute and state.model.decoder is not None:
+            state.model.decoder.recompute_()
         if config.train.compile:
             compile_(state.model, device)
         log.started(

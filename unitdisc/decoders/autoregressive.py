@@ -45,6 +45,10 @@ class AutoregressiveDecoder(Decoder):
         """Return the past [B, T, ...] as the WaveNet sees it while training."""
         return past
 
+    def recompute_(self) -> None:
+        """Keep each layer's input alone while training."""
+        self.wavenet.recompute = True
+
     @property
     def blind(self) -> bool:
         """Tell whether steps are generated without their past.

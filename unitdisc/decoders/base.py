@@ -100,6 +100,12 @@ class Decoder(nn.Module, ABC):
         """Set the mean and deviation [D] of the targets, streams side by side."""
         raise ConfigError("only a frame decoder has targets to normalise")
 
+    def recompute_(self) -> None:
+        """Spare memory while training: compute activations again when gradients need them."""
+        raise ConfigError(
+            "train.recompute: only a WaveNet (decoder.kind frame or waveform) can compute its layers again"
+        )
+
     def compile_networks_(self) -> None:
         """Compile the networks that take the time, where they stand: checkpoints do not change."""
         for network in self.children():

@@ -7,7 +7,7 @@ shapes: one row of one block, with as much context on both sides as the encoder'
 thread. Whole utterances and streams are cut at the same places, so they give the same bits.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -17,8 +17,9 @@ from torch import Tensor
 from unitdisc.processes import single_thread
 
 BLOCK = 256  # frames whose units one block makes
+TOGETHER = 64  # blocks that a GPU computes at once, the last ones beside zeros
 
-# (frames [1, W, D], lengths [1], first unit, last unit + 1) -> tensors [1, units, ...] of these units, one row each
+# (frames [N, W, D], lengths [N], first unit, last unit + 1) -> tensors [N, units, ...] of these units
 Compute = Callable[[Tensor, Tensor, int, int], tuple[Tensor, ...]]
 
 
@@ -70,6 +71,35 @@ class BlockEncoder:
             done.append(self._block(min(self._rest.shape[0], self.width)))
         self._rest, self._first, self._next, self._total = None, 0, 0, 0
         return done
+
+    def many(self, rows: Sequence[Tensor], together: int = TOGETHER) -> list[tuple[Tensor, ...]]:
+        """Return what whole utterances [T, D] make, tensors [units, ...] each, their blocks computed side by side.
+
+        All blocks have one shape, as when they come one by one, and those computed at once are always as many.
+        """
+        places = [(n, k) for n, row in enumerate(rows) for k in range(-(-len(row) // (self._units * self._stride)))]
+        made: dict[tuple[int, int], tuple[Tensor, ...]] = {}
+        for skip in sorted({min(k * self._units, self._side) for _, k in places}):  # the first has nothing before it
+            ours = [(n, k) for n, k in places if min(k * self._units, self._side) == skip]
+            for first in range(0, len(ours), together):
+                made |= self._together(rows, ours[first : first + together], skip, together)
+        return [
+            tuple(torch.cat(parts) for parts in zip(*(made[m, k] for m, k in places if m == n), strict=True))
+            for n in range(len(rows))
+        ]
+
+    def _together(
+        self, rows: Sequence[Tensor], places: list[tuple[int, int]], skip: int, together: int
+    ) -> dict[tuple[int, int], tuple[Tensor, ...]]:
+        frames = rows[0].new_zeros(together, self.width, rows[0].shape[1])
+        lengths = torch.ones(together, dtype=torch.int64)
+        for place, (n, k) in enumerate(places):
+            window = rows[n][(k * self._units - skip) * self._stride :][: self.width]
+            frames[place, : len(window)] = window
+            lengths[place] = len(window)
+        parts = self._compute(frames, lengths, skip, skip + self._units)
+        units = [-(-int(n) // self._stride) - skip for n in lengths]
+        return {key: tuple(part[place, : units[place]] for part in parts) for place, key in enumerate(places)}
 
     def _block(self, valid: int) -> tuple[Tensor, ...]:
         """Compute the block at the start of the rest, of which so many frames are there, and drop what is done."""

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from unitdisc.errors import ConfigError
 
@@ -65,6 +66,7 @@ class WaveNet(nn.Module):
         """Build it; with embed, x is int64 [B, T] of classes 0..dim_in-1, the same as one-hot vectors but cheaper."""
         super().__init__()
         self.config = config
+        self.recompute = False  # keep each layer's input alone, and compute the rest again for the gradients
         self.dim_in, self.dim_out, self.dim_condition, self.embed = dim_in, dim_out, dim_condition, embed
         residual, gate, taps = config.residual, config.gate, config.kernel
         mixed = [residual + config.skip] * (config.layers - 1) + [config.skip]  # nobody reads the last residual
@@ -90,16 +92,24 @@ class WaveNet(nn.Module):
         given = self._conditions(condition, x.shape[1])
         x = self._first(x)
         skips: Tensor | None = None
-        for layer, dilation in enumerate(self.config.dilations):
-            y = self.dilated[layer](taps(x, self.config.kernel, dilation))
-            a, b = (y if given is None else _added(y, given[layer])).chunk(2, -1)
-            mixed = self.mix[layer](torch.tanh(a) * torch.sigmoid(b))
+        for layer in range(self.config.layers):
+            here = None if given is None else given[layer]
+            if self.recompute and torch.is_grad_enabled():
+                mixed = checkpoint(self._layer, layer, x, here, use_reentrant=False, preserve_rng_state=False)
+            else:
+                mixed = self._layer(layer, x, here)
             residual, skip = mixed.split([mixed.shape[-1] - self.config.skip, self.config.skip], -1)
             skips = skip if skips is None else skips + skip
             if layer + 1 < self.config.layers:
                 x = x + residual
         assert skips is not None
         return self.output(F.relu(self.hidden(F.relu(skips))))
+
+    def _layer(self, layer: int, x: Tensor, given: Tensor | None) -> Tensor:
+        """Return a layer's residual and skip side by side, [B, T, residual + skip]."""
+        y = self.dilated[layer](taps(x, self.config.kernel, self.config.dilations[layer]))
+        a, b = (y if given is None else _added(y, given)).chunk(2, -1)
+        return self.mix[layer](torch.tanh(a) * torch.sigmoid(b))
 
     def _first(self, x: Tensor) -> Tensor:
         """Apply the input convolution: [B, T, residual]."""

@@ -1,0 +1,73 @@
+"""Activations computed again: the same gradients, from less memory."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from made_up import make_data, tiny_model
+
+from unitdisc.checkpoint import newest
+from unitdisc.errors import ConfigError
+from unitdisc.networks.wavenet import WaveNet, WaveNetConfig
+from unitdisc.state import TrainConfig
+from unitdisc.train import Config, train
+
+MEMORY = r"""
+import re, torch
+from pathlib import Path
+from unitdisc.networks.wavenet import WaveNet, WaveNetConfig
+torch.set_num_threads(1)
+net = WaveNet(WaveNetConfig(layers=24, cycles=2, residual=64, gate=128, skip=64, hidden=64), 1, 8, 8)
+def peak(recompute, steps):
+    net.recompute = recompute
+    net(torch.zeros(1, steps, 1), torch.zeros(1, steps // 8, 8)).sum().backward()
+    return int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1])
+start = peak(True, 64)
+print(peak(True, 8192) - start, peak(False, 8192) - start)
+"""
+
+
+def test_gradients_are_those_of_kept_activations():
+    torch.manual_seed(0)
+    net = WaveNet(WaveNetConfig(layers=4, cycles=2, residual=6, gate=8, skip=5, hidden=7), 3, 4, 2)
+    x, condition = torch.randn(2, 24, 3, requires_grad=True), torch.randn(2, 6, 2, requires_grad=True)
+    found = []
+    for net.recompute in (False, True):
+        out = net(x, condition)
+        found.append([out, *torch.autograd.grad(out.square().sum(), [x, condition, *net.parameters()])])
+    for one, two in zip(*found, strict=True):
+        assert torch.equal(one, two)
+
+
+def test_a_training_is_the_same_to_the_bit(tmp_path: Path):
+    for part in ("train", "dev"):
+        make_data(tmp_path / part, 4)
+    trees = []
+    for recompute in (False, True):
+        options = TrainConfig(
+            steps=2, batch=2, chunk=16, device="cpu", tensorboard=False, recompute=recompute, validate_every=2
+        )
+        exp = tmp_path / str(recompute)
+        train(Config(replace(tiny_model(), jitter=0.0), options), exp, tmp_path / "train", tmp_path / "dev")
+        trees.append(newest(exp))
+    for name, value in trees[0]["model"].items():
+        assert torch.equal(value, trees[1]["model"][name]), name
+
+
+def test_memory_is_spared():
+    done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)
+    spared, kept = map(int, done.stdout.split())
+    assert spared < 0.75 * kept
+
+
+def test_a_decoder_that_cannot_is_refused():
+    from unitdisc.decoders.voice import VoiceDecoderConfig
+    from unitdisc.model import UnitModel
+
+    model = UnitModel(tiny_model(decoder=VoiceDecoderConfig(channels=8, hidden=8)), ["a"])
+    assert model.decoder is not None
+    with pytest.raises(ConfigError, match=r"train\.recompute: only a WaveNet"):
+        model.decoder.recompute_()
