@@ -33,10 +33,10 @@ from unitdisc.data.store import write_features
 from unitdisc.data.units import UnitHeader, UnitLine, read_header, read_units, write_units
 from unitdisc.errors import CheckpointError, ConfigError, DataError
 from unitdisc.features.frames import POOL
-from unitdisc.files import locked, parse_json, whole_file
+from unitdisc.files import lock_file, locked, parse_json, whole_file
 from unitdisc.live import LiveFrames
 from unitdisc.model import Encoded, UnitModel
-from unitdisc.processes import in_order
+from unitdisc.processes import Part, in_order
 
 SHARD = POOL  # utterances
 
@@ -78,8 +78,13 @@ def encode(
     force: bool = False,
     device: str = "cpu",
     progress: Callable[[int], object] = lambda utterances: None,
+    part: Part | None = None,
 ) -> Summary:
-    """Encode a data directory into a folder of unit files; what was made of the same model and data is kept."""
+    """Encode a data directory into a folder of unit files; what was made of the same model and data is kept.
+
+    One of several jobs encodes its `part` alone, and leaves it there for a last call without a part, which encodes
+    what is missing and puts all together.
+    """
     out, options = Path(out), options or EncodeOptions()
     check_change(options.change)
     if out.exists() and not out.is_dir():
@@ -92,6 +97,8 @@ def encode(
     if _kept(out, header, stamp, force):
         return _summary(out, header, kept=True)
     job = _Job(str(exp), str(data_dir.path), str(out), options, device)
+    if part is not None:
+        return _encode_part(job, model, list(make_shards(data_dir.utts)), stamp, jobs, progress, part)
     with locked(out, "encoding into it") if dist.is_main() else nullcontext():
         _encode_all(job, model, data_dir.utts, header, stamp, jobs, progress)
     dist.barrier()
@@ -120,6 +127,29 @@ def _encode_all(
     dist.barrier()
     if dist.is_main():
         _merge(out, header, shards, job.options, model, stamp)
+
+
+def _encode_part(
+    job: "_Job",
+    model: UnitModel,
+    shards: list[Shard],
+    stamp: str,
+    jobs: int,
+    progress: Callable[[int], object],
+    part: Part,
+) -> Summary:
+    """Encode one job's share of the shards."""
+    work = Path(job.out) / ".shards"
+    work.parent.mkdir(parents=True, exist_ok=True)
+    with lock_file(work.with_name(".beginning"), "", wait=lambda who: None):  # jobs begin all at once
+        _begin(work, stamp)
+    ours = shards[part.number - 1 :: part.of]
+    todo = [shard for shard in ours if not _shard_path(work, shard).exists()]
+    progress(sum(len(shard.utts) for shard in ours) - sum(len(shard.utts) for shard in todo))
+    for count in _run(job, model, todo, jobs):
+        progress(count)
+    failed = _failures(work, ours)
+    return Summary(sum(len(shard.utts) for shard in ours) - len(failed), 0, 0.0, failed, kept=False)
 
 
 def unit_header(model: UnitModel, data: DataDir, change: str = "") -> UnitHeader:

@@ -18,9 +18,21 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from unitdisc.errors import DataError
+
+
+class Part(NamedTuple):
+    """One of several jobs that share a task, counted from 1."""
+
+    number: int
+    of: int
+
+    def bounds(self, count: int) -> tuple[int, int]:
+        """Return where its share of so many things begins and ends."""
+        return count * (self.number - 1) // self.of, count * self.number // self.of
+
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")

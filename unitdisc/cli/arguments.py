@@ -1,7 +1,10 @@
 """Types of the command line's values: what is wrong is said before anything is loaded."""
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from unitdisc.processes import Part
 
 SSL_KINDS = {"hubert": "HuBERT", "wav2vec2": "wav2vec 2.0", "wavlm": "WavLM", "data2vec": "data2vec (audio)"}
 
@@ -57,6 +60,24 @@ def zero_or_more(text: str) -> float:
     if not 0 <= value < float("inf"):
         raise argparse.ArgumentTypeError(f"expected a number, 0 or more; got {text!r}")
     return value
+
+
+def part(text: str) -> "Part":
+    """Return one of several jobs, given as 3/8."""
+    from unitdisc.processes import Part
+
+    number, slash, of = text.partition("/")
+    if not (slash and number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+        raise argparse.ArgumentTypeError(f"expected a job as 3/8, the third of eight; got {text!r}")
+    return Part(int(number), int(of))
+
+
+def add_job(verb: argparse.ArgumentParser) -> None:
+    """Add --job, for verbs whose work may be shared by an array of jobs."""
+    verb.add_argument(
+        "--job", type=part, metavar="J/N",
+        help="do the J-th of N parts, as one of an array of jobs; the same command without --job puts them together",
+    )  # fmt: skip
 
 
 def device(text: str) -> str:

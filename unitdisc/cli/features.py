@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unitdisc.cli.arguments import add_device, add_renew, add_set, positive, share
+from unitdisc.cli.arguments import add_device, add_job, add_renew, add_set, positive, share
 from unitdisc.errors import ConfigError
 
 if TYPE_CHECKING:
     from unitdisc.features.extract import ExtractConfig
     from unitdisc.made import Making
+    from unitdisc.processes import Part
 
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -36,6 +37,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "--max-failed", type=share, default=0.01, metavar="SHARE",
         help="stop if more than this share of the utterances cannot be used (default: %(default)s)",
     )  # fmt: skip
+    add_job(parser)
     add_renew(parser)
     add_set(parser)
     add_device(parser, ", for self-supervised features")
@@ -66,16 +68,31 @@ def load_config(path: str, changes: Sequence[str] = ()) -> "ExtractConfig":
 def run(options: argparse.Namespace) -> int:
     """Make the features of each data directory and print what became of it."""
     from unitdisc import dist
-    from unitdisc.cli.making import making
+    from unitdisc.processes import Part
 
     if options.jobs > 1 and options.device != "cpu":
         raise ConfigError(f"--jobs {options.jobs}: expected 1 with --device {options.device}")
     dist.check_device(options.device)
-    for path in map(Path, options.data):
-        with making(options, making_of(options.config, path, options.set)) as task:
-            if not task.unchanged:
-                task.result = extract_and_print(options, path, task.force)
+    with dist.group(options.device):
+        for path in map(Path, options.data):
+            if dist.world_size() > 1:  # each process does its part, then the first puts them together
+                extract_and_print(options, path, options.force, Part(dist.rank() + 1, dist.world_size()))
+                dist.barrier()
+            if dist.is_main():
+                _run_one(options, path)
+            dist.barrier()
     return 0
+
+
+def _run_one(options: argparse.Namespace, path: Path) -> None:
+    from unitdisc.cli.making import making
+
+    if options.job is not None:
+        extract_and_print(options, path, options.force, options.job)
+        return
+    with making(options, making_of(options.config, path, options.set)) as task:
+        if not task.unchanged:
+            task.result = extract_and_print(options, path, task.force)
 
 
 def making_of(config: str, data: Path, changes: Sequence[str] = ()) -> "Making":
@@ -97,8 +114,10 @@ def making_of(config: str, data: Path, changes: Sequence[str] = ()) -> "Making":
     )  # fmt: skip
 
 
-def extract_and_print(options: argparse.Namespace, path: Path, force: bool) -> dict[str, Any]:
-    """Make the features of a data directory, print what became of it, and return it."""
+def extract_and_print(
+    options: argparse.Namespace, path: Path, force: bool, part: "Part | None" = None
+) -> dict[str, Any]:
+    """Make the features of a data directory, or a job's part of them, print what became of it, and return it."""
     from tqdm import tqdm
 
     from unitdisc.data.kaldi import DataDir
@@ -112,12 +131,14 @@ def extract_and_print(options: argparse.Namespace, path: Path, force: bool) -> d
         def progress(done: int, total: int) -> None:
             bar.update(done - bar.n)
 
-        summary = extract(data, config, options.jobs, force, options.max_failed, options.device, progress)
+        summary = extract(data, config, options.jobs, force, options.max_failed, options.device, progress, part)
     about = {"data": str(path), **summary._asdict(), "seconds": round(time.perf_counter() - start, 3)}
     if options.json:
         print(json.dumps(about))
         return about
     what = ", ".join(summary.made) if summary.made else "kept what was there"
+    if part is not None and summary.made:
+        what = f"part {part.number} of {part.of} of {what}"
     failed = f", {len(summary.failed)} failed (listed in feats.json)" if summary.failed else ""
     if summary.short:
         most = 1000 * max(summary.short.values())

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from unitdisc.cli.arguments import add_device, add_json, add_renew, positive, share
+from unitdisc.cli.arguments import add_device, add_job, add_json, add_renew, positive, share
 
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -26,6 +26,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     encode.add_argument(
         "--jobs", type=positive, default=1, metavar="N", help="number of processes (default: %(default)s)"
     )
+    add_job(encode)
     add_device(encode)
     encode.add_argument("--no-vectors", action="store_true", help="leave out codes.scp, one vector per frame")
     encode.add_argument("--projection", action="store_true", help="also write projection.scp, the vectors before VQ")
@@ -76,6 +77,9 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 
 def run_encode(options: argparse.Namespace) -> None:
     """Encode and print what came of it."""
+    if options.job is not None:
+        encode_and_print(options, options.force)
+        return
     from unitdisc.cli.making import making
     from unitdisc.data.kaldi import is_data_dir
     from unitdisc.made import Making
@@ -113,6 +117,7 @@ def encode_and_print(options: argparse.Namespace, force: bool) -> dict[str, Any]
         done = encode(
             options.exp, data.path, options.out, wanted,
             jobs=options.jobs, force=force, device=options.device, progress=bar.update,
+            part=options.job,
         )  # fmt: skip
         about = {"out": str(options.out), **done._asdict()}
         if not dist.is_main():
@@ -121,6 +126,10 @@ def encode_and_print(options: argparse.Namespace, force: bool) -> dict[str, Any]
         print(f"failed: {utt}: {reason}", file=sys.stderr)
     if options.json:
         print(json.dumps(about, ensure_ascii=False))
+        return about
+    if options.job is not None:
+        print(f"{options.out}: part {options.job.number} of {options.job.of}: {done.utterances} utterances encoded; "
+              f"{len(done.failed)} failed; the same command without --job puts the parts together")  # fmt: skip
         return about
     what = "kept" if done.kept else "encoded"
     print(

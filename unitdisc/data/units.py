@@ -17,6 +17,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -144,7 +145,8 @@ def read_units(path: str | Path) -> Iterator[UnitLine]:
     """Read the utterances of a unit file one by one; a file that was cut, or has lines twice, is refused."""
     path = unit_file(path)
     kind, header = _read_first(path)
-    seen: set[str] = set()
+    seen: set[str] | None = None  # of a file that is not sorted; of one that is, memory does not grow
+    last, total = "", 0
     count: int | None = None
     with reading(path, "a unit file"), path.open(encoding="utf-8", newline="\n") as lines:
         next(lines)
@@ -157,13 +159,23 @@ def read_units(path: str | Path) -> Iterator[UnitLine]:
                 count = record["utterances"]
                 continue
             line = _unit_line(record, text, header.cardinality, where)
-            if line.utt in seen:
-                raise DataError(f"{where}: expected each utterance once, got {line.utt!r} again")
-            seen.add(line.utt)
+            if line.utt <= last and seen is None:
+                seen = _names(path, total)
+            if seen is not None:
+                if line.utt in seen:
+                    raise DataError(f"{where}: expected each utterance once, got {line.utt!r} again")
+                seen.add(line.utt)
+            last, total = line.utt, total + 1
             yield line
-    if kind == FORMAT and count != len(seen):
+    if kind == FORMAT and count != total:
         said = "a last line with the number of utterances" if count is None else f"{shown(count)} utterances"
-        raise DataError(f"{path}: expected {said}, got {len(seen)} utterances; the file was cut: copy or make it again")
+        raise DataError(f"{path}: expected {said}, got {total} utterances; the file was cut: copy or make it again")
+
+
+def _names(path: Path, count: int) -> set[str]:
+    """Return the names of the first utterances of a unit file, which were read before."""
+    with path.open(encoding="utf-8", newline="\n") as lines:
+        return {parse_json(text)["utt"] for text in islice(lines, 1, count + 1)}
 
 
 def _record(text: str, where: str) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """Features of data directories: audio in, archives out, by one process or many, with the same bytes."""
 
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from itertools import islice
@@ -25,8 +27,8 @@ from unitdisc.features.configs import (
 )
 from unitdisc.features.frames import FrameMaker
 from unitdisc.features.manifest import Manifest, differences, read_manifest, tree_digest
-from unitdisc.features.partial import Made, PartialArchives
-from unitdisc.processes import in_order, single_thread
+from unitdisc.features.partial import FOLDER, Made, PartialArchives, parts_of
+from unitdisc.processes import Part, in_order, single_thread
 
 TASK = 8  # utterances that a process is given at a time
 
@@ -75,11 +77,14 @@ def extract(
     max_failed: float = 0.01,
     device: str = "cpu",
     progress: Callable[[int, int], None] = lambda done, total: None,
+    part: Part | None = None,
 ) -> Summary:
     """Write feats.{ark,scp,json} and, if the config has targets, targets.{ark,scp,json} into a data directory.
 
-    What is there already is kept, if the same config made it of the same data; else `force` replaces it. More than a
-    share of `max_failed` of utterances that cannot be read stops the run. `progress` is told (done, total).
+    One of several jobs does its `part` alone, and leaves it there for a last call without a part, which makes what is
+    missing and puts all together: the bytes are those of one job. What is there already is kept, if the same config
+    made it of the same data; else `force` replaces it. More than a share of `max_failed` of utterances that cannot be
+    read stops the run. `progress` is told (done, total).
     """
     wanted = config.archives
     trees = {name: archive_tree(feature) for name, feature in wanted.items()}
@@ -91,9 +96,24 @@ def extract(
         assert kept is not None
         return Summary((), kept.utterances, kept.frames, kept.failed, kept.short)
     key = f"{digest} {' '.join(tree_digest(trees[name]) for name in missing)}"
-    archives = PartialArchives(data.path, missing, key, data.utt2spk)
+    archives = PartialArchives(data.path, missing, key if part is None else f"{key} {part}", data.utt2spk, part)
+    make = partial(_fill, archives, data, [wanted[name] for name in missing], jobs, max_failed, device, progress)
     try:
-        _fill(archives, data, [wanted[name] for name in missing], jobs, max_failed, device, progress)
+        count = len(data.utts)
+        if part is not None:
+            first, last = part.bounds(count)
+            make((first, last), last - first)
+            utterances = archives.done - len(archives.failed)
+            return Summary(tuple(missing), utterances, archives.frames, archives.failed, archives.short)
+        parts = parts_of(data.path)
+        for one in parts:
+            with closing(PartialArchives(data.path, missing, f"{key} {one}", data.utt2spk, one)) as theirs:
+                first, last = one.bounds(count)
+                make((0, first), count)  # of a part that is not there
+                for made in islice(theirs.made(), archives.done - first, None):
+                    archives.append(made)
+                make((0, last), count)
+        make((0, count), count)
         manifests = {}
         utterances = archives.done - len(archives.failed)
         for name in missing:
@@ -103,6 +123,8 @@ def extract(
                 utterances, archives.frames, archives.failed, archives.short,
             ).to_json()  # fmt: skip
         archives.finish(manifests)
+        for one in parts:
+            shutil.rmtree(data.path / f"{FOLDER}-{one.number}-of-{one.of}", ignore_errors=True)
     finally:
         archives.close()
     return Summary(tuple(missing), utterances, archives.frames, archives.failed, archives.short)
@@ -131,23 +153,32 @@ def _fill(
     max_failed: float,
     device: str,
     progress: Callable[[int, int], None],
+    bounds: tuple[int, int],
+    total: int,
 ) -> None:
-    total = len(data.utts)
-    todo = ((utt, data.source(utt)) for utt in data.utts[archives.done :])
+    """Make the utterances between two places of the list, of which the archives hold the first; of so many in all."""
+    first, last = bounds
+    todo = ((utt, data.source(utt)) for utt in islice(data.utts, first + archives.done, last))
     tasks = iter(lambda: list(islice(todo, TASK)), [])
     for made in _results(tasks, tuple(configs), jobs, device):
         archives.append(made)
         progress(archives.done, total)
-        if len(archives.failed) > max_failed * total:
-            failed = list(archives.failed.items())
-            archives.forget_failures()
-            listed = "; ".join(f"{utt}: {reason}" for utt, reason in failed[:10])
-            raise DataError(
-                f"{data.path}: {len(failed)} of {total} utterances cannot be used, and --max-failed allows a share of "
-                f"{max_failed:g}. Mend or remove them, then start again to go on. The first: {listed}"
-            )
-    if not archives.done > len(archives.failed):
+        _check_failures(archives, data, max_failed, total)
+    _check_failures(archives, data, max_failed, total)
+    if archives.done == total == len(archives.failed):
         raise DataError(f"{data.path}: no utterance could be used, of {total}")
+
+
+def _check_failures(archives: PartialArchives, data: DataDir, max_failed: float, total: int) -> None:
+    if len(archives.failed) <= max_failed * total:
+        return
+    failed = list(archives.failed.items())
+    archives.forget_failures()
+    listed = "; ".join(f"{utt}: {reason}" for utt, reason in failed[:10])
+    raise DataError(
+        f"{data.path}: {len(failed)} of {total} utterances cannot be used, and --max-failed allows a share of "
+        f"{max_failed:g}. Mend or remove them, then start again to go on. The first: {listed}"
+    )
 
 
 Task = list[tuple[str, AudioSource]]

@@ -8,9 +8,10 @@ import errno
 import fcntl
 import json
 import os
+import re
 import shutil
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from io import FileIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ from unitdisc.data.store import parse_record, scp_line, write_matrices
 from unitdisc.errors import DataError
 from unitdisc.features.cmvn import frame_sums, stats_name
 from unitdisc.files import parse_json
+from unitdisc.processes import Part
 
 FOLDER = "features.partial"
 
@@ -39,10 +41,15 @@ class Made(NamedTuple):
 class PartialArchives:
     """Archives of the same utterances, in the same order, that grow together."""
 
-    def __init__(self, data_dir: Path, names: Sequence[str], key: str, speakers: Mapping[str, str]) -> None:
-        """Open or begin the archives of a data directory; what was begun with another key is begun anew."""
+    def __init__(
+        self, data_dir: Path, names: Sequence[str], key: str, speakers: Mapping[str, str], part: Part | None = None
+    ) -> None:
+        """Open or begin the archives of a data directory, or of one job's part of them.
+
+        What was begun with another key is begun anew.
+        """
         self.data_dir, self.names, self.speakers = data_dir, tuple(names), speakers
-        self.folder = data_dir / FOLDER
+        self.folder = data_dir / (FOLDER if part is None else f"{FOLDER}-{part.number}-of-{part.of}")
         self._header = json.dumps({"key": key, "names": self.names})
         self._homes = [data_dir.resolve() / f"{name}.ark" for name in names]
         self._begin()
@@ -118,6 +125,15 @@ class PartialArchives:
             self._ends[n] += len(blob)
             self._stats[n][speaker] = self._stats[n].get(speaker, 0) + stats
 
+    def made(self) -> Iterator[Made]:
+        """Read again what was made of each utterance, in order."""
+        for ark in self._arks:
+            ark.seek(0)
+        for line in self.lines:
+            made = self._read(line)
+            assert made is not None, "it was whole when it was opened"
+            yield made
+
     def append(self, made: Made) -> None:
         """Write what was made of the next utterance; it counts once its line stands in the journal."""
         entry: dict[str, Any] = {"utt": made.utt, "error": made.error, **({"short": made.short} if made.short else {})}
@@ -180,6 +196,13 @@ class PartialArchives:
             f"{self.folder}: cannot write: {what}; {self.done} utterances are whole: free some space and start again "
             "to go on with the next, or remove the folder"
         )
+
+
+def parts_of(data_dir: Path) -> list[Part]:
+    """Return the parts that jobs have left beside a data directory's tables, all of one division."""
+    found = [re.fullmatch(rf"{re.escape(FOLDER)}-(\d+)-of-(\d+)", path.name) for path in data_dir.glob(f"{FOLDER}-*")]
+    parts = sorted(Part(int(match[1]), int(match[2])) for match in found if match)
+    return [part for part in parts if part.of == parts[0].of]
 
 
 def _write(stream: FileIO, blob: bytes) -> None:

@@ -1,0 +1,146 @@
+"""Arrays of jobs: features and units made in parts, by jobs and by processes, have the bytes of one job."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from made_up import make_data
+
+from unitdisc import config
+from unitdisc.cli import main
+from unitdisc.errors import DataError
+from unitdisc.features import extract as module
+from unitdisc.features.extract import ExtractConfig, extract
+from unitdisc.features.partial import parts_of
+from unitdisc.processes import Part
+
+
+def run(words: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert not ended.value.code
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Return the files of a folder, the paths in indexes left out."""
+    found = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return {str(p.relative_to(folder)): p.read_bytes().replace(str(folder).encode(), b"") for p in found}
+
+
+def feature_config() -> ExtractConfig:
+    from made_up import tiny_model
+
+    return ExtractConfig(tiny_model().features, tiny_model().targets)
+
+
+def test_parts_have_bounds_that_meet():
+    assert [Part(n, 3).bounds(7) for n in (1, 2, 3)] == [(0, 2), (2, 4), (4, 7)]
+    assert [Part(n, 3).bounds(1) for n in (1, 2, 3)] == [(0, 0), (0, 0), (0, 1)]
+
+
+@pytest.mark.parametrize("done", [(1, 2, 3), (3, 1), (2,)])
+def test_features_made_in_parts_have_the_bytes_of_one_job(done: tuple[int, ...], tmp_path: Path):
+    data = make_data(tmp_path / "data", 8, features=False)
+    shutil.copytree(data.path, tmp_path / "copy" / "data")
+    whole = type(data).read(tmp_path / "copy" / "data")
+    extract(whole, feature_config())
+    for number in done:
+        summary = extract(data, feature_config(), part=Part(number, 3))
+        assert 0 < summary.utterances < 8
+        assert not (data.path / "feats.scp").exists()
+    assert [part.number for part in parts_of(data.path)] == sorted(done)
+    assert extract(data, feature_config()).utterances == 8
+    assert parts_of(data.path) == []
+    here, there = files(data.path), files(whole.path)
+    assert here.keys() == there.keys()
+    assert {name for name in here if here[name] != there[name]} <= {"feats.scp", "targets.scp", "cmvn.scp"}
+    assert extract(data, feature_config()).made == ()
+
+
+def test_what_jobs_have_made_is_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    data = make_data(tmp_path / "data", 8, features=False)
+    for number in (1, 2):
+        extract(data, feature_config(), part=Part(number, 2))
+    monkeypatch.setattr(module, "_make", None)
+    assert extract(data, feature_config()).utterances == 8
+
+
+def test_a_part_that_is_being_made_is_waited_for_by_nobody(tmp_path: Path):
+    data = make_data(tmp_path / "data", 8, features=False)
+    extract(data, feature_config(), part=Part(1, 2))
+    from unitdisc.features.partial import PartialArchives
+
+    held = PartialArchives(data.path, (), "key", {}, Part(1, 2))
+    with pytest.raises(DataError, match="another run is making these features"):
+        extract(data, feature_config())
+    held.close()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a model and data of 140 utterances without features."""
+    import torch
+    from made_up import tiny_model
+
+    from unitdisc import checkpoint
+    from unitdisc.model import UnitModel
+    from unitdisc.train import Config
+
+    root = tmp_path_factory.mktemp("trained")
+    make_data(root / "data", 140, features=False)
+    tree = {"decoder": {"kind": "none"}, "weights": {"echo": 1.0}}
+    tree |= {"quantizer": {"codes": 8, "dim": 8, "schedule": {"warm_up": 0, "until": 0}}}
+    whole = config.from_tree(Config, {"model": tree}, "")
+    whole = Config(config.from_tree(type(whole.model), {**config.to_tree(tiny_model()), **tree}, ""), whole.train)
+    torch.manual_seed(0)
+    state = {"config": config.to_tree(whole), "speakers": ["a"], "phones": [], "step": 1, "reestimated_at": 1}
+    model = UnitModel(whole.model, ["a"])
+    checkpoint.save(
+        root / "exp" / "checkpoints" / "00000001.pt", {**state, "model": model.state_dict(), "average": None}
+    )
+    return root
+
+
+def encoded(root: Path, out: Path, *more: str) -> dict[str, bytes]:
+    run(["encode", str(root / "exp"), str(root / "data"), str(out), *more])
+    return {n: b for n, b in files(out).items() if "made" not in n} if (out / "units.jsonl").exists() else {}
+
+
+def test_units_encoded_in_parts_have_the_bytes_of_one_job(trained: Path, tmp_path: Path, capsys):
+    one = encoded(trained, tmp_path / "one")
+    for number in (3, 1, 2):
+        assert encoded(trained, tmp_path / "parts", "--job", f"{number}/3") == {}
+    assert "part 2 of 3: 64 utterances encoded" in capsys.readouterr().out
+    assert encoded(trained, tmp_path / "parts") == one
+    assert encoded(trained, tmp_path / "late", "--job", "2/2") == {}  # the other job never ran
+    assert encoded(trained, tmp_path / "late") == one
+
+
+@pytest.mark.parametrize("text", ["3", "0/2", "3/2", "a/b", "1/"])
+def test_jobs_that_cannot_be_are_refused(text: str, capsys):
+    with pytest.raises(SystemExit):
+        main(["encode", "exp", "data", "out", "--job", text])
+    assert "expected a job as 3/8, the third of eight" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["features", "encode"])
+def test_processes_of_torchrun_have_the_bytes_of_one(verb: str, trained: Path, tmp_path: Path):
+    data = tmp_path / "data"
+    shutil.copytree(trained / "data", data)
+    (tmp_path / "features.yaml").write_text("features: {kind: mfcc}\n")
+    words = {
+        "features": ["features", str(tmp_path / "features.yaml"), str(data)],
+        "encode": ["encode", str(trained / "exp"), str(data), str(tmp_path / "out")],
+    }[verb]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "-m", "unitdisc"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*command, *words], capture_output=True, text=True, env=environment, timeout=250)
+    assert done.returncode == 0, done.stderr[-2000:]
+    name = "feats.ark" if verb == "features" else "units.jsonl"
+    two = (data if verb == "features" else tmp_path / "out") / name
+    alone = two.read_bytes()
+    run([*words, "--force"])
+    assert two.read_bytes() == alone

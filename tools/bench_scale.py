@@ -1,0 +1,152 @@
+#!/usr/bin/env python3
+"""What each step costs for long lists: seconds and memory for 100,000 utterances, and whether it grows faster.
+
+    python tools/bench_scale.py WORK [--sizes 10000 100000] [--parts check index features ...]
+
+Utterances are made up: a tenth of a second of sound from ten files, under as many names as asked for, by speakers of a
+hundred utterances each. Each part runs in a process of its own; memory is the most that it has held at once, less what
+Python and torch take. The exponent is that of the processor time between the smallest and the largest size, 1 where it
+grows as the list does. Timings by the processor, so that a busy machine does not lengthen them much.
+"""
+
+import argparse
+import json
+import math
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+PARTS = ("check", "index", "features", "batches", "encode", "units", "scores")
+SECONDS = 0.1  # of sound in an utterance
+
+
+def make_list(folder: Path, count: int) -> None:
+    """Write a data directory of so many utterances, and a unit file for them."""
+    from unitdisc.data.units import UnitHeader, UnitLine, write_units
+
+    data = folder / "data"
+    if (folder / "units.jsonl").exists():
+        return
+    data.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(0)
+    for n in range(10):
+        soundfile.write(data / f"{n}.wav", 0.1 * random.standard_normal(int(16000 * SECONDS)), 16000)
+    names = [f"s{n // 100:05d}-u{n:07d}" for n in range(count)]
+    (data / "utt2spk").write_text("".join(f"{name} {name.split('-')[0]}\n" for name in names))
+    (data / "wav.scp").write_text("".join(f"{name} {data / f'{n % 10}.wav'}\n" for n, name in enumerate(names)))
+    units = random.integers(256, size=50)
+    lines = (UnitLine.of_frames(name, units) for name in names)
+    write_units(folder / "units.jsonl", UnitHeader(period=0.02, codes=(256,), codebook="0" * 12, model="0" * 12), lines)
+
+
+def run_part(part: str, folder: Path) -> dict[str, float]:
+    """Do one part here; return what it says beside its time."""
+    import torch
+
+    from unitdisc import config as configs
+    from unitdisc.corpus import open_corpus
+    from unitdisc.data.batches import ChunkPlan
+    from unitdisc.data.check import check_data_dir
+    from unitdisc.data.kaldi import DataDir
+    from unitdisc.data.prefetch import Prefetcher
+    from unitdisc.data.units import read_units
+    from unitdisc.encode import EncodeOptions, encode
+    from unitdisc.evaluate.bitrate import bitrate_scores
+    from unitdisc.features.extract import ExtractConfig, extract
+    from unitdisc.model import ModelConfig, UnitModel
+
+    torch.set_num_threads(1)
+    data = folder / "data"
+    if part == "check":
+        check_data_dir(data)
+    elif part == "index":
+        DataDir.read(data)
+    elif part == "features":
+        extract(DataDir.read(data), ExtractConfig(ModelConfig().features), force=True)
+    elif part == "batches":
+        tree = {"decoder": {"kind": "none"}, "weights": {"echo": 1.0}}
+        config = configs.from_tree(ModelConfig, tree, "batches")
+        directory = DataDir.read(data)
+        corpus = open_corpus(config, directory, UnitModel(config, sorted(directory.spk2utt)))
+        reader = Prefetcher(corpus, ChunkPlan(corpus, 32, 8, 0))
+        began = time.process_time()
+        for step in range(100):
+            reader.batch(step)
+        reader.close()
+        return {"batches/s": 100 / (time.process_time() - began)}
+    elif part == "encode":
+        sys.path.insert(0, str(Path(__file__).parent))
+        from bench_encode import make_model
+
+        make_model(folder / "exp", 16)
+        encode(folder / "exp", data, folder / "out", EncodeOptions(vectors=False), force=True)
+    elif part == "units":
+        for _ in read_units(folder / "units.jsonl"):
+            pass
+    elif part == "scores":
+        bitrate_scores(folder / "units.jsonl")
+    return {}
+
+
+def measure(part: str, folder: Path) -> dict[str, float]:
+    """Do one part in a process of its own; return its processor seconds and megabytes."""
+    done = subprocess.run(
+        [sys.executable, __file__, str(folder), "--here", part], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        sys.exit(f"{part} of {folder}: {done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def here(part: str, folder: Path) -> None:
+    """Do one part, and print what it took beyond the imports."""
+    import unitdisc.encode  # noqa: F401 - what everything imports counts for nobody
+
+    megabytes, seconds = peak(), time.process_time()
+    said = run_part(part, folder)
+    print(json.dumps({"seconds": time.process_time() - seconds, "MB": peak() - megabytes, **said}))
+
+
+def peak() -> float:
+    """Return the most memory that this process has held, in megabytes."""
+    found = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())
+    assert found is not None
+    return int(found[1]) / 1024
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("work", type=Path, help="folder for all that is made")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000])
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--here", choices=PARTS, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.here:
+        here(options.here, options.work)
+        return
+    rows: dict[str, dict[int, dict[str, float]]] = {part: {} for part in options.parts}
+    for size in sorted(options.sizes):
+        folder = options.work / str(size)
+        make_list(folder.resolve(), size)
+        for part in options.parts:
+            rows[part][size] = measure(part, folder.resolve())
+            print(f"{part} {size}: {rows[part][size]}", file=sys.stderr, flush=True)
+    print("| part | utterances | s for 100,000 | MB for 100,000 | exponent | |\n|---|---|---|---|---|---|")
+    for part, sizes in rows.items():
+        for size, row in sizes.items():
+            first = min(sizes)
+            grown = "-"
+            if size > first:
+                grown = f"{math.log(row['seconds'] / sizes[first]['seconds']) / math.log(size / first):.2f}"
+            more = ", ".join(f"{value:.3g} {name}" for name, value in row.items() if name not in ("seconds", "MB"))
+            per = 100_000 / size
+            print(f"| {part} | {size} | {row['seconds'] * per:.3g} | {row['MB'] * per:.3g} | {grown} | {more} |")
+
+
+if __name__ == "__main__":
+    main()
