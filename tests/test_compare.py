@@ -13,6 +13,7 @@ from test_train import TRAIN
 
 from unitdisc.cli import main
 from unitdisc.compare import kept, scoring
+from unitdisc.compare.baselines import NAMES
 from unitdisc.compare.comparison import CompareOptions, compare
 from unitdisc.compare.scoring import ScoreOptions
 from unitdisc.compare.table import cell, markdown, read_comparison, terminal
@@ -206,7 +207,7 @@ def test_without_phones_what_needs_none_is_scored(data: Path, exp: Path, tmp_pat
 
 
 def test_outside_units_stand_beside_with_or_without_a_side_to_fit_on(data: Path, exp: Path, tmp_path: Path):
-    options = CompareOptions(data / "train", data / "test", cache=data / "kept", baselines=False, out=tmp_path)
+    options = CompareOptions(data / "train", data / "test", cache=data / "kept", baselines=(), out=tmp_path)
     ours = compare([exp], options, FEW).scores["units"]
     (tmp_path / "them").mkdir()
     for part in ("test", "train"):
@@ -224,8 +225,20 @@ def test_outside_units_stand_beside_with_or_without_a_side_to_fit_on(data: Path,
     assert alone["pnmi"].value == ours["pnmi"].value
     assert "abx-across-within-angular" not in alone  # no vectors
     assert alone["abx-across-within-identical"].value == ours["abx-across-within-identical"].value
-    only = compare([], replace(beside, baselines=True), FEW)
+    only = compare([], replace(beside, baselines=NAMES), FEW)
     assert [column.name for column in only.columns] == ["them", "theirs", "mfcc", "mfcc-floor", "lda-8"]
+
+
+def test_some_baselines_and_other_silences(data: Path, exp: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    options = CompareOptions(data / "train", data / "test", cache=data / "kept", out=tmp_path)
+    options = replace(options, baselines=("kmeans", "mfcc"), silences=frozenset("A"))
+    found = compare([exp], options, FEW)
+    assert [column.name for column in found.columns] == ["units", "mfcc", "kmeans-8"]
+    sides = ["--alignment", data / "test/phones.ctm", "--train", exp / "units" / "train", "--silences", "A"]
+    sides += ["--train-alignment", data / "train/phones.ctm", "--resamples", "20"]
+    (score,) = scored(capsys, "per", exp / "units" / "test", *sides).values()
+    assert found.scores["units"]["per-mapping-many-to-one-nosil"].value == score.value
+    assert found.scores["mfcc"]["abx-across-within-angular"].counts.used["phones"] == 3
 
 
 def test_with_other_phones_in_training_the_mapping_is_fitted_on_other_speakers_of_the_test_speech(
@@ -233,7 +246,7 @@ def test_with_other_phones_in_training_the_mapping_is_fitted_on_other_speakers_o
 ):
     phones = (data / "train" / "phones.ctm").read_text()
     (tmp_path / "phones.ctm").write_text("".join(f"{line}_x\n" for line in phones.splitlines()))
-    options = CompareOptions(data / "train", data / "test", cache=data / "kept", baselines=False, out=tmp_path)
+    options = CompareOptions(data / "train", data / "test", cache=data / "kept", baselines=(), out=tmp_path)
     found = compare([exp], replace(options, train_alignment=tmp_path / "phones.ctm"), FEW).scores["units"]
     sides = ["--alignment", data / "test/phones.ctm", "--data", data / "test"]
     (score,) = scored(capsys, "per", exp / "units" / "test", *sides, "--resamples", "20").values()
@@ -258,6 +271,8 @@ def test_what_is_asked_for_wrongly_is_said(data: Path, exp: Path, tmp_path: Path
         compare([exp], options, ScoreOptions(downstream=("nought",)))
     with pytest.raises(DataError, match=r"is in .*, too; score on other utterances"):
         compare([exp], replace(options, test=data / "train"), FEW)
+    with pytest.raises(ConfigError, match=r"--baselines hmm: expected some of mfcc, mfcc-floor"):
+        compare([exp], replace(options, baselines=("hmm",)), FEW)
     with pytest.raises(ConfigError, match="nothing to compare"):
         compare([], options, FEW)
     with pytest.raises(DataError, match="no such file or folder"):
@@ -271,7 +286,7 @@ def test_what_is_asked_for_wrongly_is_said(data: Path, exp: Path, tmp_path: Path
 def test_units_of_another_model_or_other_data_are_made_anew_when_asked(data: Path, exp: Path, tmp_path: Path):
     train(Config(tiny_model(), replace(TRAIN, steps=4, seed=5)), tmp_path / "b", data / "train", data / "train")
     shutil.copytree(exp / "units", tmp_path / "b" / "units")
-    options = CompareOptions(data / "train", data / "test", cache=data / "kept", baselines=False, renew=True)
+    options = CompareOptions(data / "train", data / "test", cache=data / "kept", baselines=(), renew=True)
     said: list[str] = []
     compare([tmp_path / "b"], options, FEW, said.append)
     assert [line.split()[0] for line in said if "encoding" in line] == ["encoding"] * 2

@@ -82,7 +82,7 @@ def test_results_stand_in_one_table_with_their_intervals():
     tool = load("results_units")
     scores = {"pnmi": score("pnmi", 0.51239, 0.5, 0.52), "bitrate-zr2020": score("bitrate-zr2020", None)}
     head, line, row = tool.markdown([tool.Row("mini", "ours", scores)]).splitlines()
-    assert head.split(" | ")[4] == "PNMI"
+    assert head.split(" | ")[4] == "PNMI ↑"
     assert len(head.split(" | ")) == len(line.split(" | ")) == len(row.split(" | "))
     assert row.split(" | ")[4] == "0.512 (0.500..0.520)"
     assert row.count("(") == 1

@@ -20,24 +20,24 @@ from typing import Any, NamedTuple
 from unitdisc.cli import main as main_verb
 from unitdisc.data.alignment import read_alignment
 from unitdisc.data.phones import SILENCES
+from unitdisc.evaluate.definitions import define
 from unitdisc.files import whole_file
 
 MFCC = Path(__file__).resolve().parent.parent / "egs" / "common" / "conf" / "mfcc.yaml"
 CHANGES = ("noise-10", "reverberation", "speed-110")
-# Column: what it is called, definition, factor, digits.
 COLUMNS = (
-    ("ABX across, %", "abx-across-within-angular", 100, 1),
-    ("ABX within, %", "abx-within-within-angular", 100, 1),
-    ("PNMI", "pnmi", 1, 3),
-    ("bit/s", "bitrate-zr2020", 1, 0),
-    ("bit/s with durations", "bitrate-with-durations", 1, 0),
-    ("units/s", "units-per-second", 1, 1),
-    ("R-value, units", "boundary-r-value-units-20ms", 1, 2),
-    ("R-value, mapped", "boundary-r-value-mapped-20ms", 1, 2),
-    ("PER many-to-one, %", "per-mapping-many-to-one-nosil", 100, 0),
-    ("PER one-to-one, %", "per-mapping-one-to-one-nosil", 100, 1),
-    ("speaker, %", "speaker-accuracy-histogram", 100, 0),
-    *((f"UED {change}, %", f"unit-edit-distance-{change}", 100, 0) for change in CHANGES),
+    "abx-across-within-angular",
+    "abx-within-within-angular",
+    "pnmi",
+    "bitrate-zr2020",
+    "bitrate-with-durations",
+    "units-per-second",
+    "boundary-r-value-units-20ms",
+    "boundary-r-value-mapped-20ms",
+    "per-mapping-many-to-one-nosil",
+    "per-mapping-one-to-one-nosil",
+    "speaker-accuracy-histogram",
+    *(f"unit-edit-distance-{change}" for change in CHANGES),
 )
 
 
@@ -181,21 +181,19 @@ def rows_of(work: Path, corpus: Corpus, codes: list[int]) -> list[Row]:
     return rows
 
 
-def cell(score: dict[str, Any] | None, factor: float, digits: int) -> str:
+def cell(score: dict[str, Any] | None) -> str:
     """Return a value and its interval."""
     if score is None or score["value"] is None:
         return ""
-    value, interval = score["value"] * factor, score["interval"]
-    spread = f" ({interval['low'] * factor:.{digits}f}..{interval['high'] * factor:.{digits}f})" if interval else ""
-    return f"{value:.{digits}f}{spread}"
+    text, interval = define(score["definition"]).text, score["interval"]
+    return text(score["value"]) + (f" ({text(interval['low'])}..{text(interval['high'])})" if interval else "")
 
 
 def markdown(rows: list[Row]) -> str:
     """Return the table."""
-    lines = [["corpus", "representation", *(column[0] for column in COLUMNS)], ["---"] * (2 + len(COLUMNS))]
-    for row in rows:
-        values = [cell(row.scores.get(definition), factor, digits) for _, definition, factor, digits in COLUMNS]
-        lines.append([row.corpus, row.what, *values])
+    heads = [define(definition).headed(definition) for definition in COLUMNS]
+    lines = [["corpus", "representation", *heads], ["---"] * (2 + len(COLUMNS))]
+    lines += [[row.corpus, row.what, *(cell(row.scores.get(name)) for name in COLUMNS)] for row in rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

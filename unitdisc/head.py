@@ -1,5 +1,6 @@
 """What the CTC head of a supervised model hears, and its phone error rate."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 import torch
@@ -37,6 +38,7 @@ def head_scores(
     data: str | Path,
     alignment: Path | None = None,
     *,
+    silences: Collection[str] = SILENCES,
     device: str = "cpu",
     seed: int = 0,
     resamples: int = 1000,
@@ -45,11 +47,12 @@ def head_scores(
     model, data_dir = load_model(exp, device), DataDir.read(data)
     alignment = alignment or data_dir.path / ALIGNMENT
     heard = hear(model, data_dir, alignment)
-    taught = bool(SILENCES & set(model.phones))  # as is the custom for TIMIT
+    taught = bool(set(silences) & set(model.phones))  # as is the custom for TIMIT
     scores = [
         head_per(
             heard,
             silence,
+            silences=silences,
             dropped=len(data_dir.utts) - len(heard),
             seed=seed,
             resamples=resamples,

@@ -42,7 +42,11 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "--changes", default="", metavar="A,B",
         help="encode changed audio, too, and count the edits of the units: noise-10, ... as for `unitdisc encode`",
     )  # fmt: skip
+    verb.add_argument(
+        "--baselines", metavar="A,B", help="only some of mfcc, mfcc-floor, input, lda and kmeans (default: all)"
+    )
     verb.add_argument("--no-baselines", action="store_true", help="score the model and --beside alone")
+    verb.add_argument("--silences", metavar="A,B", help="labels that mean silence, instead of the usual ones")
     verb.add_argument(
         "--out", type=Path, metavar="FOLDER", help="folder for table.md and table.json (default: EXP/compare)"
     )
@@ -73,6 +77,7 @@ def run_compare(options: argparse.Namespace) -> None:
     from unitdisc.compare.comparison import CompareOptions, compare, table_folder
     from unitdisc.compare.scoring import ScoreOptions
     from unitdisc.compare.table import read_comparison, terminal
+    from unitdisc.data.phones import SILENCES
 
     wanted = CompareOptions(
         train=options.train,
@@ -82,7 +87,8 @@ def run_compare(options: argparse.Namespace) -> None:
         train_alignment=options.train_alignment,
         items=options.items,
         beside=tuple(options.beside),
-        baselines=not options.no_baselines,
+        silences=SILENCES if options.silences is None else frozenset(options.silences.split(",")),
+        baselines=_baselines(options),
         cache=options.cache,
         out=options.out,
         jobs=options.jobs,
@@ -106,6 +112,14 @@ def run_compare(options: argparse.Namespace) -> None:
         print(f"all scores: {out / 'table.md'}", file=sys.stderr)
 
 
+def _baselines(options: argparse.Namespace) -> tuple[str, ...]:
+    from unitdisc.compare.baselines import NAMES
+
+    if options.no_baselines:
+        return ()
+    return NAMES if options.baselines is None else tuple(name for name in options.baselines.split(",") if name)
+
+
 def _making(options: argparse.Namespace, wanted: "CompareOptions", out: Path) -> "Making":
     """Say of what the table is made; other options are no reason to encode again."""
     from unitdisc.made import Making
@@ -115,7 +129,8 @@ def _making(options: argparse.Namespace, wanted: "CompareOptions", out: Path) ->
     exps = {f"exp{n}": path for n, path in enumerate(options.exps)}
     others = [options.alignment, options.train_alignment, options.items, *options.beside]
     given = {f"given{n}": path for n, path in enumerate(others) if path is not None}
-    settings = {"columns": [options.changes, options.downstream, options.no_baselines, options.seed, options.resamples]}
+    columns = [options.changes, options.downstream, _baselines(options), options.silences]
+    settings = {"columns": [*columns, options.seed, options.resamples]}
     reads = [*names, *(f"{name}/**/*.pt" for name in exps), *given]
     return Making(
         out, settings, {**places, **exps, **given}, lambda: reads, ("table.md", "table.json"), loose=("columns",)

@@ -29,6 +29,7 @@ from unitdisc.quantizers.kmeans import KMeansConfig
 from unitdisc.quantizers.lda import LdaConfig
 from unitdisc.train import Config
 
+NAMES = ("mfcc", "mfcc-floor", "input", "lda", "kmeans")
 MFCC = MfccConfig()
 FLOORED = replace(MFCC, floor_db=25.0)  # what the recipes take
 LDA = LdaConfig(passes=2, splice=6)

@@ -3,18 +3,19 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from unitdisc.checkpoint import load_model
-from unitdisc.compare.baselines import FLOORED, MFCC, MOST_CODES, Maker
+from unitdisc.compare.baselines import FLOORED, MFCC, MOST_CODES, NAMES, Maker
 from unitdisc.compare.kept import key_of
 from unitdisc.compare.scoring import ScoreOptions, parts_of, score_parts, subject_of, write_subject
 from unitdisc.compare.subjects import Speech, Subject, open_speech, outside
 from unitdisc.compare.table import Column, Comparison, markdown
 from unitdisc.data.change import check_change
 from unitdisc.data.kaldi import DataDir
+from unitdisc.data.phones import SILENCES
 from unitdisc.data.store import FeatureReader
 from unitdisc.data.units import read_header
 from unitdisc.encode import EncodeOptions, encode
@@ -37,7 +38,8 @@ class CompareOptions:
     train_alignment: Path | None = None
     items: Path | None = None  # triphone.item in test by default, or made of its phones
     beside: tuple[Path, ...] = ()  # unit files of other systems
-    baselines: bool = True
+    silences: frozenset[str] = SILENCES  # labels of the phones that are no phones
+    baselines: tuple[str, ...] = NAMES  # which of these
     cache: Path | None = None  # `compared` beside test by default: what no model's scores depend on
     out: Path | None = None  # of the table; EXP/compare by default
     jobs: int = 1
@@ -64,6 +66,7 @@ def compare(
         alignment=options.alignment,
         train_alignment=options.train_alignment,
         items=options.items,
+        silences=options.silences,
     )
     if not exps and not options.beside:
         raise ConfigError("nothing to compare: name the folder of a training run, or units with --beside")
@@ -72,12 +75,10 @@ def compare(
     for exp, name in zip(map(Path, exps), _names(exps), strict=True):
         model = load_model(exp, options.device)
         own[exp] = [_encoded(exp, name, model, speech, options, say)]
-        if options.baselines:
-            own[exp] += _baselines(model, maker)
+        own[exp] += _baselines(model, maker, options.baselines)
     others = [outside(path, path.name.removesuffix(".jsonl"), cache) for path in options.beside]
-    if options.baselines and not exps:
-        others += [maker.mfcc("mfcc", "MFCC", MFCC), maker.mfcc("mfcc-floor", "MFCC with a floor", FLOORED)]
-        others += [maker.lda(other.codes, other.period) for other in others[:1] if other.codes <= MOST_CODES]
+    if not exps:
+        others += _without_model(others[0].codes, others[0].period, maker, options.baselines)
     named = _named([*(subject for its in own.values() for subject in its), *others])
     subjects = list(named.values())
     scoring = _with_names(scoring, [its[0].name for its in own.values()], subjects)
@@ -165,15 +166,28 @@ def _are_there(out: Path, model: UnitModel, data: DataDir) -> bool | None:
     return made_by == model.model_hash() and known == set(data.utts)
 
 
-def _baselines(model: UnitModel, maker: Maker) -> list[Subject]:
+def _baselines(model: UnitModel, maker: Maker, names: Collection[str]) -> list[Subject]:
     """Return what a model is compared with, of as many codes and the same rate as its units."""
-    found = [maker.mfcc("mfcc", "MFCC", MFCC), maker.mfcc("mfcc-floor", "MFCC with a floor", FLOORED)]
-    found.append(maker.input(model))
     codes = math.prod(model.quantizer.codes) if model.quantizer.codes else 0
-    if 1 < codes <= MOST_CODES:
-        found += [maker.lda(codes, model.unit_grid.period), maker.kmeans(model, codes)]
-    elif codes:
+    found = _without_model(codes, model.unit_grid.period, maker, names)
+    if "input" in names:
+        found.insert(sum(name in names for name in ("mfcc", "mfcc-floor")), maker.input(model))
+    if "kmeans" in names and 1 < codes <= MOST_CODES:
+        found.append(maker.kmeans(model, codes))
+    if codes > MOST_CODES:
         maker.say(f"no k-means of {codes} codes: more than {MOST_CODES}")
+    return found
+
+
+def _without_model(codes: int, period: float, maker: Maker, names: Collection[str]) -> list[Subject]:
+    """Return the baselines that need to know no more than how many codes there are, and how often units come."""
+    unknown = sorted(set(names) - set(NAMES))
+    if unknown:
+        raise ConfigError(f"--baselines {unknown[0]}: expected some of {', '.join(NAMES)}")
+    kinds = (("mfcc", "MFCC", MFCC), ("mfcc-floor", "MFCC with a floor", FLOORED))
+    found = [maker.mfcc(*kind) for kind in kinds if kind[0] in names]
+    if "lda" in names and 1 < codes <= MOST_CODES:
+        found.append(maker.lda(codes, period))
     return found
 
 

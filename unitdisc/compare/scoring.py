@@ -119,9 +119,11 @@ def _sides(part: Part, test: Path, train: Path | None) -> Sides:
     speech, seed = part.speech, part.options.seed
     assert speech.test_phones is not None
     if train is not None and speech.fitted:
-        return Sides(test, speech.test_phones, train, speech.train_phones, speech.test.path, seed=seed)
+        return Sides(
+            test, speech.test_phones, train, speech.train_phones, speech.test.path, (), speech.silences, seed=seed
+        )
     split = speech.test.path if train is not None and len(speech.test.spk2utt) > 1 else None
-    return Sides(test, speech.test_phones, data=split, seed=seed)
+    return Sides(test, speech.test_phones, data=split, silences=speech.silences, seed=seed)
 
 
 def _head(part: Part, note: Note) -> list[Score]:
@@ -136,8 +138,15 @@ def _head_dev(part: Part, note: Note) -> list[Score]:
 def _heard(part: Part, data: Path, phones: Path | None) -> list[Score]:
     options = part.options
     assert part.subject.model is not None
-    draws = {"seed": options.seed, "resamples": options.resamples}
-    return head_scores(part.subject.model, data, phones, device=options.device, **draws)[0]
+    return head_scores(
+        part.subject.model,
+        data,
+        phones,
+        silences=part.speech.silences,
+        device=options.device,
+        seed=options.seed,
+        resamples=options.resamples,
+    )[0]
 
 
 def _changed(part: Part, note: Note) -> list[Score]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from unitdisc.compare.kept import data_key, key_of, once
 from unitdisc.data.alignment import read_alignment
 from unitdisc.data.kaldi import DataDir
+from unitdisc.data.phones import SILENCES
 from unitdisc.data.units import read_header, unit_file
 from unitdisc.errors import DataError
 from unitdisc.evaluate.items import make_items, write_items
@@ -27,6 +28,7 @@ class Speech:
     key: str  # of the sound
     labels: str  # hash of phones and items
     fitted: bool  # both have phones, of one set: what needs fitting is fitted on `train`
+    silences: frozenset[str] = SILENCES  # labels that are no phones
 
 
 class Subject(NamedTuple):
@@ -55,6 +57,7 @@ def open_speech(
     alignment: Path | None = None,
     train_alignment: Path | None = None,
     items: Path | None = None,
+    silences: frozenset[str] = SILENCES,
 ) -> Speech:
     """Open data directories with the phones and items that are given, or lie in them, or follow from the phones."""
     train_dir, test_dir = DataDir.read(train), DataDir.read(test)
@@ -66,8 +69,10 @@ def open_speech(
     key = key_of(data_key(train_dir), data_key(test_dir))
     hashes = [file_hash(path) if path else "" for path in (*phones, items)]
     if items is None and phones[1] is not None:
-        items = _items_of(test_dir, phones[1], cache / f"items-{key_of(hashes, test_dir.utt2spk)}")
-    return Speech(train_dir, test_dir, *phones, items, key, key_of(hashes), _same_phones(*phones))
+        folder = cache / f"items-{key_of(hashes, test_dir.utt2spk, sorted(silences))}"
+        items = _items_of(test_dir, phones[1], silences, folder)
+    labels = key_of(hashes, sorted(silences))
+    return Speech(train_dir, test_dir, *phones, items, key, labels, _same_phones(*phones), silences)
 
 
 def _found(given: Path | None, usual: Path) -> Path | None:
@@ -84,9 +89,10 @@ def _same_phones(train: Path | None, test: Path | None) -> bool:
     return len(ours & theirs) > len(ours) / 2
 
 
-def _items_of(data: DataDir, phones: Path, folder: Path) -> Path:
+def _items_of(data: DataDir, phones: Path, silences: frozenset[str], folder: Path) -> Path:
     def make(folder: Path) -> None:
-        write_items(folder / ITEMS, make_items(read_alignment(phones), data.utt2spk, "triphone", where=str(phones)))
+        items = make_items(read_alignment(phones), data.utt2spk, "triphone", silences, where=str(phones))
+        write_items(folder / ITEMS, items)
 
     return once(folder, make) / ITEMS
 
