@@ -30,6 +30,8 @@ IMPORTS = {
     "vector-quantize-pytorch": "vector_quantize_pytorch",
     "pytest-timeout": "pytest_timeout",
     "pytest-xdist": "xdist",
+    "mkdocs-material": "material",
+    "mkdocstrings-python": "mkdocstrings_handlers.python",
 }
 NO_MODULE = {"ruff", "mypy", "types-pyyaml", "types-tqdm"}  # tools and stubs: there if they are installed
 PAIR = "import torch, torchaudio; torchaudio.functional; print(torch.__version__, torchaudio.__version__)"
