@@ -9,7 +9,7 @@ import soundfile
 from made_up import PHONES, tones
 
 from unitdisc.data.units import UnitHeader, UnitLine, write_units
-from unitdisc.evaluate.scores import Counts, Interval, Score, write_scores
+from unitdisc.evaluate.scores import ConfidenceInterval, Counts, Score, write_scores
 
 EVIL = "<script>window.hacked=1</script>\"'><img/src=x/onerror=window.hacked=2>&amp;"
 
@@ -64,7 +64,7 @@ def put_exp(exp: Path, data: Path, evil: str = "") -> Path:
     (exp / "scores").mkdir()
     about = {"counts": Counts({"utterances": 6}), "hashes": {"units": "u"}}
     scores = [
-        Score("abx", 0.125, "abx-across-within-angular", interval=Interval(0.1, 0.15), **about),
+        Score("abx", 0.125, "abx-across-within-angular", interval=ConfidenceInterval(0.1, 0.15), **about),
         Score("pnmi", 0.75, f"pnmi{evil}", parts={"codes": 8}, **about),
         Score("speaker-accuracy", 0.75, "speaker-accuracy-histogram", parts={
             "chance": 0.5, "by speaker": {f"a{evil}": 1.0, "b": 0.5}}, **about),

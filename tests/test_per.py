@@ -10,7 +10,7 @@ from score_files import write_alignment, write_unit_file
 from unitdisc.data.units import UnitLine
 from unitdisc.errors import DataError
 from unitdisc.evaluate.aligned import Aligned, AlignedUnits, Labeller, Labels
-from unitdisc.evaluate.mapping import NOTHING, Mapping, fit_mapping, merged
+from unitdisc.evaluate.mapping import NOTHING, UnitMapping, fit_mapping, merged
 from unitdisc.evaluate.per import mapping_per
 
 NAMES = ["SIL", "a", "b", "c"]
@@ -137,5 +137,5 @@ def test_mapping_of_nothing_is_an_error():
 
 
 def test_units_between_seen_ones_count_as_unseen():
-    mapping = Mapping("many-to-one", np.array([1, 5]), np.array([7, 8]), 0)
+    mapping = UnitMapping("many-to-one", np.array([1, 5]), np.array([7, 8]), 0)
     assert mapping(np.array([0, 1, 3, 5, 9])).tolist() == [0, 7, 0, 8, 0]

@@ -11,16 +11,16 @@ from torch import Tensor
 
 from unitdisc import sampling
 from unitdisc.errors import UnitdiscError
-from unitdisc.networks.outputs import Frames, Mixture, Output, Softmax
+from unitdisc.networks.outputs import FrameOutput, Mixture, Output, Softmax
 from unitdisc.networks.wavenet import WaveNet, WaveNetConfig
 from unitdisc.sampling import Request, fast, graphs, reference
 
 OUTPUTS = (
     lambda n: Softmax(n + 1),
     lambda n: Mixture(components=n, levels=17 * n),
-    lambda n: Frames(n, "l1"),
-    lambda n: Frames(n, "laplace"),
-    lambda n: Frames(n, "gaussian"),
+    lambda n: FrameOutput(n, "l1"),
+    lambda n: FrameOutput(n, "laplace"),
+    lambda n: FrameOutput(n, "gaussian"),
 )
 
 
@@ -53,7 +53,7 @@ def assert_same(got: Tensor, wanted: Tensor, request: dict) -> None:
     output: Output = request["output"]
     assert got.shape == wanted.shape
     assert got.dtype == wanted.dtype
-    if isinstance(output, Frames):
+    if isinstance(output, FrameOutput):
         torch.testing.assert_close(got, wanted, atol=1e-4, rtol=1e-3)
         return
     for row in range(len(got)):
@@ -119,7 +119,7 @@ def test_neighbours_in_a_batch_change_nothing(request: dict):
 
 
 @pytest.mark.parametrize(
-    "output", [Softmax(20), Mixture(3, 300), Frames(5, "laplace")], ids=["classes", "mix", "frames"]
+    "output", [Softmax(20), Mixture(3, 300), FrameOutput(5, "laplace")], ids=["classes", "mix", "frames"]
 )
 @torch.no_grad()
 def test_teacher_forced_parameters_give_the_samples_back(output: Output):
@@ -169,7 +169,7 @@ def test_beyond_the_receptive_field():
 
 @torch.no_grad()
 def test_the_gate_saturates_as_tanh_and_sigmoid_do():
-    output = Frames(4, "l1")
+    output = FrameOutput(4, "l1")
     net = output.network(WaveNetConfig(layers=3, cycles=1, residual=8, gate=16, skip=8, hidden=8), 2)
     condition = torch.tensor([[[1e4, -1e4], [30.0, 80.0], [-9.0, 2.0], [1e-4, -1e-4], [-1e5, 1e5]]])
     request = Request.of(net, output, condition)

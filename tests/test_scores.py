@@ -9,9 +9,9 @@ from scipy import sparse
 
 from unitdisc.errors import DataError
 from unitdisc.evaluate.scores import (
+    ConfidenceInterval,
     Counts,
     Groups,
-    Interval,
     Score,
     bootstrap,
     file_hash,
@@ -30,7 +30,7 @@ def some_score(**changes) -> Score:
         "definition": "abx-phone-any",
         "options": {"seed": 1, "max_group": None},
         "counts": Counts({"items": 3}, {"past the end": 1}),
-        "interval": Interval(0.2, 0.3),
+        "interval": ConfidenceInterval(0.2, 0.3),
         "period": 0.01,
         "hashes": {"items": "ab"},
         "parts": {"by speaker": {"a": 0.5}},

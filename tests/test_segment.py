@@ -12,7 +12,7 @@ from score_files import write_unit_file
 import unitdisc.segment
 from unitdisc.data.units import UnitLine, read_header, read_units
 from unitdisc.errors import DataError
-from unitdisc.segment import Corpus, Utterance, penalty_of_knee, penalty_of_rate, point_at, sample, segment
+from unitdisc.segment import UnitCorpus, Utterance, penalty_of_knee, penalty_of_rate, point_at, sample, segment
 
 
 def utterance(vectors: np.ndarray, codebook: np.ndarray) -> Utterance:
@@ -150,7 +150,7 @@ def files(tmp_path, codes=20):
 
 def test_segmented_files_keep_frames_and_codebook(tmp_path):
     path, codebook, frames = files(tmp_path)
-    corpus = Corpus(path, codebook, frames)
+    corpus = UnitCorpus(path, codebook, frames)
     point = segment(corpus, tmp_path / "out.jsonl", 5.0)
     before, after = list(read_units(path)), list(read_units(tmp_path / "out.jsonl"))
     assert [line.durations.sum() for line in before] == [line.durations.sum() for line in after]
@@ -167,7 +167,7 @@ def test_segmented_files_keep_frames_and_codebook(tmp_path):
 
 def test_a_sample_thins_evenly(tmp_path):
     path, codebook, frames = files(tmp_path)
-    some = sample(Corpus(path, codebook, frames), most=400)
+    some = sample(UnitCorpus(path, codebook, frames), most=400)
     assert [u.line.utt for u in some] in (["u0", "u2", "u4"], ["u0", "u4"])
     assert sum(u.length for u in some) <= 400
 
@@ -175,21 +175,21 @@ def test_a_sample_thins_evenly(tmp_path):
 def test_frames_and_codebooks_that_do_not_fit(tmp_path):
     path, codebook, frames = files(tmp_path)
     with pytest.raises(DataError, match="20 codes, the codebook 19"):
-        Corpus(path, codebook[1:])
+        UnitCorpus(path, codebook[1:])
     with pytest.raises(DataError, match=r"finite array of real numbers"):
-        Corpus(path, codebook * np.nan)
+        UnitCorpus(path, codebook * np.nan)
     with pytest.raises(DataError, match="give the codebook too"):
-        Corpus(path, None, frames)
+        UnitCorpus(path, None, frames)
     with pytest.raises(DataError, match="belong to another model"):
-        list(Corpus(path, codebook[::-1], frames))
+        list(UnitCorpus(path, codebook[::-1], frames))
     with pytest.raises(DataError, match="u1 has no frames"):
-        list(Corpus(path, codebook, {"u0": frames["u0"]}))
+        list(UnitCorpus(path, codebook, {"u0": frames["u0"]}))
     with pytest.raises(DataError, match="units but 3 frames"):
-        list(Corpus(path, codebook, {"u0": frames["u0"][:3]}))
+        list(UnitCorpus(path, codebook, {"u0": frames["u0"][:3]}))
     with pytest.raises(DataError, match="frames have 7 dimensions, codewords 8"):
-        list(Corpus(path, codebook, {"u0": frames["u0"][:, 1:]}))
+        list(UnitCorpus(path, codebook, {"u0": frames["u0"][:, 1:]}))
     with pytest.raises(DataError, match="no units to segment"):
-        sample(Corpus(write_unit_file(tmp_path / "e.jsonl", {}, codes=20)))
+        sample(UnitCorpus(write_unit_file(tmp_path / "e.jsonl", {}, codes=20)))
 
 
 def test_an_empty_utterance_stays_empty():

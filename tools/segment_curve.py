@@ -21,17 +21,20 @@ from unitdisc.data.phones import SILENCES
 from unitdisc.evaluate.aligned import Labeller
 from unitdisc.evaluate.boundaries import MEASURES, TOLERANCE, maximum_matching, measures
 from unitdisc.evaluate.frames import open_frames
-from unitdisc.evaluate.scores import Interval, bootstrap_many
+from unitdisc.evaluate.scores import ConfidenceInterval, bootstrap_many
 from unitdisc.evaluate.suite import codebook_beside, unit_file
-from unitdisc.segment import Corpus, Utterance, penalty_of_knee, penalty_of_rate, point_at, sample
+from unitdisc.segment import UnitCorpus, Utterance, penalty_of_knee, penalty_of_rate, point_at, sample
 
 FACTORS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.85, 1, 1.2, 1.4, 1.7, 2, 2.5, 3, 4, 6)  # of the knee's penalty
 MARKS = {"plain": ("o", "plain units"), "knee": ("s", "knee"), "rate": ("^", "wanted rate")}
 
 
 def boundary_measures(
-    corpus: Corpus, utterances: list[Utterance], edges: dict[str, np.ndarray], durations_of: Callable[[Utterance], Any]
-) -> tuple[np.ndarray, Interval | None]:
+    corpus: UnitCorpus,
+    utterances: list[Utterance],
+    edges: dict[str, np.ndarray],
+    durations_of: Callable[[Utterance], Any],
+) -> tuple[np.ndarray, ConfidenceInterval | None]:
     """Return MEASURES of the segments of these durations in frames, pooled, and the R-value's interval."""
     sums = []
     period, offset = corpus.header.period, corpus.header.offset
@@ -50,7 +53,7 @@ def curve(name: str, units: Path, alignment: Path, rate: float, silences: frozen
     """Return a row for each penalty."""
     units = unit_file(units)
     codebook, beside = codebook_beside(units), units.parent / "projection.scp"
-    corpus = Corpus(units, codebook, open_frames(beside) if codebook is not None and beside.exists() else None)
+    corpus = UnitCorpus(units, codebook, open_frames(beside) if codebook is not None and beside.exists() else None)
     period, utterances, labeller = corpus.header.period, sample(corpus), Labeller(alignment, silences, clip=True)
     edges = {}
     for u in utterances:

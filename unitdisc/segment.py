@@ -43,7 +43,7 @@ class Point(NamedTuple):
         return self.units / self.seconds
 
 
-class Corpus:
+class UnitCorpus:
     """A unit file and what its segments cost, utterance by utterance.
 
     With frames [T, D] and a codebook [K, D]: distances of the frames to the codewords. With a codebook alone: those of
@@ -187,7 +187,7 @@ def _backtrace(best: np.ndarray, begin: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def segment(
-    corpus: Corpus, out: str | Path, penalty: float | None = None, rate: float | None = None, force: bool = False
+    corpus: UnitCorpus, out: str | Path, penalty: float | None = None, rate: float | None = None, force: bool = False
 ) -> Point:
     """Write the segmented units of a corpus as a unit file of the same codebook.
 
@@ -227,7 +227,7 @@ class _Total:
         return Point(self.penalty, self.units, self.distance, self.frames * self.period)
 
 
-def sample(corpus: Corpus, most: int = SAMPLE) -> list[Utterance]:
+def sample(corpus: UnitCorpus, most: int = SAMPLE) -> list[Utterance]:
     """Hold a corpus, or every n-th of its utterances, in memory to choose a penalty on."""
     chosen: list[Utterance] = []
     every, frames = 1, 0
@@ -251,7 +251,7 @@ def point_at(utterances: Sequence[Utterance], penalty: float, period: float) -> 
     return total.point()
 
 
-def choose_penalty(corpus: Corpus, rate: float | None = None) -> float:
+def choose_penalty(corpus: UnitCorpus, rate: float | None = None) -> float:
     """Return a penalty found without labels: that of a wanted rate in units per second, or of the knee."""
     utterances, period = sample(corpus), corpus.header.period
     return penalty_of_knee(utterances, period) if rate is None else penalty_of_rate(utterances, period, rate)

@@ -40,7 +40,7 @@ def run_segment(options: argparse.Namespace) -> None:
     """Segment and print what came of it."""
     from unitdisc.evaluate.frames import open_frames, read_array
     from unitdisc.evaluate.suite import codebook_beside, unit_file
-    from unitdisc.segment import Corpus, segment
+    from unitdisc.segment import UnitCorpus, segment
 
     units = unit_file(options.units)
     codebook = frames = None
@@ -50,7 +50,7 @@ def run_segment(options: argparse.Namespace) -> None:
         path = options.frames or (beside if beside.exists() and codebook is not None else None)
         frames = None if path is None else open_frames(path)
     source = "frames and codewords" if frames is not None else "codewords" if codebook is not None else "equality"
-    point = segment(Corpus(units, codebook, frames), options.out, options.penalty, options.rate, options.force)
+    point = segment(UnitCorpus(units, codebook, frames), options.out, options.penalty, options.rate, options.force)
     if options.json:
         print(json.dumps({"penalty": point.penalty, "rate": point.rate, "units": point.units, "by": source}))
     else:

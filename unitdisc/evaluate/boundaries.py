@@ -8,7 +8,7 @@ import numpy as np
 
 from unitdisc.errors import DataError
 from unitdisc.evaluate.aligned import Aligned, AlignedUnits
-from unitdisc.evaluate.mapping import NOTHING, Mapping
+from unitdisc.evaluate.mapping import NOTHING, UnitMapping
 from unitdisc.evaluate.scores import Groups, Score, bootstrap_many
 
 TOLERANCE = 0.02  # s
@@ -120,7 +120,7 @@ def unit_boundaries(pair: Aligned, period: float, offset: float) -> np.ndarray:
     return offset + np.cumsum(pair.line.durations)[:-1] * period
 
 
-def mapped_boundaries(pair: Aligned, period: float, offset: float, mapping: Mapping) -> np.ndarray:
+def mapped_boundaries(pair: Aligned, period: float, offset: float, mapping: UnitMapping) -> np.ndarray:
     """Return the seconds at which the phone that the units stand for changes; units without a phone are skipped."""
     phones = mapping(pair.line.frames)
     places = np.flatnonzero(phones != NOTHING)
@@ -130,7 +130,7 @@ def mapped_boundaries(pair: Aligned, period: float, offset: float, mapping: Mapp
 
 def boundary_scores(
     pairs: AlignedUnits,
-    mapping: Mapping | None = None,
+    mapping: UnitMapping | None = None,
     *,
     tolerance: float = TOLERANCE,
     match: str = "maximum",
@@ -169,7 +169,9 @@ def boundary_scores(
     ]
 
 
-def _all_boundaries(pairs: AlignedUnits, mapping: Mapping | None, tolerance: float) -> Iterable[tuple[str, Boundaries]]:
+def _all_boundaries(
+    pairs: AlignedUnits, mapping: UnitMapping | None, tolerance: float
+) -> Iterable[tuple[str, Boundaries]]:
     period, offset = pairs.header.period, pairs.header.offset
     for pair in pairs:
         if mapping is None:

@@ -15,7 +15,7 @@ KINDS = ("many-to-one", "one-to-one")
 
 
 @dataclass(frozen=True)
-class Mapping:
+class UnitMapping:
     """A phone for each unit that was seen; others say `unseen`."""
 
     kind: str
@@ -29,7 +29,7 @@ class Mapping:
         return np.where(self.units[places] == units, self.phones[places], self.unseen)
 
 
-def fit_mapping(pairs: Iterable[Aligned], phones: int, kind: str = "many-to-one") -> Mapping:
+def fit_mapping(pairs: Iterable[Aligned], phones: int, kind: str = "many-to-one") -> UnitMapping:
     """Give each unit the phone it meets on most frames (the first in order on a tie), or match one to one.
 
     One-to-one maximises the matched frames over all assignments (Hungarian); units left over say nothing.
@@ -40,12 +40,12 @@ def fit_mapping(pairs: Iterable[Aligned], phones: int, kind: str = "many-to-one"
     if not counts.sum():
         raise DataError("no frames to fit the mapping of units to phones on")
     if kind == "many-to-one":
-        return Mapping(kind, units, counts.argmax(axis=0), int(counts.sum(axis=1).argmax()))
+        return UnitMapping(kind, units, counts.argmax(axis=0), int(counts.sum(axis=1).argmax()))
     chosen = np.full(len(units), NOTHING, dtype=np.int64)
     rows, columns = linear_sum_assignment(counts, maximize=True)
     matched = counts[rows, columns] > 0
     chosen[columns[matched]] = rows[matched]
-    return Mapping(kind, units, chosen, NOTHING)
+    return UnitMapping(kind, units, chosen, NOTHING)
 
 
 def merged(symbols: np.ndarray) -> np.ndarray:

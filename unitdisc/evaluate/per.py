@@ -1,8 +1,7 @@
 """Phone error rate of units mapped to phones: no training but the mapping, edits pooled over utterances."""
 
 import dataclasses
-from collections.abc import Collection, Sequence
-from collections.abc import Mapping as Mapped
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from unitdisc.errors import DataError
 from unitdisc.evaluate.aligned import AlignedUnits, Labels
 from unitdisc.evaluate.clusters import silence_to_drop
 from unitdisc.evaluate.edits import edits
-from unitdisc.evaluate.mapping import NOTHING, Mapping, fit_mapping, merged
+from unitdisc.evaluate.mapping import NOTHING, UnitMapping, fit_mapping, merged
 from unitdisc.evaluate.scores import Counts, Groups, Score, bootstrap
 
 
@@ -39,7 +38,7 @@ def reference(labels: Labels, drop: int | None) -> np.ndarray:
     return labels.phones if drop is None else labels.phones[labels.phones != drop]
 
 
-def hypothesis(units: np.ndarray, mapping: Mapping, drop: int | None) -> np.ndarray:
+def hypothesis(units: np.ndarray, mapping: UnitMapping, drop: int | None) -> np.ndarray:
     """Return the phones that units per frame [T] stand for: mapped, equal neighbours merged, silences dropped."""
     phones = mapping(units)
     phones = merged(phones[phones != NOTHING])
@@ -83,7 +82,7 @@ def mapping_per(
     )
 
 
-def fit_on(train: AlignedUnits, test: AlignedUnits, kind: str = "many-to-one") -> Mapping:
+def fit_on(train: AlignedUnits, test: AlignedUnits, kind: str = "many-to-one") -> UnitMapping:
     """Fit a mapping on one side for use on the other, in the phone numbers of the latter."""
     check_same_codebook(train.header, test.header, (str(train.path), str(test.path)))
     if train.labeller is test.labeller:
@@ -105,7 +104,7 @@ def fit_on(train: AlignedUnits, test: AlignedUnits, kind: str = "many-to-one") -
 
 
 def head_per(
-    heard: Mapped[str, tuple[Sequence[str], Sequence[str]]],
+    heard: Mapping[str, tuple[Sequence[str], Sequence[str]]],
     silence: str = "drop",
     *,
     silences: Collection[str] = SILENCES,

@@ -24,7 +24,7 @@ Statistic = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
-class Interval:
+class ConfidenceInterval:
     """A bootstrap confidence interval and how it was made."""
 
     low: float
@@ -57,7 +57,7 @@ class Score:
     definition: str  # "abx-triphone-within-within-angular"
     options: dict[str, Any] = field(default_factory=dict)
     counts: Counts = field(default_factory=Counts)
-    interval: Interval | None = None
+    interval: ConfidenceInterval | None = None
     period: float | None = None  # seconds per frame of what was scored
     hashes: dict[str, str] = field(default_factory=dict)  # "units", "alignment", "items", "codebook", ...
     parts: dict[str, Any] = field(default_factory=dict)  # what the value is made of, or goes with it
@@ -73,7 +73,7 @@ class Score:
         try:
             fields = {key: record[key] for key in cls.__dataclass_fields__}
             fields["counts"] = Counts(**fields["counts"])
-            fields["interval"] = Interval(**fields["interval"]) if fields["interval"] else None
+            fields["interval"] = ConfidenceInterval(**fields["interval"]) if fields["interval"] else None
             fields["value"] = math.nan if fields["value"] is None else float(fields["value"])
             return cls(**fields)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -191,7 +191,7 @@ def bootstrap(
     resamples: int = 1000,
     seed: int = 0,
     centred: bool = False,
-) -> Interval | None:
+) -> ConfidenceInterval | None:
     """Return the interval of a pooled statistic by drawing the rows with replacement.
 
     rows [N, S] holds each group's sufficient statistics (dense or sparse); they are summed over the drawn groups, and
@@ -213,7 +213,7 @@ def bootstrap_many(
     resamples: int = 1000,
     seed: int = 0,
     centred: bool = False,
-) -> list[Interval | None]:
+) -> list[ConfidenceInterval | None]:
     """Return the intervals of several statistics of the same draws; `statistic` maps sums [R, S] to [R, values]."""
     groups, width = rows.shape
     if groups < 2 or resamples < 2:
@@ -228,11 +228,13 @@ def bootstrap_many(
     spread = np.concatenate(drawn_values)
     whole = np.asarray(rows.sum(axis=0), dtype=np.float64).reshape(1, -1)
     centres = statistic(whole).reshape(values) if centred else [None] * values
-    made = functools.partial(Interval, level=level, over=over, groups=groups, resamples=resamples, seed=seed)
+    made = functools.partial(ConfidenceInterval, level=level, over=over, groups=groups, resamples=resamples, seed=seed)
     return [_interval(spread[:, i], level, centres[i], made) for i in range(values)]
 
 
-def _interval(spread: np.ndarray, level: float, centre: float | None, made: Callable[..., Interval]) -> Interval | None:
+def _interval(
+    spread: np.ndarray, level: float, centre: float | None, made: Callable[..., ConfidenceInterval]
+) -> ConfidenceInterval | None:
     spread = spread[np.isfinite(spread)]
     if not len(spread):
         return None
@@ -241,7 +243,9 @@ def _interval(spread: np.ndarray, level: float, centre: float | None, made: Call
     return made(float(low + shift), float(high + shift), method="percentile" if centre is None else "centred")
 
 
-def pooled(numerators: Sequence[float], denominators: Sequence[float], **options: Any) -> tuple[float, Interval | None]:
+def pooled(
+    numerators: Sequence[float], denominators: Sequence[float], **options: Any
+) -> tuple[float, ConfidenceInterval | None]:
     """Return sum(numerators) / sum(denominators) with its interval; one entry per utterance."""
     rows = np.stack([np.asarray(numerators, dtype=np.float64), np.asarray(denominators, dtype=np.float64)], axis=1)
     return float(ratio(rows.sum(axis=0, keepdims=True))[0]), bootstrap(rows, **options)

@@ -10,7 +10,7 @@ from scipy import sparse
 from unitdisc.data.tables import read_pairs
 from unitdisc.errors import DataError
 from unitdisc.evaluate.logistic import fit_logistic, folds
-from unitdisc.evaluate.scores import Counts, Interval, Score, bootstrap
+from unitdisc.evaluate.scores import ConfidenceInterval, Counts, Score, bootstrap
 from unitdisc.evaluate.units import AnyUnits, Units
 
 FOLDS = 5
@@ -166,7 +166,7 @@ def _crossing(miss: np.ndarray, alarm: np.ndarray) -> np.ndarray:
 
 def _eer_interval(
     values: np.ndarray, one: np.ndarray, other: np.ndarray, speakers: int, seed: int, resamples: int
-) -> Interval | None:
+) -> ConfidenceInterval | None:
     """Draw speakers; pairs of two drawn speakers count as often as both were drawn. Cosines are binned."""
     if speakers < 3 or speakers > 200 or resamples < 2:
         return None
@@ -186,4 +186,4 @@ def _eer_interval(
             miss, alarm = 1 - np.cumsum(targets) / targets.sum(), np.cumsum(others) / others.sum()
             found.append(_crossing(np.r_[1.0, miss][None], np.r_[0.0, alarm][None])[0])
     low, high = np.quantile(found, [0.025, 0.975])
-    return Interval(float(low), float(high), 0.95, "speakers", speakers, len(found), seed)
+    return ConfidenceInterval(float(low), float(high), 0.95, "speakers", speakers, len(found), seed)

@@ -174,7 +174,7 @@ class Mixture(Output):
         return mixture.draw(params, noise[..., 0], noise[..., 1], self.levels, temperature)
 
 
-class Frames(Output):
+class FrameOutput(Output):
     """Real-valued frames; steps are float [B, T, M]."""
 
     def __init__(self, dim: int, loss: Literal["l1", "l2", "laplace", "gaussian"] = "l1") -> None:
@@ -237,4 +237,4 @@ def build_output(config: OutputConfig, dim: int = 0) -> Output:
         return Softmax(config.classes)
     if isinstance(config, MixtureConfig):
         return Mixture(config.components, config.levels)
-    return Frames(dim, config.loss)
+    return FrameOutput(dim, config.loss)

@@ -9,7 +9,7 @@ from torch.nn.functional import pad
 
 from unitdisc.errors import UnitdiscError
 from unitdisc.networks.mixture import LOG_SCALE_MIN
-from unitdisc.networks.outputs import Frames, Mixture, Output, Softmax
+from unitdisc.networks.outputs import FrameOutput, Mixture, Output, Softmax
 from unitdisc.networks.wavenet import WaveNet
 
 PANEL = 32  # outputs whose sums stay in registers together: two vectors
@@ -162,7 +162,7 @@ def _drawn(output: Output) -> tuple[int, int, int]:
         return SOFTMAX, output.classes, 0
     if isinstance(output, Mixture):
         return MIXTURE, output.components, output.levels
-    assert isinstance(output, Frames), f"the kernel cannot draw from {type(output).__name__}"
+    assert isinstance(output, FrameOutput), f"the kernel cannot draw from {type(output).__name__}"
     return (SCALED if output.random else MEAN), output.dim_in, 0
 
 
