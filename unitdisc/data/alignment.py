@@ -167,8 +167,8 @@ def _checked(labels: Sequence[Label], utt: str) -> list[Interval]:
             before = intervals[-1]
             if before.end - start > ROUNDING:
                 raise DataError(
-                    f"{where}: {utt}: expected intervals without overlap, got {label!r} from {start:g} s "
-                    f"after {before.label!r} up to {before.end:g} s; correct the labels"
+                    f"{where}: {utt}: expected intervals without overlap, got {shown(label)} from {start:g} s "
+                    f"after {shown(before.label)} up to {before.end:g} s; correct the labels"
                 )
             intervals[-1] = before._replace(end=start)
         intervals.append(Interval(start, max(end, start), label))
