@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 from unitdisc import __version__
 from unitdisc.cli.arguments import add_allow_pipes
+from unitdisc.cli.foreign import units_of_others
 from unitdisc.data.pipes import ALLOW
 from unitdisc.errors import UnitdiscError, clipped
 
@@ -51,6 +52,7 @@ MODULES = (
     "compare",
     "report",
     "share",
+    "foreign",
 )
 
 
@@ -86,7 +88,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         name = f"unitdisc {options.verb}"
         if getattr(options, "allow_pipes", False):
             os.environ[ALLOW] = "1"
-        code = options.run(options)
+        with units_of_others(options):
+            code = options.run(options)
         sys.stdout.flush()  # a full disk behind a > is to be told here
     except UnitdiscError as error:
         _end(f"{name}: {error}", 1)

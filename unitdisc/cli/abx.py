@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from unitdisc.cli.arguments import above_zero, positive, positive_or_none, share
+from unitdisc.cli.foreign import add_units_options
 
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -114,6 +115,7 @@ def add_abx(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     )
     verb.add_argument("--jobs", type=positive, default=None, help="number of threads; all cores by default")
     verb.add_argument("--json", action="store_true", help="print the whole score as JSON")
+    add_units_options(verb, "features", period="--frame-shift")
     verb.set_defaults(run=run_abx)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unitdisc.cli.arguments import add_device, add_renew, count, positive, share
+from unitdisc.cli.foreign import add_units_options
 
 if TYPE_CHECKING:
     from unitdisc.compare.comparison import CompareOptions
@@ -68,6 +69,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )
     add_renew(verb)
     verb.add_argument("--json", action="store_true", help="print the whole table as JSON")
+    add_units_options(verb, "beside")
     verb.set_defaults(run=run_compare)
 
 

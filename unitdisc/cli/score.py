@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unitdisc.cli.arguments import above_zero, add_allow_pipes, add_device, count, positive, zero_or_more
+from unitdisc.cli.foreign import add_units_options
 from unitdisc.errors import DataError
 
 if TYPE_CHECKING:
@@ -100,6 +101,7 @@ def _add_per(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         "--epochs", type=positive, default=30, help="epochs that probes are trained for (default: %(default)s)"
     )
     verb.add_argument("--frame-shift", type=above_zero, help="seconds from frame to frame, where features do not say")
+    add_units_options(verb, "units", "train", period="--frame-shift")
     verb.set_defaults(run=run_per)
 
 
@@ -113,6 +115,7 @@ def _add_clusters(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]
         default="keep",
         help="keep or drop frames of silence (default: %(default)s)",
     )
+    add_units_options(verb, "units")
     verb.set_defaults(run=run_clusters)
 
 
@@ -133,18 +136,21 @@ def _add_boundaries(subverbs: "argparse._SubParsersAction[argparse.ArgumentParse
         default="maximum",
         help="how boundaries match (default: %(default)s)",
     )
+    add_units_options(verb, "units", "train")
     verb.set_defaults(run=run_boundaries)
 
 
 def _add_bitrate(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     verb = _parser(subverbs, "bitrate", "bits and units per second")
     verb.add_argument("units", metavar="UNITS", type=Path, help="unit file, or a folder that `unitdisc encode` wrote")
+    add_units_options(verb, "units")
     verb.set_defaults(run=run_bitrate)
 
 
 def _add_usage(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     verb = _parser(subverbs, "usage", "codes in use, their perplexity")
     verb.add_argument("units", metavar="UNITS", type=Path, help="unit file, or a folder that `unitdisc encode` wrote")
+    add_units_options(verb, "units")
     verb.set_defaults(run=run_usage)
 
 
@@ -153,6 +159,7 @@ def _add_speaker(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]"
     verb.add_argument("units", metavar="UNITS", type=Path, help="unit file, or a folder that `unitdisc encode` wrote")
     verb.add_argument("--data", type=Path, required=True, help="data dir or utt2spk")
     verb.add_argument("--codebook", type=Path, help="codewords [K, D] (.npy); codebook.npy beside UNITS by default")
+    add_units_options(verb, "units")
     verb.set_defaults(run=run_speaker)
 
 
@@ -162,6 +169,7 @@ def _add_robustness(subverbs: "argparse._SubParsersAction[argparse.ArgumentParse
     verb.add_argument(
         "changed", metavar="CHANGED", type=Path, nargs="+", help="UNITS of changed audio (encode --change)"
     )
+    add_units_options(verb, "units", "changed")
     verb.set_defaults(run=run_robustness)
 
 
@@ -191,6 +199,7 @@ def _add_all(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     verb.add_argument(
         "--out", type=Path, help="file to write, replaced if there (default: scores.json beside the units)"
     )
+    add_units_options(verb, "units", "train", "changed")
     verb.set_defaults(run=run_all)
 
 
@@ -314,7 +323,7 @@ def run_all(options: argparse.Namespace) -> None:
     from unitdisc.evaluate.scores import write_scores
     from unitdisc.evaluate.suite import SuiteOptions, score_all, unit_file
 
-    out = options.out or unit_file(options.units).parent / "scores.json"
+    out = options.out or unit_file(options.given_units).parent / "scores.json"
     if out.is_dir():
         raise DataError(f"--out {out}: expected a file to write, got a folder")
     chosen = SuiteOptions(options.items, tuple(options.changed), options.probes, options.resamples)

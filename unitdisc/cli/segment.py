@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from unitdisc.cli.arguments import above_zero, zero_or_more
+from unitdisc.cli.foreign import add_units_options
 
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -33,6 +34,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     how.add_argument("--knee", action="store_true", help="the penalty at the knee of the cost curve (default)")
     verb.add_argument("--force", action="store_true", help="replace an existing file")
     verb.add_argument("--json", action="store_true", help="print the result as JSON")
+    add_units_options(verb, "units")
     verb.set_defaults(run=run_segment)
 
 

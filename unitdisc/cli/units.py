@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from unitdisc.cli.arguments import add_device, add_job, add_json, add_renew, positive, share
+from unitdisc.cli.foreign import add_units_options
 
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -63,6 +64,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         help="data directory the units are of; fairseq needs it, lhotse takes recordings and segments from it",
     )
     export.add_argument("--force", action="store_true", help="replace files that are there")
+    add_units_options(export, "units")
     export.set_defaults(run=run_export)
     inspect = verbs.add_parser(
         "inspect",
@@ -72,6 +74,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )
     inspect.add_argument("units", metavar="UNITS", help="unit file, or a folder that `unitdisc encode` wrote")
     add_json(inspect)
+    add_units_options(inspect, "units")
     inspect.set_defaults(run=run_inspect)
 
 
