@@ -24,7 +24,7 @@ JUDGES = [
     "moonshine-voice==0.0.49",
     "hama==1.7.0",
     "speechmos==0.0.1.1",
-    "pyworld-prebuilt==0.3.6.post1",
+    "swift-f0==0.3.0",
     "webrtcvad-wheels>=2.0.14",
     "onnxruntime>=1.18",
 ]

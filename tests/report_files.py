@@ -74,7 +74,19 @@ def put_exp(exp: Path, data: Path, evil: str = "") -> Path:
         json.dumps(Score("abx", 0.3125, "abx-across-within-angular").to_json()), "utf-8"
     )
     put_conversions(exp / "converted", data, evil)
+    put_judged(exp, data)
     return exp
+
+
+def put_judged(exp: Path, data: Path) -> None:
+    """Write what judges heard of the first recording, and of its resynthesis."""
+    utt, file = (data / "wav.scp").read_text("utf-8").splitlines()[0].split()
+    rows = [
+        {"utt": utt, "side": "recording", "audio": "/elsewhere/x.wav", "mos-overall": 3.41, "wer": 0.0},
+        {"utt": f"same-{utt}", "side": "resynthesis", "audio": f"/elsewhere/converted/0/{file}", "mos-overall": 2.9,
+         "wer": 0.25, "nearest-is-target": 1.0},
+    ]  # fmt: skip
+    (exp / "scores" / "judged.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
 
 
 def put_conversions(folder: Path, data: Path, evil: str = "") -> None:

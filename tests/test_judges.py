@@ -59,6 +59,16 @@ class FakePitch(Judge):
         return np.where(np.arange(frames) < frames // 2, contour, 0.0)
 
 
+def test_the_judge_of_pitch_hears_a_tone_and_silence():
+    pytest.importorskip("swift_f0")
+    time = np.arange(SECOND) / SECOND
+    tones = sum(np.sin(2 * np.pi * 130 * k * time) / k for k in range(1, 12))
+    heard = panel.Contour().hear(prepared(np.concatenate([tones, np.zeros(SECOND)])))
+    assert len(heard) == 200
+    np.testing.assert_allclose(heard[5:95], 130, rtol=0.01)
+    assert not heard[105:].any()
+
+
 FAKES = {"voice": FakeVoice(), "words": FakeWords(), "pitch": FakePitch()}
 
 

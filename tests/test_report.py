@@ -34,6 +34,7 @@ from unitdisc.report.collect import (
 )
 from unitdisc.report.facts import gather, heat_map
 from unitdisc.report.html import write_report
+from unitdisc.report.judged import key_of, read_judged, recording_key
 from unitdisc.report.plots import Axes, Line, figure, nice_ticks, png
 from unitdisc.report.sounds import Budget, encode
 from unitdisc.report.tables import differences, score_rows, subject
@@ -493,3 +494,20 @@ def test_one_to_one_per_calls_nothing_best(tmp_path: Path):
     assert row.better == ""
     assert not any(cell.best for cell in row.cells)
     assert row.folded
+
+
+def test_figures_of_judges_are_found_by_sound_and_say_whose_voice_it_is(tmp_path: Path):
+    rows = [
+        {"utt": "u", "side": "recording", "audio": "/a/b/u.wav", "mos-overall": 3.44, "wer": None},
+        {"utt": "x-u", "side": "conversion", "audio": "/moved/exp/converted/x/u.wav", "wer": 0.125, "per": 0.2,
+         "f0-correlation": 0.931, "voicing-error": 0.06, "nearest-is-target": 0.0, "nearest-is-source": 1.0},
+    ]  # fmt: skip
+    (tmp_path / "judged-mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = read_judged(tmp_path)
+    assert found == {
+        recording_key("u"): "DNSMOS 3.4",
+        key_of(tmp_path / "converted/x/u.wav"): "WER 12% · PER 20% · F0 0.93 · voicing 6% off · nearest voice the source's",
+    }
+    (tmp_path / "judged-mine.jsonl").write_text("{}\n")
+    with pytest.raises(DataError, match=r"judged-mine\.jsonl:1: expected .*--rows writes such a file"):
+        read_judged(tmp_path)

@@ -74,6 +74,15 @@ def test_every_sound_decodes_and_plays(opened: Browser):
         assert fine
 
 
+def test_sounds_have_what_judges_heard_beside_them(opened: Browser):
+    said = opened.run("[...document.querySelectorAll('.track')].map(track => track.innerText.replace(/\\s+/g, ' '))")
+    assert any("original" in text and "DNSMOS 3.4 · WER 0%" in text for text in said)
+    assert any("resynthesis" in text and "DNSMOS 2.9 · WER 25% · nearest voice the target's" in text for text in said)
+    opened.run("document.body.style.width = '400px'")
+    assert opened.run("[...document.querySelectorAll('.track')].every(track => track.scrollWidth <= 401)")
+    opened.run("document.body.style.width = ''")
+
+
 def test_every_example_decodes(opened: Browser):
     lengths = opened.run("""(async () => {
       const content = JSON.parse(document.getElementById('content').textContent), found = [];

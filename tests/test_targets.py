@@ -18,6 +18,7 @@ from made_up import make_data, tiny_model
 from test_train import TRAIN, assert_same
 
 from unitdisc import checkpoint, config
+from unitdisc.checkpoint import load_model, step_files
 from unitdisc.data.units import read_units
 from unitdisc.decoders.none import NoDecoderConfig
 from unitdisc.encode import encode
@@ -240,6 +241,26 @@ def test_a_thawed_encoder_learns_slowly(data: Path, tmp_path: Path):
     slow, fast = (last[name] - before[name] for before, last in trees)
     torch.testing.assert_close(slow, 0.1 * fast, atol=1e-6, rtol=1e-3)
     assert fast.abs().max() > 0
+
+
+@pytest.mark.parametrize("kind", ["vq", "ema", "kmeans"])
+def test_a_decoder_is_trained_for_the_units_of_another_model(data: Path, tmp_path: Path, kind: str):
+    changes = {"model": {"quantizer": {"kind": kind, "codes": 8}}}
+    quantizer = config.from_tree(Config, changes, "").model.quantizer
+    run(data, tmp_path / "units", OPTIONS, quantizer=quantizer)
+    units = load_model(tmp_path / "units")
+    options = replace(OPTIONS, units_of=str(tmp_path / "units"), learning_rate=1e-2, augment=AugmentConfig())
+    weights = LossWeights()
+    run(data, tmp_path / "voice", options, quantizer=quantizer, decoder=tiny_model().decoder, weights=weights)
+    voice = load_model(tmp_path / "voice")
+    assert voice.codebook_hash() == units.codebook_hash()
+    assert voice.model_hash() == units.model_hash()
+    first, *_, last = (checkpoint.load(path)["model"] for path in step_files(tmp_path / "voice"))
+    assert any(not torch.equal(first[name], last[name]) for name in first if name.startswith("decoder."))
+    with pytest.raises(ConfigError, match=r"has model\.quantizer\.codes 8, the configuration 9; features, encoder and"):
+        run(data, tmp_path / "other", options, quantizer=replace(quantizer, codes=9), decoder=tiny_model().decoder)
+    with pytest.raises(ConfigError, match="leave freeze at 1"):
+        replace(options, freeze=0.5)
 
 
 def test_a_frozen_encoder_with_nothing_else_to_learn_is_refused(data: Path, tmp_path: Path):

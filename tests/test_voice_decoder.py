@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +26,11 @@ from unitdisc.features.excitation import DIM, VOICING
 from unitdisc.features.extract import ExtractConfig, extract
 from unitdisc.features.pitch import pitch
 from unitdisc.model import UnitModel
-from unitdisc.model_config import ModelConfig
+from unitdisc.model_config import LossWeights, ModelConfig
 from unitdisc.speaking import Line, SpeakOptions, open_lines, read_text, speak_units
 from unitdisc.voices import MOST, OwnRange, PitchRange, Voices, predicted
 
-SMALL = VoiceDecoderConfig(channels=16, hidden=16, dilations=(1, 2), kernel=3)
+SMALL = VoiceDecoderConfig(channels=16, hidden=16, units=(1, 2), frames=(1,), kernel=3)
 
 
 @pytest.fixture(scope="module")
@@ -166,6 +167,42 @@ def test_it_converts(wanted: str, exp: Path, data: DataDir, tmp_path: Path):
         assert len(wave) == len(data.source(row.source).load(16000))
         assert np.isfinite(wave).all()
         assert np.abs(wave).max() > 0.01
+
+
+def test_a_decoder_may_learn_from_vectors_and_say_them(settings: ModelConfig, data: DataDir, tmp_path: Path):
+    torch.manual_seed(0)
+    settings = replace(settings, vectors=1.0, jitter=0.0)
+    model = UnitModel(settings, ["a", "b"]).train()
+    fit_normalisation_(model, data)
+    corpus = open_corpus(settings, data, model)
+    batch = corpus.batch([Chunk(utt, 0, 16) for utt in data.utts])
+    for step in range(3):  # past the warm-up
+        model.begin_step_(step)
+        model.loss(batch, torch.Generator().manual_seed(0))
+    other = UnitModel(replace(settings, vectors=0.0), ["a", "b"]).train()
+    other.load_state_dict(model.state_dict())
+    losses = [m.loss(batch, torch.Generator().manual_seed(0)) for m in (model, other)]
+    assert losses[0].parts["reconstruction"] != losses[1].parts["reconstruction"]
+    for (name, ours), theirs in zip(model.state_dict().items(), other.state_dict().values(), strict=True):
+        assert torch.equal(ours, theirs), name  # statistics were taken once
+    losses[0].total.backward()
+    only_units = UnitModel(replace(settings, vectors=1.0, weights=LossWeights(quantizer=0.0)), ["a", "b"]).train()
+    only_units.load_state_dict(model.state_dict())
+    only_units.loss(batch, torch.Generator().manual_seed(0)).total.backward()
+    gradients = {name: p.grad for name, p in only_units.named_parameters() if p.grad is not None and p.grad.any()}
+    assert any(name.startswith("decoder.") for name in gradients)
+    assert not any(name.startswith(("encoder.", "quantizer.")) for name in gradients)
+
+    tree = {"config": {"model": config.to_tree(settings)}, "speakers": ["a", "b"], "phones": []}
+    checkpoint.save(tmp_path / "m.pt", {**tree, "model": model.state_dict(), "average": None, "step": 3})
+    by = {way: convert(tmp_path / "m.pt", [data.path], tmp_path / str(way), ["b"], ConvertOptions(vectors=way))
+          for way in (False, True)}  # fmt: skip
+    waves = [soundfile.read(tmp_path / str(way) / rows[0].path)[0] for way, rows in by.items()]
+    assert not np.allclose(*waves, atol=1e-3)
+    tree["config"] = {"model": config.to_tree(replace(settings, vectors=0.0))}
+    checkpoint.save(tmp_path / "n.pt", {**tree, "model": model.state_dict(), "average": None, "step": 3})
+    with pytest.raises(ConfigError, match=r"has heard units only; train with model\.vectors above 0"):
+        convert(tmp_path / "n.pt", [data.path], tmp_path / "x", ["b"], ConvertOptions(vectors=True))
 
 
 def test_only_who_says_a_pitch_can_be_asked_for_it(data: DataDir, tmp_path: Path):

@@ -53,6 +53,9 @@ class ConvertOptions:
     # Of decoders of frames: the source's, moved to the target's range; predicted, by a voice decoder; flat; a number
     # that the source's is multiplied by; none: a whisper, by Griffin-Lim.
     pitch: str = "source"
+    # From the encoder's vectors instead of units: more is understood, and more than units goes over. For models that
+    # were trained with model.vectors above 0.
+    vectors: bool = False
 
     def __post_init__(self) -> None:
         parse_pitch(self.pitch)
@@ -121,6 +124,8 @@ def convert_with(
     out, options = Path(out), options or ConvertOptions()
     model, voices = speaking.network, speaking.voices
     _ = speaking.decoder  # says it if there is none, before anything is read
+    if options.vectors and not model.config.vectors:
+        raise ConfigError(f"{speaking.path}: its decoder has heard units only; train with model.vectors above 0")
     if not options.postfilter:
         speaking = speaking._replace(postfilter=None)
     if (out / "manifest.jsonl").exists() and not force:
@@ -207,11 +212,10 @@ def _convert_batch(work: _Work, utts: list[str], target: Target) -> Iterator[Mad
     device, rate = model.mean.device, model.grid.sample_rate
     rows = [torch.from_numpy(np.ascontiguousarray(frames[utt])).to(device) for utt in utts]
     lengths = torch.tensor([len(row) for row in rows], device=device)
-    encoded = model.encode(pad(rows), lengths)
-    content = encoded.units if model.quantizer.codes else encoded.values
+    content, units = _content(model, pad(rows), lengths, options.vectors)
     speaker = voices(model, data, utts, rows, target)
     seeds = torch.tensor([zlib.crc32(f"{options.seed} {target.name} {utt}".encode()) for utt in utts], device=device)
-    said = model.say(content, encoded.lengths, speaker, seeds, options.temperature)
+    said = model.say(content, units, speaker, seeds, options.temperature)
     for n, utt in enumerate(utts):
         original = data.source(utt).load(rate)
         wave = _voiced(work, {name: stream[n].cpu() for name, stream in said.items()}, original, utt, target)
@@ -223,6 +227,14 @@ def _convert_batch(work: _Work, utts: list[str], target: Target) -> Iterator[Mad
         name = f"{target.name}-{utt}"
         home = str(path.relative_to(work.out))
         yield Made(name, utt, data.utt2spk[utt], target.name, home, len(samples) / rate, gain, spoken)
+
+
+def _content(model: UnitModel, frames: Tensor, lengths: Tensor, vectors: bool) -> tuple[Tensor, Tensor]:
+    """Return what is handed over of frames [B, T, D]: units, or vectors, and how many of each row."""
+    if vectors:
+        return model.probe(frames, lengths, "projection")
+    encoded = model.encode(frames, lengths)
+    return encoded.units if model.quantizer.codes else encoded.values, encoded.lengths
 
 
 def _voiced(work: _Work, said: Streams, original: np.ndarray, utt: str, target: Target) -> Tensor:

@@ -28,7 +28,7 @@ from unitdisc.hashes import codebook_hash, model_hash
 from unitdisc.model_config import LossWeights, ModelConfig
 from unitdisc.networks.blocks import BlockEncoder, one_thread
 from unitdisc.networks.conditioning import Conditioning
-from unitdisc.networks.draws import draw_seeds
+from unitdisc.networks.draws import Stream, draw_seeds, row_uniforms
 from unitdisc.networks.echo import Echo
 from unitdisc.networks.encoders.build import build_encoder
 from unitdisc.networks.heads import CTCHead, FramewiseHead, HeadLoss
@@ -193,7 +193,7 @@ class UnitModel(nn.Module):
         else:
             quantized = self.quantizer(y, padding_mask(lengths, y.shape[1]))
             parts["quantizer"] = quantized.loss * self._units_in_mean(lengths) * self.encoder.stride / count
-            parts.update(self._value_losses(batch, frames, quantized.values, there, seeds, stats))
+            parts.update(self._value_losses(batch, frames, quantized.values, there, seeds, stats, y))
         total = sum((parts[name] * getattr(self.config.weights, name) for name in parts), weight.new_zeros(()).float())
         return Loss(total, {k: v.detach() for k, v in parts.items()}, quantized, lengths, weight, stats)
 
@@ -205,12 +205,14 @@ class UnitModel(nn.Module):
         frame_lengths: Tensor,
         seeds: Tensor | None,
         stats: dict[str, Tensor],
+        y: Tensor,
     ) -> dict[str, Tensor]:
         """Return the losses of what is made of quantised values [B, T', D], per frame; fill in statistics."""
         count, parts = batch.lengths.sum().clamp(min=1), {}
         lengths = ceil_divide(frame_lengths, self.encoder.stride)
         if self.decoder is not None and self.config.weights.reconstruction > 0:
-            parts["reconstruction"] = self._reconstruction(batch, frames, values, frame_lengths, seeds) / count
+            said = self._partly_vectors(values, y, lengths, seeds)
+            parts["reconstruction"] = self._reconstruction(batch, frames, said, frame_lengths, seeds) / count
         if self.echo is not None:
             parts["echo"] = self.echo.loss(values, frames, frame_lengths) / count
         for name, head in self._head_losses(batch, values, lengths):
@@ -218,6 +220,15 @@ class UnitModel(nn.Module):
             parts[name] = head.total * scale / count
             stats[f"{name}_left_out"] = head.left_out.detach()
         return parts
+
+    def _partly_vectors(self, values: Tensor, y: Tensor, lengths: Tensor, seeds: Tensor | None) -> Tensor:
+        """Replace the values of some rows by what was quantised, through which nothing is learnt by the encoder."""
+        if not self.config.vectors or not self.training or seeds is None:
+            return values
+        with self.inference(y.device, exact=False):  # statistics see a batch once
+            vectors = self.quantizer.project(y.float(), padding_mask(lengths, y.shape[1]))
+        chosen = row_uniforms(seeds, 1, Stream.VECTORS) < self.config.vectors
+        return torch.where(chosen[:, :, None], vectors.to(values.dtype), values)
 
     def _units_in_mean(self, lengths: Tensor) -> Tensor:
         """Return the number of units that the quantiser divided its loss by: over processes, the mean of theirs."""

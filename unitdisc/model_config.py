@@ -51,6 +51,9 @@ class ModelConfig:
     encoder: EncoderConfig = field(default_factory=ConvEncoderConfig)
     quantizer: QuantizerConfig = field(default_factory=VQConfig)
     jitter: float = 0.12  # probability that a unit's vector is replaced by its neighbour's while training
+    # Share of the rows whose vectors the decoder hears before they are quantised, while training: it then speaks from
+    # both, and what is said is better understood from vectors (`unitdisc convert --vectors`).
+    vectors: float = 0.0
     conditioning: ConditioningConfig = field(default_factory=ConditioningConfig)
     decoder: DecoderConfig = field(default_factory=FrameDecoderConfig)
     heads: HeadConfig = field(default_factory=HeadConfig)
@@ -61,6 +64,8 @@ class ModelConfig:
     def __post_init__(self) -> None:
         if not 0.0 <= self.jitter <= 1.0:
             raise ConfigError(f"jitter is a probability between 0 and 1, got {self.jitter}")
+        if not 0.0 <= self.vectors <= 1.0:
+            raise ConfigError(f"vectors is a share between 0 and 1, got {self.vectors}")
         if self.perturbation.on and (not isinstance(self.features, FbankConfig) or self.features.energy):
             raise ConfigError("perturbation stretches log mel filter banks: set features.kind to fbank, without energy")
         ours = self.features.grid

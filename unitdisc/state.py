@@ -89,6 +89,9 @@ class TrainConfig:
     targets: TargetsConfig = field(default_factory=TargetsConfig)  # of weights.prediction
     freeze: float = 1.0  # share of all steps after which codebook and decoder learn, and the encoder does not; 1: never
     thaw: float = 0.0  # what the encoder's learning rate is then multiplied by; 0 holds it still
+    # A trained model (folder or checkpoint) whose features, encoder and codebook are taken over and held still from the
+    # first step, so that all learning is the decoder's, and its unit files can be spoken.
+    units_of: str = ""
     augment: AugmentConfig = field(default_factory=AugmentConfig)  # of what the encoder hears
     # Processes that read batches ahead; 0: a thread. By default one where utterances are changed, up to 4 for a GPU.
     workers: int | None = None
@@ -113,6 +116,8 @@ class TrainConfig:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
         if not 0 < self.freeze <= 1 or not 0 <= self.thaw <= 1:
             raise ConfigError(f"freeze must lie above 0 and up to 1, thaw in 0..1, got {self.freeze} and {self.thaw}")
+        if self.units_of and (self.freeze < 1 or self.thaw):
+            raise ConfigError("units_of holds the encoder still from the first step: leave freeze at 1 and thaw at 0")
         if self.workers is not None and self.workers < 0:
             raise ConfigError(f"workers must be 0 or more, got {self.workers}")
         if not 0 <= self.average < 1:
@@ -121,7 +126,12 @@ class TrainConfig:
     @property
     def frozen_at(self) -> int:
         """Return the step that begins with an encoder held still; that after the last step if none does."""
-        return max(round(self.freeze * self.steps), 1)
+        return 0 if self.units_of else max(round(self.freeze * self.steps), 1)
+
+    @property
+    def freezes(self) -> bool:
+        """Tell whether the encoder is held still at some step."""
+        return self.freeze < 1 or bool(self.units_of)
 
 
 class State:
@@ -177,7 +187,7 @@ class State:
 
     def learner(self, step: int) -> Learner:
         """Return which part of the model learns at a step."""
-        if self.config.freeze == 1:
+        if not self.config.freezes:
             return "all"
         if step >= self.config.frozen_at:
             return "codebook"
@@ -186,7 +196,7 @@ class State:
     @property
     def quantises(self) -> bool:
         """Tell whether vectors are quantised at this step, or the codebook waits for the encoder to have learnt."""
-        late = isinstance(self.model.quantizer, KMeans) or (self.config.freeze < 1 and self.predicts)
+        late = isinstance(self.model.quantizer, KMeans) or (self.config.freezes and self.predicts)
         return not late or self.step >= self.config.frozen_at
 
     def set_rates_(self) -> float:

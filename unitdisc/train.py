@@ -35,6 +35,7 @@ from unitdisc.quantizers.base import Reestimation
 from unitdisc.runlog import Gradient, Meter, RunLog
 from unitdisc.state import State, TrainConfig
 from unitdisc.stopping import Stop, stoppable
+from unitdisc.taken import take_units_
 from unitdisc.targets import Targets, output_sample
 from unitdisc.validate import validate
 from unitdisc.voices import Voices, fit_voices
@@ -70,9 +71,12 @@ def _train(config: Config, exp: Path, train_data: DataDir, dev_data: DataDir, de
     dev_data = with_features(config.model, dev_data, exp / "data" / "dev", jobs, log.say)
     speakers, phones = sorted(train_data.spk2utt), phone_set(config.model, train_data)
     torch.manual_seed(config.train.seed)
-    state = State(UnitModel(config.model, speakers, phones).to(device), config.train)
+    model = UnitModel(config.model, speakers, phones).to(device)
+    fit_normalisation_(model, train_data)
+    if config.train.units_of and not checkpoint.step_files(exp):
+        take_units_(model, config.train.units_of)
+    state = State(model, config.train)
     corpus = open_corpus(config.model, train_data, state.model)
-    fit_normalisation_(state.model, train_data)
     dev = open_corpus(config.model, dev_data, state.model)
     with locked(exp, "training in it") if dist.is_main() else nullcontext():
         resume_(state, config, exp, log)
@@ -123,17 +127,17 @@ def check_schedule(config: Config) -> None:
             f"the codebook would never be used: train.steps is {config.train.steps}, and the warm-up takes "
             f"{schedule.warm_up}; train longer, or lower model.quantizer.schedule.warm_up (and every, until)"
         )
-    if config.train.freeze == 1:
+    if not config.train.freezes:
         return
-    if schedule is not None and schedule.warm_up > config.train.frozen_at:
+    if not config.train.units_of and schedule is not None and schedule.warm_up > config.train.frozen_at:
         raise ConfigError(
             f"train.freeze: the encoder would be held still from step {config.train.frozen_at}, before the codebook is "
             f"used: model.quantizer.schedule.warm_up is {schedule.warm_up}; set it to 0"
         )
     if not config.model.decoder.speaks and not config.model.weights.on_values:
         raise ConfigError(
-            "train.freeze: with the encoder held still nothing would learn: set decoder.kind, or weights.echo, ctc or "
-            "framewise above 0, or leave train.freeze at 1"
+            "train.freeze, units_of: with the encoder held still nothing would learn: set decoder.kind, or weights.echo, "
+            "ctc or framewise above 0, or leave these options as they are"
         )
 
 
@@ -201,7 +205,7 @@ def run_steps(
     saved = state.step
     bar = tqdm(total=options.steps, initial=state.step, unit="step", disable=None if dist.is_main() else True)
     while state.step < options.steps and not stop.asked:
-        event = state.model.begin_step_(state.step)
+        event = None if options.units_of else state.model.begin_step_(state.step)
         if event is not None:
             report_reestimation(state, event, log)
         hold_or_begin_(state, corpus, log)
@@ -307,6 +311,8 @@ def train_step(state: State, batch: Any, meter: Meter, log: RunLog, device: torc
     model.train()
     model.encoder.train(not still)
     model.encoder.requires_grad_(not still)
+    if options.units_of:
+        model.quantizer.eval().requires_grad_(False)
     state.optimizer.zero_grad(set_to_none=True)
     torch.manual_seed(options.seed * 1_000_003 + state.step)  # for layers that draw by themselves
     autocast = torch.autocast(device.type, torch.bfloat16) if options.precision == "bfloat16" else nullcontext()

@@ -58,6 +58,11 @@ def _add_convert(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     convert.add_argument(
         "--batch", type=positive, default=8, help="how many utterances are made together (default: %(default)s)"
     )
+    convert.add_argument(
+        "--vectors",
+        action="store_true",
+        help="say the encoder's vectors instead of units: more goes over (models trained with model.vectors above 0)",
+    )
     add_device(convert)
     convert.add_argument("--force", action="store_true", help="replace conversions that are there")
     convert.set_defaults(run=run_convert)
@@ -150,7 +155,7 @@ def run_convert(options: argparse.Namespace) -> None:
     dist.check_device(options.device)
     wanted = ConvertOptions(
         options.seed, options.temperature, options.iterations, options.batch, options.format,
-        not options.no_postfilter, options.pitch,
+        not options.no_postfilter, options.pitch, options.vectors,
     )  # fmt: skip
     with tqdm(unit="utt", disable=None, file=sys.stderr) as bar:
         made = convert(

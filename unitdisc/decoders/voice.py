@@ -1,8 +1,9 @@
 """Units to all that a source and a filter need: log-mel bands, and pitch, voicing and band aperiodicity.
 
-Units are heard from both sides, by blocks of convolutions over time that are not causal. Nothing is autoregressive, so
-an utterance is one pass, and what is said are means: too little movement is given back by the postfilter for the bands,
-and by the range of the voice for the pitch.
+Units are heard from both sides, by blocks of convolutions over time that are not causal: first at the rate of units,
+where a wide context costs little, then at that of frames. Nothing is autoregressive, so an utterance is one pass, and
+what is said are means: too little movement is given back by the postfilter for the bands, and by the range of the voice
+for the pitch.
 """
 
 from dataclasses import dataclass
@@ -40,16 +41,17 @@ class VoiceDecoderConfig(DecoderSettings):
 
     kind: Literal["voice"] = "voice"
     channels: int = 192
-    dilations: tuple[int, ...] = (1, 2, 4, 1, 2, 4)  # frames, of a block each
-    kernel: int = 7  # frames
+    units: tuple[int, ...] = (1, 2, 4, 1)  # dilations, in units, of the blocks at their rate
+    frames: tuple[int, ...] = (1, 2)  # dilations, in frames, of the blocks after them
+    kernel: int = 7  # units, or frames
     hidden: int = 384  # of each block
     pitch: float = 0.3  # weight of log F0 in voiced frames, beside that of log-mel
     voicing: float = 0.2  # weight of the cross entropy of voicing
     aperiodicity: float = 0.3  # weight, in voiced frames
 
     def __post_init__(self) -> None:
-        if min(self.channels, self.kernel, self.hidden, *self.dilations) < 1 or self.kernel % 2 == 0:
-            raise ConfigError("decoder: channels, hidden and dilations must be above 0, and the kernel odd")
+        if min(self.channels, self.kernel, self.hidden, *self.units, *self.frames) < 1 or self.kernel % 2 == 0:
+            raise ConfigError("decoder: channels, hidden and all dilations must be above 0, and the kernel odd")
         if min(self.pitch, self.voicing, self.aperiodicity) < 0:
             raise ConfigError("decoder: weights must be 0 or more")
 
@@ -78,7 +80,8 @@ class VoiceDecoder(Decoder):
         self.streams, self.bins = config.streams(fit.targets), fit.targets.mels
         self.input = nn.Linear(fit.dim, config.channels)
         self.place = nn.Parameter(torch.zeros(self.hold, config.channels))  # which of its unit's frames a frame is
-        self.blocks = nn.ModuleList(Block(config, dilation) for dilation in config.dilations)
+        self.units = nn.ModuleList(Block(config, dilation) for dilation in config.units)
+        self.frames = nn.ModuleList(Block(config, dilation) for dilation in config.frames)
         self.norm = nn.LayerNorm(config.channels)
         self.output = nn.Linear(config.channels, self.bins + DIM)
         self.register_buffer("mean", torch.zeros(self.bins))
@@ -90,11 +93,13 @@ class VoiceDecoder(Decoder):
 
     def _said(self, condition: Tensor, units: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return normalised log-mel [B, F, M]; log F0 and logits of voicing and aperiodicity [B, F, DIM]."""
-        batch, count, _ = condition.shape
-        x = self.input(condition)[:, :, None] + self.place
-        x = x.reshape(batch, count * self.hold, -1)
+        x = self.input(condition)
+        mask = None if units is None else padding_mask(units, x.shape[1])
+        for block in self.units:
+            x = block(x, mask)
+        x = (x[:, :, None] + self.place).flatten(1, 2)
         mask = None if units is None else padding_mask(units * self.hold, x.shape[1])
-        for block in self.blocks:
+        for block in self.frames:
             x = block(x, mask)
         bands, beside = self.output(self.norm(x)).float().split([self.bins, DIM], -1)
         return bands, beside

@@ -112,21 +112,22 @@ class Quality(Judge):
 
 
 class Contour(Judge):
-    """WORLD's DIO and StoneMask: pitch every 10 ms, by a tracker that is not the synthesiser's own."""
+    """SwiftF0: pitch every 10 ms, by a network that is not the synthesiser's tracker."""
 
-    name = "dio-pyworld-0.3.6.post1"
-    packages: ClassVar[dict[str, str]] = {"pyworld-prebuilt": "0.3.6.post1"}
+    name = "swift-f0-0.3.0"
+    packages: ClassVar[dict[str, str]] = {"swift-f0": "0.3.0"}
 
     def __init__(self) -> None:
-        import pyworld
+        from swift_f0 import SwiftF0
 
-        self._world = pyworld
+        self._model = SwiftF0(threads=1, spin=False)
 
     def hear(self, wave: Wave) -> NDArray[np.float64]:
         """Return Hz [T], 0 where there is no pitch."""
-        samples = wave.astype(np.float64)
-        coarse, times = self._world.dio(samples, RATE, f0_floor=50.0, f0_ceil=500.0, frame_period=10.0)
-        return np.asarray(self._world.stonemask(samples, coarse, times, RATE))
+        said = self._model.detect(wave, RATE, fmin=50.0, fmax=500.0)
+        times = np.arange(len(wave) // (RATE // 100)) / 100
+        pitch = np.exp(np.interp(times, said.timestamps, np.log(np.maximum(said.pitch_hz, 1.0))))
+        return np.where(np.interp(times, said.timestamps, said.confidence) >= 0.5, pitch, 0.0)
 
 
 JUDGES: dict[str, Callable[[], Judge]] = {

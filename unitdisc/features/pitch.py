@@ -26,7 +26,7 @@ class PitchOptions:
 
     fmin: float = 60.0  # Hz
     fmax: float = 450.0  # Hz
-    unvoiced: float = 0.45  # correlation under which a frame is better called unvoiced
+    unvoiced: float = 0.55  # correlation under which a frame is better called unvoiced
     change: float = 0.25  # cost of a change between voiced and unvoiced
     jump: float = 3.0  # cost of a change of pitch by a factor e
     shortest: float = 0.25  # how much less the longest lag counts than none: of two periods, one

@@ -24,6 +24,7 @@ class Stream(IntEnum):
     PERTURBATION = 4
     PREDICTION = 5  # which spans are hidden
     LAYER_DROPOUT = 6  # by row_dropout alone
+    VECTORS = 7  # which rows a decoder hears before they are quantised
     OUTPUT = 16  # and the numbers above: an output that needs n numbers for each step takes 16 to 16 + n - 1
 
 

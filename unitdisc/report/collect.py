@@ -11,6 +11,7 @@ from unitdisc.data.units import UnitHeader, read_header
 from unitdisc.errors import ConfigError, DataError
 from unitdisc.evaluate.scores import FORMAT, Score
 from unitdisc.files import parse_json
+from unitdisc.report.judged import Key, read_judged
 from unitdisc.runlog import read_metrics
 
 LICENCES = ("LICENSE", "LICENCE", "LICENSE.txt", "LICENSE.TXT", "LICENCE.txt", "COPYING")
@@ -60,6 +61,7 @@ class Experiment:
     data: DataDir | None = None
     alignment: Alignment | None = None
     conversions: list[Conversion] = field(default_factory=list)
+    judged: dict[Key, str] = field(default_factory=dict)  # what judges heard, by sound
     licence: str = ""
     data_licence: str = ""
     missing: dict[str, str] = field(default_factory=dict)  # part of the page: why it is not there
@@ -109,7 +111,7 @@ def open_experiment(path: Path, name: str, options: ReportOptions) -> Experiment
         exp.units = found[0]
     else:
         exp.missing["units"] = f"{path}/units/test/units.jsonl is not there; unitdisc encode writes it"
-    exp.conversions = read_conversions(path)
+    exp.conversions, exp.judged = read_conversions(path), read_judged(path)
     if not exp.conversions:
         why = "its decoder.kind is none" if "kind: none" in decoder_of(exp.config) else "unitdisc convert makes them"
         exp.missing["conversions"] = f"there is no manifest.jsonl of conversions in {path}; {why}"

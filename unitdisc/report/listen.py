@@ -11,9 +11,11 @@ from unitdisc.data.units import UnitLine, read_units
 from unitdisc.evaluate.aligned import SILENCES
 from unitdisc.report.collect import Experiment
 from unitdisc.report.facts import Place, UnitFacts
+from unitdisc.report.judged import key_of, recording_key
 from unitdisc.report.sounds import CONTEXT, LONGEST, PAUSE, RATE, Budget, around, encode, load
 
 MOST_VOICES = 6  # conversions of one utterance that are shown
+LABELS = {"same": "resynthesis", "copy": "copy-synthesis"}  # of targets that are no voices
 
 
 def choose_utterances(exps: Sequence[Experiment], count: int, seed: int) -> list[str]:
@@ -81,24 +83,28 @@ def _utterance(
             ]
         if exp.data is not None and utt in exp.data.utt2spk and not shown["speaker"]:
             shown["speaker"], shown["text"] = exp.data.utt2spk[utt], exp.data.text.get(utt, "")
-            _add_track(shown, "original", load(exp.data.source(utt)), budget)
+            heard = exp.judged.get(recording_key(utt), "")
+            _add_track(shown, "original", load(exp.data.source(utt)), budget, heard)
     for exp in exps:
         for conversion in [c for c in exp.conversions if c.source == utt][:MOST_VOICES]:
-            label = "resynthesis" if conversion.target == "same" else f"as {conversion.target}"
+            label = LABELS.get(conversion.target, f"as {conversion.target}")
             label += f" · {exp.name}" if len(exps) > 1 else ""
-            _add_track(shown, label, load(AudioSource(conversion.path)), budget)
+            heard = exp.judged.get(key_of(conversion.path), "")
+            _add_track(shown, label, load(AudioSource(conversion.path)), budget, heard)
     shown["seconds"] = min(seconds, LONGEST)
     shown["cut"] = seconds > LONGEST
     return shown
 
 
-def _add_track(shown: dict[str, Any], label: str, wave: np.ndarray | None, budget: Budget) -> None:
+def _add_track(
+    shown: dict[str, Any], label: str, wave: np.ndarray | None, budget: Budget, figures: str = ""
+) -> None:
     if wave is None:
         shown.setdefault("unreadable", []).append(label)
         return
     sound = encode(wave)
     if budget.take(sound):
-        shown["tracks"].append({"label": label, "sound": sound})
+        shown["tracks"].append({"label": label, "sound": sound, "figures": figures})
     else:
         shown.setdefault("left_out", []).append(label)
 

@@ -151,7 +151,9 @@ class Utterance {
     const tracks = add(box, "div", {class: "tracks"});
     this.tracks = about.tracks.map((track, n) => {
       const audio = add(box, "audio", {preload: "auto", src: urlOf(track.sound)});
-      const button = add(tracks, "button", {type: "button", "aria-pressed": "false", onclick: () => this.toggle(n)}, `▶ ${track.label}`);
+      const cell = add(tracks, "div", {class: "track"});
+      const button = add(cell, "button", {type: "button", "aria-pressed": "false", onclick: () => this.toggle(n)}, `▶ ${track.label}`);
+      if (track.figures) add(cell, "span", {class: "soft"}, track.figures);
       return {...track, audio, button};
     });
     this.strip = add(box, "div", {class: "strip", tabindex: "0", "aria-label": `${about.utt} in time`});
