@@ -39,6 +39,7 @@ SMALL = {
     "waveform": [
         f"model.decoder.wavenet.{size}" for size in ("layers=2", "cycles=1", "residual=8", "gate=16", "skip=8")
     ],
+    "voice": ["model.decoder.channels=8", "model.decoder.hidden=8"],
     "none": [],
 }
 # In place of inputs.py, since the stub of `unitdisc` makes no features.
@@ -341,15 +342,22 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def train_on(data: Path, config: Config, exp: Path) -> Path:
+    model = config.model
+    streams = {s.archive: s.features for s in model.decoder.streams(model.targets)}
+    wanted = ExtractConfig(model.features, model.targets, streams.get("excitation"))
     for name in ("train", "dev"):
-        extract(DataDir.read(data / name), ExtractConfig(config.model.features, config.model.targets), force=True)
+        extract(DataDir.read(data / name), wanted, force=True)
     train(config, exp, data / "train", data / "dev")
     return exp
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: f"{path.parent.parent.name}-{path.stem}")
 def test_every_configuration_trains(path: Path, data: Path, tmp_path: Path):
-    exp = train_on(data, configs.load(path, Config, small(path)), tmp_path / "exp")
+    changes = small(path)
+    if units_of := configs.load(path, Config).train.units_of:  # as exp/small-0 is named by its configuration
+        units = path.with_name(f"{Path(units_of).name.rsplit('-', 1)[0]}.yaml")
+        changes.append(f"train.units_of={train_on(data, configs.load(units, Config, small(units)), tmp_path / 'units')}")
+    exp = train_on(data, configs.load(path, Config, changes), tmp_path / "exp")
     values = [json.loads(line) for line in (exp / "metrics.jsonl").read_text().splitlines()]
     assert np.isfinite([row["loss"] for row in values if row["kind"] == "dev"]).all()
 
