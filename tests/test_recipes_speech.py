@@ -356,7 +356,9 @@ def test_every_configuration_trains(path: Path, data: Path, tmp_path: Path):
     changes = small(path)
     if units_of := configs.load(path, Config).train.units_of:  # as exp/small-0 is named by its configuration
         units = path.with_name(f"{Path(units_of).name.rsplit('-', 1)[0]}.yaml")
-        changes.append(f"train.units_of={train_on(data, configs.load(units, Config, small(units)), tmp_path / 'units')}")
+        changes.append(
+            f"train.units_of={train_on(data, configs.load(units, Config, small(units)), tmp_path / 'units')}"
+        )
     exp = train_on(data, configs.load(path, Config, changes), tmp_path / "exp")
     values = [json.loads(line) for line in (exp / "metrics.jsonl").read_text().splitlines()]
     assert np.isfinite([row["loss"] for row in values if row["kind"] == "dev"]).all()

@@ -506,7 +506,9 @@ def test_figures_of_judges_are_found_by_sound_and_say_whose_voice_it_is(tmp_path
     found = read_judged(tmp_path)
     assert found == {
         recording_key("u"): "DNSMOS 3.4",
-        key_of(tmp_path / "converted/x/u.wav"): "WER 12% · PER 20% · F0 0.93 · voicing 6% off · nearest voice the source's",
+        key_of(
+            "/here/x/converted/x/u.wav"
+        ): "WER 12% · PER 20% · F0 0.93 · voicing 6% off · nearest voice the source's",
     }
     (tmp_path / "judged-mine.jsonl").write_text("{}\n")
     with pytest.raises(DataError, match=r"judged-mine\.jsonl:1: expected .*--rows writes such a file"):

@@ -136,8 +136,8 @@ def check_schedule(config: Config) -> None:
         )
     if not config.model.decoder.speaks and not config.model.weights.on_values:
         raise ConfigError(
-            "train.freeze, units_of: with the encoder held still nothing would learn: set decoder.kind, or weights.echo, "
-            "ctc or framewise above 0, or leave these options as they are"
+            "train.freeze or units_of: with the encoder held still nothing would learn: set decoder.kind, or "
+            "weights.echo, ctc or framewise above 0, or leave both options as they are"
         )
 
 

@@ -96,9 +96,7 @@ def _utterance(
     return shown
 
 
-def _add_track(
-    shown: dict[str, Any], label: str, wave: np.ndarray | None, budget: Budget, figures: str = ""
-) -> None:
+def _add_track(shown: dict[str, Any], label: str, wave: np.ndarray | None, budget: Budget, figures: str = "") -> None:
     if wave is None:
         shown.setdefault("unreadable", []).append(label)
         return
