@@ -247,6 +247,8 @@ def test_a_thawed_encoder_learns_slowly(data: Path, tmp_path: Path):
 def test_a_decoder_is_trained_for_the_units_of_another_model(data: Path, tmp_path: Path, kind: str):
     changes = {"model": {"quantizer": {"kind": kind, "codes": 8}}}
     quantizer = config.from_tree(Config, changes, "").model.quantizer
+    if kind != "kmeans":
+        quantizer = replace(quantizer, schedule=ScheduleConfig(warm_up=1, every=2, until=5, reservoir=64))
     run(data, tmp_path / "units", OPTIONS, quantizer=quantizer)
     units = load_model(tmp_path / "units")
     options = replace(OPTIONS, units_of=str(tmp_path / "units"), learning_rate=1e-2, augment=AugmentConfig())
