@@ -53,8 +53,8 @@ class ConvertOptions:
     # Of decoders of frames: the source's, moved to the target's range; predicted, by a voice decoder; flat; a number
     # that the source's is multiplied by; none: a whisper, by Griffin-Lim.
     pitch: str = "source"
-    # From the encoder's vectors instead of units: more is understood, and more than units goes over. For models that
-    # were trained with model.vectors above 0.
+    # Say the encoder's vectors instead of units: more goes over than units say. For models that were trained with
+    # model.vectors above 0.
     vectors: bool = False
 
     def __post_init__(self) -> None:

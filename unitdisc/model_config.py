@@ -52,7 +52,7 @@ class ModelConfig:
     quantizer: QuantizerConfig = field(default_factory=VQConfig)
     jitter: float = 0.12  # probability that a unit's vector is replaced by its neighbour's while training
     # Share of the rows whose vectors the decoder hears before they are quantised, while training: it then speaks from
-    # both, and what is said is better understood from vectors (`unitdisc convert --vectors`).
+    # both (`unitdisc convert --vectors`).
     vectors: float = 0.0
     conditioning: ConditioningConfig = field(default_factory=ConditioningConfig)
     decoder: DecoderConfig = field(default_factory=FrameDecoderConfig)
