@@ -13,10 +13,14 @@ from test_ssl import of_transformers
 from unitdisc.checkpoint import load_model
 from unitdisc.cli import main
 from unitdisc.data.kaldi import DataDir
+from unitdisc.data.store import FeatureReader
 from unitdisc.data.units import read_units
 from unitdisc.decoders.none import NoDecoderConfig
 from unitdisc.encode import encode
 from unitdisc.features.configs import HubertConfig, LogMelConfig
+from unitdisc.features.extract import ExtractConfig, extract
+from unitdisc.features.ssl_network import Network
+from unitdisc.live import LiveFrames
 from unitdisc.model import LossWeights
 from unitdisc.networks.encoders.gated import GatedEncoderConfig
 from unitdisc.networks.prediction import PredictionConfig
@@ -78,6 +82,50 @@ def test_units_are_the_same_for_any_number_of_jobs_and_from_an_archive(place: Pa
     assert (tmp_path / "one/units.jsonl").read_bytes() == (tmp_path / "two/units.jsonl").read_bytes()
 
 
+def test_several_layers_are_made_in_one_pass_beside_each_other(place: Path, tmp_path: Path, monkeypatch):
+    make_data(tmp_path / "data", 6, features=False)
+    make_data(tmp_path / "again", 6, features=False)
+    passes = []
+    forward = Network.forward
+    monkeypatch.setattr(Network, "forward", lambda *words: passes.append(1) or forward(*words))
+    unitdisc(f"features --hubert {place}/hubert --layers 1,3 --half {tmp_path}/data")
+    assert len(passes) == 1
+    unitdisc(f"features --hubert {place}/hubert --layers 1,3 {tmp_path}/again")
+    native = pytest.importorskip("kaldi_native_io")
+    for layer in (1, 3):
+        exact, half = (FeatureReader(tmp_path / name / f"layer-{layer}.scp") for name in ("again", "data"))
+        live = LiveFrames(HubertConfig(checkpoint=place / "hubert", layer=layer), DataDir.read(tmp_path / "data"))
+        live.look_ahead_(live.data.utts)
+        with native.RandomAccessFloatMatrixReader(f"scp:{tmp_path}/data/layer-{layer}.scp") as kaldi:
+            for utt in exact:
+                assert np.array_equal(exact[utt], live[utt])
+                assert np.abs(half[utt] - exact[utt]).max() <= np.ptp(exact[utt]) / 65535
+                assert np.allclose(kaldi[utt], half[utt], atol=1e-6)
+        sizes = [(tmp_path / name / f"layer-{layer}.ark").stat().st_size for name in ("data", "again")]
+        assert sizes[0] < 0.55 * sizes[1]
+    # k-means and encoding read the archive of their layer: the recordings are needed no more.
+    for path in (tmp_path / "data").glob("*.wav"):
+        path.unlink()
+    unitdisc(f"kmeans --hubert {place}/hubert --layer 3 {tmp_path}/km --train {tmp_path}/data --codes 4")
+    unitdisc(f"encode {tmp_path}/km {tmp_path}/data {tmp_path}/units")
+    assert len(list(read_units(tmp_path / "units"))) == 6
+
+
+def test_an_extraction_that_was_stopped_goes_on_to_the_same_bytes(place: Path, tmp_path: Path):
+    config = ExtractConfig(HubertConfig(checkpoint=place / "hubert", layer=1))
+    data = [make_data(tmp_path / name, 8, features=False) for name in ("whole", "stopped")]
+    extract(data[0], config)
+
+    def stop(done: int, total: int) -> None:
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        extract(data[1], config, progress=stop)
+    extract(data[1], config)
+    assert (data[0].path / "feats.ark").read_bytes() == (data[1].path / "feats.ark").read_bytes()
+
+
 def config_on(features: HubertConfig, **changes: object) -> Config:
     targets = LogMelConfig(hop=320, window=400, snip_edges=True)
     return Config(tiny_model(features=features, targets=targets, **changes), TrainConfig(steps=2, batch=2, chunk=20))
@@ -98,4 +146,4 @@ def test_a_training_on_such_features_and_its_units(place: Path, tmp_path: Path, 
     train(config, tmp_path / "exp", tmp_path / "data", tmp_path / "data")
     encode(tmp_path / "exp", tmp_path / "data", tmp_path / "units")
     assert len(list(read_units(tmp_path / "units"))) == 4
-    assert np.isfinite(load_model(tmp_path / "exp").quantizer.codewords()[0]).all()
+    assert load_model(tmp_path / "exp").quantizer.codewords()[0].isfinite().all()

@@ -14,13 +14,12 @@ from torch import Tensor
 
 from unitdisc import checkpoint
 from unitdisc import config as configs
-from unitdisc.corpus import fit_normalisation_
 from unitdisc.data.batches import FrameReader
 from unitdisc.data.kaldi import DataDir
 from unitdisc.decoders.none import NoDecoderConfig
 from unitdisc.errors import CheckpointError, ConfigError
-from unitdisc.features.cmvn import load_normalised
-from unitdisc.features.manifest import read_manifest
+from unitdisc.features.cmvn import global_normalisation, load_normalised
+from unitdisc.features.manifest import archive_of
 from unitdisc.files import locked
 from unitdisc.live import KeptFrames, data_of
 from unitdisc.model import UnitModel
@@ -140,16 +139,19 @@ def encoder_of(lda: LdaConfig, stride: int) -> EncoderConfig:
 def open_all(model: UnitModel, data: DataDir, home: Path, jobs: int, device: str) -> FrameReader:
     """Return the frames of a data directory, of its archive or computed now, and set the model's normalisation."""
     features = model.config.features
-    if read_manifest(data.path, "feats") is not None:
-        archive = load_normalised(data.path, features)
-        fit_normalisation_(model, data)
-        return archive
-    home.mkdir(parents=True, exist_ok=True)
-    kept = KeptFrames(features, data, home, jobs, device)
+    archive = archive_of(data.path, features)
+    if archive is not None:
+        frames: FrameReader = load_normalised(data.path, features, archive)
+    else:
+        home.mkdir(parents=True, exist_ok=True)
+        frames = KeptFrames(features, data, home, jobs, device)
     if features.cmvn == "global":
-        mean, std = kept.normalisation()
+        if isinstance(frames, KeptFrames):
+            mean, std = frames.normalisation()
+        else:
+            mean, std = global_normalisation([data.path], features.cmvn_variance, archive or "feats")
         model.set_normalisation_(torch.from_numpy(mean), torch.from_numpy(std))
-    return kept
+    return frames
 
 
 def fit_directions_(

@@ -18,7 +18,7 @@ from unitdisc.errors import DataError
 from unitdisc.features.cmvn import global_normalisation, load_normalised
 from unitdisc.features.configs import ExcitationConfig, FeatureConfig, LogMelConfig
 from unitdisc.features.extract import ExtractConfig, extract
-from unitdisc.features.manifest import read_manifest
+from unitdisc.features.manifest import archive_of
 from unitdisc.files import whole_file
 from unitdisc.live import LiveFrames
 from unitdisc.model import ModelConfig, UnitModel
@@ -168,6 +168,7 @@ def open_frames(config: FeatureConfig, data: DataDir, change: str = "", device: 
 
     With `change`, a name of data/change.py, they are computed from audio changed so.
     """
-    if not change and read_manifest(data.path, "feats") is not None:
-        return load_normalised(data.path, config)
+    archive = None if change else archive_of(data.path, config)
+    if archive is not None:
+        return load_normalised(data.path, config, archive)
     return LiveFrames(config, data, change, device)

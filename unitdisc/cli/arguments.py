@@ -23,6 +23,11 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def numbers(text: str) -> list[int]:
+    """Return numbers above 0, as 6,9,12, without those that stand there twice."""
+    return sorted({positive(part) for part in text.split(",")})
+
+
 def positive_or_none(text: str) -> int | None:
     """Return a number, 1 or more, or none."""
     if text.lower() == "none":

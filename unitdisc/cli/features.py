@@ -8,11 +8,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unitdisc.cli.arguments import add_device, add_job, add_renew, add_set, positive, share
+from unitdisc.cli.arguments import (
+    add_device,
+    add_job,
+    add_renew,
+    add_set,
+    add_ssl,
+    numbers,
+    positive,
+    share,
+    ssl_tree,
+)
 from unitdisc.errors import ConfigError
 
 if TYPE_CHECKING:
-    from unitdisc.features.extract import ExtractConfig
+    from unitdisc.features.extract import ExtractConfig, LayersConfig
     from unitdisc.made import Making
     from unitdisc.processes import Part
 
@@ -27,11 +37,20 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "where it was; features that are there are kept.",
         allow_abbrev=False,
     )
-    parser.add_argument("config", metavar="CONFIG", help="YAML file")
+    parser.add_argument("config", metavar="CONFIG", nargs="?", help="YAML file; none with --hubert and its like")
     parser.add_argument("data", metavar="DATA", nargs="+", help="Kaldi data directories")
     parser.add_argument(
         "--jobs", type=positive, default=1, metavar="N", help="number of processes (default: %(default)s)"
     )
+    add_ssl(parser)
+    parser.add_argument(
+        "--layers", type=numbers, metavar="N,N,...",
+        help="several layers in one pass, in archives side by side: layer-6.scp, layer-9.scp, ...",
+    )  # fmt: skip
+    parser.add_argument(
+        "--half", action="store_true",
+        help="archives of 16 bits a value, half as large: Kaldi's compressed matrices, which all readers know",
+    )  # fmt: skip
     parser.add_argument("--force", action="store_true", help="replace features that are there")
     parser.add_argument(
         "--max-failed", type=share, default=0.01, metavar="SHARE",
@@ -73,6 +92,13 @@ def run(options: argparse.Namespace) -> int:
     if options.jobs > 1 and options.device != "cpu":
         raise ConfigError(f"--jobs {options.jobs}: expected 1 with --device {options.device}")
     dist.check_device(options.device)
+    if options.layers and options.layer is None:
+        options.layer = max(options.layers)
+    named = ssl_tree(options)
+    if named is None and (options.config is None or options.layers):
+        raise ConfigError("expected CONFIG and DATA, or DATA and a self-supervised model, as --hubert FOLDER --layer 9")
+    if named is not None and options.config is not None:  # it is the first of the data directories
+        options.data, options.config = [options.config, *options.data], None
     with dist.group(options.device):
         for path in map(Path, options.data):
             if dist.world_size() > 1:  # each process does its part, then the first puts them together
@@ -90,12 +116,32 @@ def _run_one(options: argparse.Namespace, path: Path) -> None:
     if options.job is not None:
         extract_and_print(options, path, options.force, options.job)
         return
-    with making(options, making_of(options.config, path, options.set)) as task:
+    named = ssl_tree(options)
+    if named is None:
+        wanted = making_of(options.config, path, options.set, options.half)
+    else:
+        wanted = making_of_layers(options, named, path)
+    with making(options, wanted) as task:
         if not task.unchanged:
             task.result = extract_and_print(options, path, task.force)
 
 
-def making_of(config: str, data: Path, changes: Sequence[str] = ()) -> "Making":
+def making_of_layers(options: argparse.Namespace, named: dict[str, Any], data: Path) -> "Making":
+    """Say of what layers of a self-supervised model are made."""
+    from unitdisc.config import with_overrides
+    from unitdisc.made import Making
+
+    names = [f"layer-{layer}" for layer in options.layers] if options.layers else ["feats"]
+    wanted = with_overrides(None, {"features": named}, options.set)["features"]
+    settings = {"features": wanted, "layers": options.layers or [], **({"half": True} if options.half else {})}
+    places = {"data": data, "weights": Path(named["checkpoint"])}
+    return Making(
+        data, settings, places, lambda: ("weights", "data/wav.scp", "data/segments", "data/utt2spk"),
+        holds=tuple(f"{name}.scp" for name in names), noun="layers" if options.layers else "features",
+    )  # fmt: skip
+
+
+def making_of(config: str, data: Path, changes: Sequence[str] = (), half: bool = False) -> "Making":
     """Say of what the features of a data directory are made, without loading what makes them."""
     from unitdisc.config import read_tree, with_overrides
     from unitdisc.made import Making
@@ -105,6 +151,8 @@ def making_of(config: str, data: Path, changes: Sequence[str] = ()) -> "Making":
     settings: dict[str, Any] = {name: model.get(name) for name in ("features", "targets")}
     if isinstance(settings["features"], dict):  # archives hold frames that are not normalised
         settings["features"] = {k: v for k, v in settings["features"].items() if not k.startswith("cmvn")}
+    if half:
+        settings["half"] = True
     # The decoder says which archives there are, of which each is kept or made by itself.
     decoder = model.get("decoder") or {}
     settings["decoder"] = decoder.get("kind") if isinstance(decoder, dict) else decoder
@@ -112,6 +160,18 @@ def making_of(config: str, data: Path, changes: Sequence[str] = ()) -> "Making":
         data, settings, {"data": data}, lambda: ("data/wav.scp", "data/segments", "data/utt2spk"),
         holds=("feats.scp",), loose=("decoder",), noun="features",
     )  # fmt: skip
+
+
+def layers_config(options: argparse.Namespace, named: dict[str, Any]) -> "ExtractConfig | LayersConfig":
+    """Return what the options of a self-supervised model ask for."""
+    from typing import cast
+
+    from unitdisc.config import of_tree
+    from unitdisc.features.configs import SSLConfig
+    from unitdisc.features.extract import ExtractConfig, LayersConfig
+
+    one = of_tree(ExtractConfig, {"features": named}, f"--{named['kind']}", options.set)
+    return LayersConfig(cast("SSLConfig", one.features), tuple(options.layers)) if options.layers else one
 
 
 def extract_and_print(
@@ -123,7 +183,8 @@ def extract_and_print(
     from unitdisc.data.kaldi import DataDir
     from unitdisc.features.extract import extract
 
-    config = load_config(options.config, options.set)
+    named = ssl_tree(options)
+    config = load_config(options.config, options.set) if named is None else layers_config(options, named)
     start = time.perf_counter()
     data = DataDir.read(path)
     with tqdm(total=len(data.utts), desc=str(path), unit="utt", disable=None, file=sys.stderr) as bar:
@@ -131,7 +192,9 @@ def extract_and_print(
         def progress(done: int, total: int) -> None:
             bar.update(done - bar.n)
 
-        summary = extract(data, config, options.jobs, force, options.max_failed, options.device, progress, part)
+        summary = extract(
+            data, config, options.jobs, force, options.max_failed, options.device, progress, part, options.half
+        )
     about = {"data": str(path), **summary._asdict(), "seconds": round(time.perf_counter() - start, 3)}
     if options.json:
         print(json.dumps(about))

@@ -23,6 +23,7 @@ from unitdisc.files import whole_file
 
 FloatMatrix = NDArray[np.float32]
 # Kaldi's binary objects that are numbers: float and double matrices and vectors, compressed matrices.
+TWO_BYTES = 3  # Kaldi's kTwoByteAuto
 _BINARY = ("FM", "DM", "FV", "DV", "CM", "CM2", "CM3")
 
 
@@ -197,10 +198,13 @@ def _damaged(place: Place, utt: str, reason: str) -> DataError:
     return DataError(f"{place.path}: {utt}: truncated or damaged at byte {place.offset}: {reason}; make it again")
 
 
-def record(utt: str, matrix: NDArray[np.floating]) -> bytes:
-    """Return the bytes of one utterance in a binary archive; float64 stays so."""
+def record(utt: str, matrix: NDArray[np.floating], half: bool = False) -> bytes:
+    """Return the bytes of one utterance in a binary archive; float64 stays so.
+
+    Half: Kaldi's matrix of 16 bits a value, in even steps from the least to the greatest.
+    """
     buffer = io.BytesIO()
-    kaldiio.save_ark(buffer, {utt: np.ascontiguousarray(matrix)})
+    kaldiio.save_ark(buffer, {utt: np.ascontiguousarray(matrix)}, compression_method=TWO_BYTES if half else None)
     return buffer.getvalue()
 
 

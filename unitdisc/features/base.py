@@ -26,6 +26,10 @@ class FeatureModule(nn.Module):
         """Turn waves [B, S] in -1..1, each with its number of samples [B] int64, into frames."""
         raise NotImplementedError
 
+    def of_layers(self, waves: Tensor, samples: Tensor) -> dict[int, Tensor]:
+        """Return the frames [B, T, D] of each layer; what has no layers is layer 0."""
+        return {0: self(waves, samples).frames}
+
     def _constant(self, name: str, value: Tensor) -> None:
         """Keep a tensor that follows from the config: it moves with the module, but is no state."""
         self.register_buffer(name, value.to(torch.float32).contiguous(), persistent=False)

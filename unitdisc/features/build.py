@@ -1,5 +1,7 @@
 """From a configuration to features: a new kind is a file of its own, its config in configs.py, a line here."""
 
+from collections.abc import Sequence
+
 from unitdisc.features.acoustic import KaldiFeatures, LogMel
 from unitdisc.features.base import FeatureModule
 from unitdisc.features.configs import (
@@ -39,11 +41,14 @@ FEATURES: Registry[FeatureModule] = Registry(
 )
 
 
-def build_raw_features(config: ArchiveConfig, warp: float = 1.0) -> FeatureModule:
+def build_raw_features(config: ArchiveConfig, warp: float = 1.0, layers: Sequence[int] = ()) -> FeatureModule:
     """Make the module that a config names: `.dim`, `.grid`, forward(waves [B, S], samples [B]) -> Features.
 
-    The filters of fbank and MFCC may be warped, as in Kaldi's vocal tract length normalisation.
+    The filters of fbank and MFCC may be warped, as in Kaldi's vocal tract length normalisation; of a self-supervised
+    model several layers may be made at once (`of_layers`).
     """
+    if layers:
+        return FEATURES.build(config, layers)
     return FEATURES.build(config, *([] if warp == 1.0 else [warp]))
 
 

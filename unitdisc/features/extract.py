@@ -3,17 +3,17 @@
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import torch
 
 from unitdisc.data.audio import AudioSource, short_tails
 from unitdisc.data.kaldi import DataDir, data_digest
-from unitdisc.data.store import FeatureReader, record
+from unitdisc.data.store import FeatureReader, FloatMatrix, record
 from unitdisc.errors import ConfigError, DataError
 from unitdisc.features.build import feature_dim
 from unitdisc.features.cmvn import frame_sums
@@ -23,10 +23,11 @@ from unitdisc.features.configs import (
     FeatureConfig,
     LogMelConfig,
     MfccConfig,
+    SSLConfig,
     archive_tree,
 )
-from unitdisc.features.frames import FrameMaker
-from unitdisc.features.manifest import Manifest, differences, read_manifest, tree_digest
+from unitdisc.features.frames import POOL, FrameMaker
+from unitdisc.features.manifest import Manifest, differences, layer_archive, read_manifest, tree_digest
 from unitdisc.features.partial import FOLDER, Made, PartialArchives, parts_of
 from unitdisc.processes import Part, in_order, single_thread
 
@@ -59,6 +60,19 @@ class ExtractConfig:
         return {name: config for name, config in wanted.items() if config is not None}
 
 
+@dataclass(frozen=True)
+class LayersConfig:
+    """Several layers of a self-supervised model, in archives side by side: layer-6.scp, layer-9.scp."""
+
+    features: SSLConfig
+    layers: tuple[int, ...]
+
+    @property
+    def archives(self) -> dict[str, ArchiveConfig]:
+        """Return what is made, by the name of its archive."""
+        return {layer_archive(layer): replace(self.features, layer=layer) for layer in self.layers}
+
+
 class Summary(NamedTuple):
     """What became of one data directory."""
 
@@ -71,20 +85,21 @@ class Summary(NamedTuple):
 
 def extract(
     data: DataDir,
-    config: ExtractConfig,
+    config: ExtractConfig | LayersConfig,
     jobs: int = 1,
     force: bool = False,
     max_failed: float = 0.01,
     device: str = "cpu",
     progress: Callable[[int, int], None] = lambda done, total: None,
     part: Part | None = None,
+    half: bool = False,
 ) -> Summary:
     """Write feats.{ark,scp,json} and, if the config has targets, targets.{ark,scp,json} into a data directory.
 
     One of several jobs does its `part` alone, and leaves it there for a last call without a part, which makes what is
     missing and puts all together: the bytes are those of one job. What is there already is kept, if the same config
     made it of the same data; else `force` replaces it. More than a share of `max_failed` of utterances that cannot be
-    read stops the run. `progress` is told (done, total).
+    read stops the run. `progress` is told (done, total). `half`: write 16 bits a value.
     """
     wanted = config.archives
     trees = {name: archive_tree(feature) for name, feature in wanted.items()}
@@ -92,12 +107,12 @@ def extract(
     there = {} if force else {name: _present(data.path, name, tree, digest) for name, tree in trees.items()}
     missing = [name for name in wanted if there.get(name) is None]
     if not missing:
-        kept = there["feats"]
+        kept = there[next(iter(wanted))]
         assert kept is not None
         return Summary((), kept.utterances, kept.frames, kept.failed, kept.short)
-    key = f"{digest} {' '.join(tree_digest(trees[name]) for name in missing)}"
+    key = f"{digest} {' '.join(tree_digest(trees[name]) for name in missing)}{' half' if half else ''}"
     archives = PartialArchives(data.path, missing, key if part is None else f"{key} {part}", data.utt2spk, part)
-    make = partial(_fill, archives, data, [wanted[name] for name in missing], jobs, max_failed, device, progress)
+    make = partial(_fill, archives, data, [wanted[name] for name in missing], jobs, max_failed, device, progress, half)
     try:
         count = len(data.utts)
         if part is not None:
@@ -153,14 +168,19 @@ def _fill(
     max_failed: float,
     device: str,
     progress: Callable[[int, int], None],
+    half: bool,
     bounds: tuple[int, int],
     total: int,
 ) -> None:
     """Make the utterances between two places of the list, of which the archives hold the first; of so many in all."""
-    first, last = bounds
-    todo = ((utt, data.source(utt)) for utt in islice(data.utts, first + archives.done, last))
-    tasks = iter(lambda: list(islice(todo, TASK)), [])
-    for made in _results(tasks, tuple(configs), jobs, device):
+    start, last = bounds[0] + archives.done, bounds[1]
+    begin, end, size = start, last, TASK
+    if any(isinstance(config, get_args(SSLConfig)) for config in configs):
+        # What is made together is always made of the same utterances, of whatever part, also after an interruption.
+        begin, end, size = start - start % POOL, -(-last // POOL) * POOL, POOL
+    todo = ((utt, data.source(utt)) for utt in (data.utts[begin:end] if start < last else ()))
+    tasks = iter(lambda: list(islice(todo, size)), [])
+    for made in islice(_results(tasks, tuple(configs), jobs, device, half), start - begin, max(last, start) - begin):
         archives.append(made)
         progress(archives.done, total)
         _check_failures(archives, data, max_failed, total)
@@ -184,34 +204,54 @@ def _check_failures(archives: PartialArchives, data: DataDir, max_failed: float,
 Task = list[tuple[str, AudioSource]]
 
 
-def _results(tasks: Iterable[Task], configs: tuple[ArchiveConfig, ...], jobs: int, device: str) -> Iterator[Made]:
+def _results(
+    tasks: Iterable[Task], configs: tuple[ArchiveConfig, ...], jobs: int, device: str, half: bool
+) -> Iterator[Made]:
     """Make all utterances, in order."""
     if jobs == 1:
         with single_thread():  # so that the bytes are those of any number of jobs
             for task in tasks:
-                yield from _make_task(task, configs, device)
+                yield from _make_task(task, configs, device, half)
         return
-    work = partial(_make_task, configs=configs, device=device)
+    work = partial(_make_task, configs=configs, device=device, half=half)
     for made in in_order(work, tasks, jobs, torch.set_num_threads, (1,), preload=__name__):
         yield from made
 
 
-def _make_task(task: Task, configs: tuple[ArchiveConfig, ...], device: str) -> list[Made]:
-    return [_make(utt, source, configs, device) for utt, source in task]
-
-
 @lru_cache(maxsize=4)
-def _maker(config: ArchiveConfig, device: str) -> FrameMaker:
-    return FrameMaker(config, device)
+def _maker(config: ArchiveConfig, device: str, layers: tuple[int, ...] = ()) -> FrameMaker:
+    return FrameMaker(config, device, layers=layers)
 
 
-def _make(utt: str, source: AudioSource, configs: tuple[ArchiveConfig, ...], device: str) -> Made:
-    """Read an utterance and make its features; what is wrong with its audio is its own failure, not the run's."""
-    try:
-        with short_tails() as tails:
-            wave = source.load(configs[0].sample_rate)
-        matrices = [_maker(config, device).raw(wave, config.sample_rate) for config in configs]
-    except (DataError, OSError) as error:
-        return Made(utt, (), (), str(error))
-    records = tuple(record(utt, m) for m in matrices)
-    return Made(utt, records, tuple(frame_sums(m) for m in matrices), short=sum(tails.values()))
+def _make_task(task: Task, configs: tuple[ArchiveConfig, ...], device: str, half: bool) -> list[Made]:
+    """Read utterances and make their features; what is wrong with their audio is their own failure, not the run's."""
+    rate, failed, short = configs[0].sample_rate, {}, {}
+    waves: dict[str, FloatMatrix] = {}
+    for utt, source in task:
+        try:
+            with short_tails() as tails:
+                waves[utt] = source.load(rate)
+            short[utt] = sum(tails.values())
+        except (DataError, OSError) as error:
+            failed[utt] = str(error)
+    made = dict(zip(waves, _matrices(list(waves.values()), rate, configs, device), strict=True))
+    results = []
+    for utt, _ in task:
+        matrices = made.get(utt) or DataError(failed[utt])
+        if isinstance(matrices, DataError):
+            results.append(Made(utt, (), (), str(matrices)))
+            continue
+        records = tuple(record(utt, m, half) for m in matrices)
+        results.append(Made(utt, records, tuple(frame_sums(m) for m in matrices), short=short[utt]))
+    return results
+
+
+def _matrices(
+    waves: list[FloatMatrix], rate: int, configs: tuple[ArchiveConfig, ...], device: str
+) -> list[tuple[FloatMatrix, ...] | DataError]:
+    """Return the features of each wave by each config, or what is wrong with it."""
+    layers = tuple(config.layer for config in configs if isinstance(config, get_args(SSLConfig)))
+    if len(layers) == len(configs) > 1:  # they differ in nothing else
+        return _maker(replace(configs[0], layer=max(layers)), device, layers).raw_of_layers(waves, rate)
+    columns = [_maker(config, device).raw_of_all(waves, rate) for config in configs]
+    return [next((x for x in row if isinstance(x, DataError)), row) for row in zip(*columns, strict=True)]

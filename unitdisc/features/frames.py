@@ -27,10 +27,17 @@ POOL = 64  # utterances whose frames are made together, where that is faster: al
 class FrameMaker:
     """Makes frames of one recording at a time."""
 
-    def __init__(self, config: ArchiveConfig, device: str | torch.device = "cpu", *, warp: float = 1.0) -> None:
-        """Prepare for a device; a warp is that of `build_raw_features`."""
+    def __init__(
+        self,
+        config: ArchiveConfig,
+        device: str | torch.device = "cpu",
+        *,
+        warp: float = 1.0,
+        layers: Sequence[int] = (),
+    ) -> None:
+        """Prepare for a device; a warp is that of `build_raw_features`, layers those of a self-supervised model."""
         self.config, self.device = config, torch.device(device)
-        self._features = build_raw_features(config, warp).to(self.device)
+        self._features = build_raw_features(config, warp, layers).to(self.device)
         self.dim, self.batched = int(str(self._features.dim)), self._features.batched
 
     def raw(self, samples: ArrayLike, rate: int) -> FloatMatrix:
@@ -42,7 +49,11 @@ class FrameMaker:
 
     def raw_of_all(self, recordings: Sequence[ArrayLike], rate: int) -> list[FloatMatrix | DataError]:
         """Return the features of each recording, or what is wrong with it; those made faster so are made together."""
-        made: dict[int, FloatMatrix | DataError] = {}
+        return [made if isinstance(made, DataError) else made[0] for made in self.raw_of_layers(recordings, rate)]
+
+    def raw_of_layers(self, recordings: Sequence[ArrayLike], rate: int) -> list[tuple[FloatMatrix, ...] | DataError]:
+        """Return the features of each recording in each layer, or what is wrong with it."""
+        made: dict[int, tuple[FloatMatrix, ...] | DataError] = {}
         waves: dict[int, Tensor] = {}
         for number, samples in enumerate(recordings):
             wave = resample(_checked(samples, rate), rate, self.config.sample_rate)
@@ -55,11 +66,13 @@ class FrameMaker:
         # On one thread of a CPU frames are the same bit for bit for any number of jobs.
         with single_thread() if self.device.type == "cpu" else nullcontext():
             for group in groups:
-                samples = torch.tensor([len(waves[number]) for number in group], device=self.device)
-                found = self._features(pad_sequence([waves[number] for number in group], True), samples)
-                for number, frames, length in zip(group, found.frames, found.lengths.tolist(), strict=True):
-                    matrix = frames[:length].cpu().numpy()
-                    made[number] = matrix if np.isfinite(matrix).all() else DataError("features are not finite")
+                counts = torch.tensor([len(waves[number]) for number in group], device=self.device)
+                layers = self._features.of_layers(pad_sequence([waves[number] for number in group], True), counts)
+                for row, number in enumerate(group):
+                    length = self.config.grid.frames(len(waves[number]))
+                    matrices = tuple(frames[row, :length].cpu().numpy() for frames in layers.values())
+                    finite = all(np.isfinite(matrix).all() for matrix in matrices)
+                    made[number] = matrices if finite else DataError("features are not finite")
         return [made[number] for number in range(len(recordings))]
 
     def frames_of(self, samples: ArrayLike, rate: int, of_speaker: Normalisation | None = None) -> FloatMatrix:

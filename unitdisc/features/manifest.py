@@ -59,6 +59,20 @@ def read_manifest(data_dir: Path, name: str) -> Manifest | None:
         ) from None
 
 
+def layer_archive(layer: int) -> str:
+    """Return the name of the archive of one of several layers."""
+    return f"layer-{layer}"
+
+
+def archive_of(data_dir: Path, config: ArchiveConfig) -> str | None:
+    """Return the name of the archive that a config's features are read from: of its layer, or feats; None: of none."""
+    if (layer := getattr(config, "layer", None)) is not None:
+        manifest = read_manifest(data_dir, layer_archive(layer))
+        if manifest is not None and manifest.digest == tree_digest(archive_tree(config)):
+            return layer_archive(layer)
+    return "feats" if read_manifest(data_dir, "feats") is not None else None
+
+
 def check_manifest(data_dir: Path, config: ArchiveConfig, name: str) -> Manifest:
     """Return what stands beside an archive, if it was made by this config (normalisation aside)."""
     manifest = read_manifest(data_dir, name)
