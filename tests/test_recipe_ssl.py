@@ -23,7 +23,7 @@ def run(*options: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.slow
 def test_all_stages_run_and_a_second_start_makes_nothing_anew(tmp_path: Path):
     make_data(tmp_path / "train", 6, features=False)
-    make_data(tmp_path / "test", 6, seed=1, features=False)
+    make_data(tmp_path / "test", 30, seed=1, features=False)
     of_transformers(tmp_path / "hubert", "hubert", False)
     options = [
         f"--model={tmp_path}/hubert",
