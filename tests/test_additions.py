@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import textgrid
 from made_up import tones
 
 TOP = Path(__file__).parent.parent
@@ -63,6 +64,7 @@ def top(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a copy of the package with all additions."""
     top = tmp_path_factory.mktemp("additions")
     shutil.copytree(TOP / "unitdisc", top / "unitdisc", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(TOP / "egs" / "mini" / "conf", top / "egs" / "mini" / "conf")
     for text in SECTIONS.values():
         do_(text, top)
     return top
@@ -71,13 +73,22 @@ def top(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(top: Path, *command: str) -> str:
     """Run a command with the copy of the package; return what it prints."""
     environment = {**os.environ, "PYTHONPATH": str(top), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=top, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=top, env=environment, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 
 
 def test_there_is_a_page_for_each_kind_and_none_names_more_than_three_files():
-    assert set(SECTIONS) == {"quantiser", "encoder", "decoder", "loss", "feature", "score", "section of the report"}
+    assert set(SECTIONS) == {
+        "quantiser",
+        "encoder",
+        "decoder",
+        "loss",
+        "feature",
+        "score",
+        "corpus",
+        "section of the report",
+    }
     for title, text in SECTIONS.items():
         assert 2 <= len(files_of(text)) <= 3, title
 
@@ -152,10 +163,37 @@ def test_a_model_of_what_was_added_trains_speaks_is_scored_and_reported(top: Pat
     assert told["pairs"]
 
 
+@pytest.mark.slow
+def test_a_corpus_becomes_units_scores_and_a_report(top: Path, tmp_path: Path):
+    random = np.random.default_rng(1)
+    for speaker in ("anna", "ben", "carla", "dora"):
+        (tmp_path / speaker).mkdir()
+        for number in range(3):
+            wave, phones = tones(random, 200.0, 8)
+            soundfile.write(tmp_path / speaker / f"{number}.wav", wave, 16000)
+            grid = textgrid.TextGrid(maxTime=0.8)
+            tier = textgrid.IntervalTier("phones", 0, 0.8)
+            for place, phone in enumerate(phones):
+                tier.add(round(place / 10, 1), round((place + 1) / 10, 1), phone)
+            grid.append(tier)
+            grid.write(str(tmp_path / speaker / f"{number}.TextGrid"))
+    folder = top / "egs" / "village"
+    short = "{batch: 2, steps: 10, chunk: 40, save_every: 10, validate_every: 10, schedule: {at: [8]}}"
+    config = (folder / "conf" / "base.yaml").read_text()
+    small = "encoder: {channels: 8}, quantizer: {codes: 8, schedule: {warm_up: 2, every: 2, until: 6}}"
+    tiny = re.sub(r"train: .*", f"train: {short}\nmodel: {{{small}}}", config)
+    (folder / "conf" / "base.yaml").write_text(tiny)
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    said = run(top, "env", f"PATH={path}", "bash", str(folder / "run.sh"), str(tmp_path))
+    assert "3 recordings, 3 of them with phones" in said
+    assert "pnmi" in said
+    assert (folder / "exp" / "base-0" / "report.html").exists()
+
+
 def test_what_was_added_passes_the_checks_of_the_house(top: Path):
     files = {name: text for section in SECTIONS.values() for name, text in files_of(section).items()}
     shutil.copy(TOP / "pyproject.toml", top)
-    run(top, "ruff", "format", "--check", *(name for name, text in files.items() if not text.startswith("--- ")))
     python = [name for name in files if name.endswith(".py")]
+    run(top, "ruff", "format", "--check", *(name for name in python if not files[name].startswith("--- ")))
     run(top, "ruff", "format", *python)  # a list may be too long for its line
     run(top, "ruff", "check", "--fix", *python)  # and an import out of order
