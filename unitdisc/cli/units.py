@@ -9,6 +9,8 @@ from typing import Any
 from unitdisc.cli.arguments import add_device, add_job, add_json, add_renew, positive, share
 from unitdisc.cli.foreign import add_units_options
 
+ONNX = ("onnx", "onnx-stream")  # formats of models, not of units
+
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add this module's verbs."""
@@ -46,17 +48,21 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     encode.set_defaults(run=run_encode)
     export = verbs.add_parser(
         "export",
-        help="write a unit file for other tools",
-        description="Write units for other tools.",
+        help="write a unit file for other tools, or a model as ONNX",
+        description="Write units for other tools; or a trained model as ONNX, a graph of samples at the model's rate > "
+        "units, whole or (onnx-stream) piece by piece with a state.",
         allow_abbrev=False,
     )
-    export.add_argument("units", metavar="UNITS", help="unit file, or a folder that `unitdisc encode` wrote")
-    export.add_argument("out", metavar="OUT", help="folder to write to")
+    export.add_argument(
+        "units", metavar="UNITS|EXP",
+        help="unit file, or a folder that `unitdisc encode` wrote; for onnx a trained model",
+    )  # fmt: skip
+    export.add_argument("out", metavar="OUT", help="folder to write to; for onnx a file NAME.onnx")
     export.add_argument(
         "--format",
         action="append",
         required=True,
-        choices=("textgrid", "fairseq", "espnet", "lhotse"),
+        choices=("textgrid", "fairseq", "espnet", "lhotse", *ONNX),
         help="which program to write for; repeatable",
     )
     export.add_argument(
@@ -143,13 +149,26 @@ def encode_and_print(options: argparse.Namespace, force: bool) -> dict[str, Any]
 
 
 def run_export(options: argparse.Namespace) -> None:
-    """Write units for other tools."""
+    """Write units, or a model, for other tools."""
+    if set(options.format) & set(ONNX):
+        _export_onnx(options)
+        return
     from unitdisc.data.exports import export_units
     from unitdisc.data.kaldi import DataDir
 
     data = DataDir.read(options.data) if options.data else None
     count = export_units(options.units, options.out, options.format, data, options.force)
     print(f"{options.out}: {', '.join(dict.fromkeys(options.format))} of {count} utterances")
+
+
+def _export_onnx(options: argparse.Namespace) -> None:
+    from unitdisc.errors import DataError
+    from unitdisc.onnx_file import export_onnx
+
+    if len(set(options.format)) > 1 or options.data:
+        raise DataError("--format onnx or onnx-stream writes one file of a model: without other formats or --data")
+    facts = export_onnx(options.units, options.out, stream=options.format[0] == "onnx-stream", force=options.force)
+    print(f"{options.out}: samples at {facts['sample_rate']} Hz to a unit each {facts['period']} s")
 
 
 def run_inspect(options: argparse.Namespace) -> None:

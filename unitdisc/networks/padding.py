@@ -29,4 +29,4 @@ def masked(x: Tensor, mask: Tensor | None, time: int = 1) -> Tensor:
 
 def ceil_divide(lengths: Tensor, stride: int) -> Tensor:
     """Return how many units of a stride cover so many frames."""
-    return -(-lengths // stride)
+    return (lengths + stride - 1) // stride  # never of a negative number, which ONNX rounds the other way

@@ -163,7 +163,7 @@ class CodebookQuantizer(Quantizer):
 
     def _parts(self, vectors: Tensor) -> Tensor:
         """Split vectors [N, D] among the codebooks, [N, G, d]."""
-        return vectors.view(len(vectors), len(self.codes), vectors.shape[1] // len(self.codes))
+        return vectors.reshape(-1, len(self.codes), vectors.shape[1] // len(self.codes))
 
     def _observe_(self, vectors: Tensor) -> None:
         if self.training and self.reservoir is not None and self.schedule.next_after(self.step) is not None:

@@ -37,6 +37,10 @@ def nearest(x: Tensor, codebook: Tensor, floats: int = 0) -> Nearest:
 @torch.no_grad()
 def _search(x: Tensor, codebook: Tensor, floats: int, want_distances: bool) -> Nearest:
     x, codebook = x.detach(), codebook.detach()
+    if torch.jit.is_tracing():  # blocks would be those of the example that is traced
+        words = codebook - codebook.mean(0)
+        scores = words.square().sum(1) - 2 * (x - codebook.mean(0)) @ words.t()
+        return Nearest(scores.argmin(1), x.new_empty(0))
     units = torch.empty(len(x), dtype=torch.int64, device=x.device)
     distances = x.new_empty(len(x) if want_distances else 0)
     # |x - w|^2 - |x|^2 = |w|^2 - 2 x w loses digits when all vectors lie far from the origin: move it among the codes.

@@ -91,7 +91,7 @@ class _PlaneConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         bands, kernel = x.shape[3], self.conv.kernel_size[1]
-        wanted = -(-bands // self.band_stride)
+        wanted = (bands + self.band_stride - 1) // self.band_stride
         band_right = (wanted - 1) * self.band_stride + kernel - bands - self.band_side
         missing = -x.shape[2] % self.stride
         return self.conv(F.pad(x, (self.band_side, max(band_right, 0), self.side, self.side + missing)))
@@ -101,7 +101,8 @@ def _run_packed(lstms: Iterable[nn.LSTM], x: Tensor, lengths: Tensor, mask: Tens
     """Run bidirectional LSTMs, one after the other, over x [B, T, D] without its padding; each sums its directions."""
     if mask is None:
         for lstm in lstms:
-            x = lstm(x)[0].unflatten(-1, (2, -1)).sum(-2)
+            forwards, backwards = lstm(x)[0].chunk(2, -1)
+            x = forwards + backwards
         return x
     # A row without frames cannot be packed; one frame of it is run, and masked afterwards. Rows are sorted here, since
     # torch would send the order to a GPU and wait.

@@ -48,15 +48,16 @@ class LinearEncoder(Encoder):
 
     def forward(self, x: Tensor, lengths: Tensor, seeds: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Encode; an utterance's first and last frame stand for those that it has not."""
-        units = ceil_divide(torch.tensor(x.shape[1]), self.stride)
+        units = (x.shape[1] + self.stride - 1) // self.stride
         last = sent((lengths - 1).clamp(min=0)[:, None], x.device)
-        frames = torch.minimum(torch.arange(int(units) * self.stride, device=x.device)[None], last)
+        frames = torch.minimum(torch.arange(units * self.stride, device=x.device)[None], last)
         sides = torch.arange(-self.splice, self.splice + 1, device=x.device)
         places = torch.minimum((frames[:, :, None] + sides).clamp(min=0), last[:, :, None])
-        rows = torch.arange(len(x), device=x.device)[:, None, None]
-        y = x[rows, places].flatten(2)
+        rows = torch.arange(x.shape[0], device=x.device)[:, None, None] * x.shape[1]
+        y = x.flatten(0, 1).index_select(0, (places + rows).flatten())
+        y = y.reshape(x.shape[0], -1, (2 * self.splice + 1) * self.dim_in)
         if self.unit_buffers:
             y = (y - self.origin) @ self.directions
-        y = y.unflatten(1, (-1, self.stride)).mean(2)
+        y = y.reshape(x.shape[0], -1, self.stride, self.dim).mean(2)
         lengths = ceil_divide(lengths, self.stride)
         return masked(y, padding_mask(lengths, y.shape[1])), lengths
