@@ -89,8 +89,9 @@ def add_units_options(verb: argparse.ArgumentParser, *names: str, period: str = 
 @contextmanager
 def units_of_others(options: argparse.Namespace) -> Iterator[None]:
     """Turn units of other tools among the arguments into unit files, for the length of a with block."""
+    model = options.verb == "export" and not {"onnx", "onnx-stream"}.isdisjoint(options.format)  # no units at all
     with ExitStack() as stack:
-        for name in getattr(options, "unit_arguments", ()):
+        for name in () if model else getattr(options, "unit_arguments", ()):
             given = getattr(options, name)
             many = isinstance(given, (list, tuple))
             taken = [_taken(one, options, stack) for one in (given if many else [given])]
