@@ -8,11 +8,6 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 VERSION = re.search(r'^__version__ = "(.+)"', (HERE / "unitdisc" / "__init__.py").read_text("utf-8"), re.M)[1]
 
-# The one place where the pair is pinned. torchaudio refuses to import beside a torch that was built
-# for another CUDA version, and the newest torch and torchaudio on the package index are such a pair;
-# 2.11 is the last release of torchaudio that came out together with its torch.
-TORCH_PAIR = ["torch==2.11.*", "torchaudio==2.11.*"]
-
 REPORT = ["jinja2>=3.1"]
 MINI = ["espeakng-loader>=0.2.4"]
 IMAGES = ["pillow>=10.1", "matplotlib>=3.8"]  # the recipes of images; matplotlib brings fonts
@@ -47,6 +42,8 @@ DEV = [
     "types-PyYAML",
     "types-tqdm",
     # Peers and oracles of the tests: none is imported by unitdisc itself.
+    # torchaudio refuses to import beside a torch of another CUDA version; 2.11 came out together with its torch.
+    "torchaudio==2.11.*",
     "scikit-learn>=1.4",
     "kaldi-native-fbank>=1.20",
     "kaldi-native-io>=1.22",
@@ -65,11 +62,23 @@ setup(
     long_description=(HERE / "README.md").read_text("utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
+    author="unitdisc developers",
+    keywords="speech, zero-resource, vector quantisation, discrete units, voice conversion",
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: Console",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        *(f"Programming Language :: Python :: 3.{minor}" for minor in (10, 11, 12, 13)),
+        "Topic :: Multimedia :: Sound/Audio :: Speech",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    ],
     packages=find_packages(include=["unitdisc", "unitdisc.*"]),
     package_data={"unitdisc": ["py.typed"], "unitdisc.report": ["templates/*"]},
     python_requires=">=3.10,<3.14",
     install_requires=[
-        *TORCH_PAIR,
+        "torch>=2.11",  # 2.11 is what all was run with
         "numpy>=1.26",
         "scipy>=1.11",
         "threadpoolctl>=3.1",

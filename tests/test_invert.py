@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from unitdisc.features.acoustic import slaney_banks
 from unitdisc.features.build import build_raw_features
 from unitdisc.features.configs import LogMelConfig
 from unitdisc.features.invert import griffin_lim, linear_spectrum
@@ -21,6 +22,24 @@ def speech_like(samples: int = 16000) -> torch.Tensor:
 def log_mel(wave: torch.Tensor, config: LogMelConfig) -> torch.Tensor:
     frames, lengths = build_raw_features(config)(wave[None], torch.tensor([len(wave)]))[:2]
     return frames[0, : int(lengths[0])]
+
+
+def test_filters_and_griffin_lim_are_torchaudios_bit_for_bit():
+    from torchaudio.functional import griffinlim, melscale_fbanks
+
+    for config in (LogMelConfig(), LogMelConfig(mels=40, n_fft=1024, fmin=50.0, fmax=7600.0)):
+        shape = (config.n_fft // 2 + 1, config.fmin, config.fmax, config.mels, config.sample_rate)
+        assert torch.equal(slaney_banks(config), melscale_fbanks(*shape, "slaney", "slaney"))
+    config, frames = LogMelConfig(), log_mel(speech_like(), LogMelConfig())
+    spectrum = linear_spectrum(torch.cat([frames[:1], frames, frames[-1:]]), config).T
+    torch.manual_seed(3)
+    window, length = torch.hann_window(config.window), (len(frames) + 1) * config.hop
+    theirs = griffinlim(
+        spectrum, window, config.n_fft, config.hop, config.window, power=1.0, n_iter=20, momentum=0.99,
+        length=length, rand_init=True,
+    )  # fmt: skip
+    first = config.hop // 2
+    assert torch.equal(griffin_lim(frames, config, 20, 3), theirs[first : first + len(frames) * config.hop])
 
 
 @pytest.mark.parametrize("mels", [40, 80])

@@ -54,7 +54,7 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
     findings = [check_python(), *check_packages(requirements(ROOT / "setup.py"))]
-    findings += [check_pair(findings), check_cuda(findings)]
+    findings += [*check_pair(findings), check_cuda(findings)]
     missing = [f for f in findings if f.needed and f.state != "ok"]
     if options.json:
         print(json.dumps({"ok": not missing, "findings": [f._asdict() for f in findings]}, indent=1))
@@ -95,7 +95,7 @@ def requirements(setup_py: Path) -> dict[str, str]:
         for name, body in re.findall(r"^([A-Z_]+) = (\[.*?\])$", text, re.M | re.S)
     }
     core = re.search(r"install_requires=\[(.*?)\n    \]", text, re.S)
-    for requirement in [*groups.pop("torch_pair", []), *re.findall(r'"([A-Za-z][^"]*)"', core[1] if core else "")]:
+    for requirement in [*re.findall(r'"([A-Za-z][^"]*)"', core[1] if core else "")]:
         found[requirement] = ""
     for extra, names in groups.items():
         for requirement in names:
@@ -184,24 +184,26 @@ def run_python(code: str) -> tuple[str, str]:
     return done.stdout.strip(), last[:300] if done.returncode else ""
 
 
-def check_pair(findings: list[Finding]) -> Finding:
-    """Look whether torch and torchaudio were made for each other, down to the CUDA that they were built with."""
+def check_pair(findings: list[Finding]) -> list[Finding]:
+    """Look whether a torchaudio that is there was made for this torch, down to CUDA; only tests and tools use it."""
+    versions = {f.name: f.got for f in findings if f.name in ("torch", "torchaudio") and f.state != "missing"}
+    if len(versions) < 2:
+        return []
     pair = " ".join(f"'{name}{condition_of(name)}'" for name in ("torch", "torchaudio"))
     mend = (
         f"pip uninstall -y torch torchaudio; pip install {pair}. torchaudio refuses a torch "
         "built for another CUDA version, and must come from the same index as torch, in the same command"
     )
-    by_name = {f.name: f for f in findings}
-    versions = {name: by_name[name].got for name in ("torch", "torchaudio") if name in by_name}
-    if len(versions) < 2 or any(by_name[name].state == "missing" for name in versions):
-        return Finding("torch with torchaudio", "missing", True, "one of them is not installed", mend)
     printed, error = run_python(PAIR)
     if error:
-        return Finding("torch with torchaudio", "broken", True, error, mend)
+        return [Finding("torch with torchaudio", "broken", False, error, mend)]
     one, other = printed.split()[-2:]
-    if numbers(one)[:2] != numbers(other)[:2]:
-        return Finding("torch with torchaudio", "wrong", True, f"torch {one}, torchaudio {other}", mend)
-    return Finding("torch with torchaudio", "ok", True, f"torch {one}, torchaudio {other}", "")
+    state = "ok" if numbers(one)[:2] == numbers(other)[:2] else "wrong"
+    return [
+        Finding(
+            "torch with torchaudio", state, False, f"torch {one}, torchaudio {other}", mend if state != "ok" else ""
+        )
+    ]
 
 
 def condition_of(name: str) -> str:
@@ -214,7 +216,7 @@ def condition_of(name: str) -> str:
 
 def check_cuda(findings: list[Finding]) -> Finding:
     """Look whether a graphics card can be used; nothing needs one."""
-    if any(f.name == "torch with torchaudio" and f.state != "ok" for f in findings):
+    if any(f.name == "torch" and f.state != "ok" for f in findings):
         return Finding("cuda", "missing", False, "not looked at", "mend torch first")
     printed, error = run_python(
         "import torch; print(torch.cuda.is_available(), torch.version.cuda, torch.cuda.device_count() "

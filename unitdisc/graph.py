@@ -6,6 +6,7 @@ model itself, so that now and then a frame that lies between two codewords gets 
 """
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +18,11 @@ from unitdisc.features.build import build_raw_features
 from unitdisc.features.cmvn import VARIANCE_FLOOR
 from unitdisc.features.configs import FbankConfig, FeatureConfig, LogMelConfig, MfccConfig
 from unitdisc.model import UnitModel
+
+
+def _counted(*ends: Any) -> Tensor:
+    """Return the numbers up to, or from and up to, scalar tensors: a trace follows what torch's types forbid."""
+    return torch.arange(*ends)
 
 
 class FrameGraph(nn.Module):
@@ -62,7 +68,7 @@ class FrameGraph(nn.Module):
         """Return [T, window]: samples under each window, mirrored at the ends."""
         grid, size = self.grid, torch._shape_as_tensor(samples)[0]
         first = 0 if grid.snip_edges else grid.hop // 2 - grid.window // 2
-        starts = torch.arange(self.count(samples))[:, None] * grid.hop + first
+        starts = _counted(self.count(samples))[:, None] * grid.hop + first
         places = torch.remainder(starts + torch.arange(grid.window), 2 * size)
         places = torch.where(places < size, places, 2 * size - 1 - places)
         return samples.index_select(0, places.flatten()).reshape(-1, grid.window)
@@ -133,7 +139,7 @@ class UnitGraph(nn.Module):
         # Whole units of frames, the last ones masked: no layer then has anything left over that it would have to pad.
         units = torch.div(count + stride - 1, stride, rounding_mode="trunc")
         padded = torch.cat([frames, frames.new_zeros(stride - 1, frames.shape[1])])
-        padded = padded.index_select(0, torch.arange(units * stride))
+        padded = padded.index_select(0, _counted(units * stride))
         vectors, _ = self.encoder(padded[None], count[None])
         columns = self.quantizer.encode(vectors)[0]
         compound = columns[:, 0]
@@ -153,14 +159,14 @@ class StreamGraph(nn.Module):
         config = model.config.features
         if model.encoder.context is None:
             raise ConfigError("this encoder needs whole utterances (its LSTM reads them from both ends): no streaming")
-        if config.cmvn == "utterance" or getattr(config, "floor_db", 0):
+        if config.cmvn == "utterance" or getattr(config, "floor_db", False):
             raise ConfigError(
                 "features.cmvn: utterance and features.floor_db need the whole utterance for each frame: no streaming; "
                 "train with cmvn: global and floor_db: 0, or take the format onnx"
             )
         self.whole = UnitGraph(model)
         grid, stride = config.grid, model.encoder.stride
-        deltas = getattr(config, "deltas", 0) * getattr(config, "delta_window", 0)
+        deltas = int(getattr(config, "deltas", 0)) * int(getattr(config, "delta_window", 0))
         frames = model.encoder.context + deltas + math.ceil(grid.window / grid.hop)
         self.side = math.ceil(frames / stride) + 1  # units that an edge of the samples may reach
         self.hop = grid.hop * stride
@@ -175,6 +181,6 @@ class StreamGraph(nn.Module):
         total = torch._shape_as_tensor(units)[0]
         end = torch.where(last[0], total, torch.maximum(total - self.side, given[0]))
         first = torch.clamp(end - self.side, min=0)
-        kept = torch.arange(first * self.hop, torch._shape_as_tensor(samples)[0])
-        new = units.index_select(0, torch.arange(given[0], end))
+        kept = _counted(first * self.hop, torch._shape_as_tensor(samples)[0])
+        new = units.index_select(0, _counted(given[0], end))
         return new, samples.index_select(0, kept), (end - first)[None]

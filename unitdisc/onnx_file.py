@@ -3,7 +3,7 @@
 import io
 import warnings
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -64,14 +64,14 @@ def _interface(model: UnitModel, stream: bool) -> Interface:
 
 def _traced(graph: nn.Module, interface: Interface) -> bytes:
     lengths = {name: {0: length} for name, length in (interface.inputs | interface.outputs).items() if length}
-    blob = io.BytesIO()
+    blob: Any = io.BytesIO()  # the types know of paths only
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what does not depend on the length; tests try many
         torch.onnx.export(
             graph, interface.example, blob, input_names=list(interface.inputs), output_names=list(interface.outputs),
             dynamic_axes=lengths, opset_version=OPSET, dynamo=False,
         )  # fmt: skip
-    return blob.getvalue()
+    return bytes(blob.getvalue())
 
 
 def _facts(model: UnitModel) -> dict[str, str]:

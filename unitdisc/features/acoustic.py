@@ -4,7 +4,6 @@ Input is float samples in -1..1; fbank and MFCC scale them to 16-bit numbers, as
 """
 
 import math
-import warnings
 import zlib
 
 import torch
@@ -19,6 +18,8 @@ from unitdisc.features.framing import frame_counts, laid_out, window_sums
 
 CHUNK = 512  # frames at once: what they need stays in the processor's cache
 FULL_SCALE = 32768.0
+# Slaney's mel scale: linear up to the bend, LINEAR Hz a mel, and from there a factor of 6.4 in 27 mels.
+BEND, LINEAR, LOG_STEP = 1000.0, 200 / 3, math.log(6.4) / 27
 EPSILON = torch.finfo(torch.float32).eps  # Kaldi's floor under every logarithm
 
 
@@ -216,14 +217,22 @@ def centre_frequencies(config: FbankConfig | MfccConfig) -> Tensor:
 
 def slaney_banks(config: LogMelConfig) -> Tensor:
     """Return [n_fft / 2 + 1, M]: Slaney's triangles of area one, for magnitudes."""
-    from torchaudio.functional import melscale_fbanks
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of empty filters, which are refused below
-        banks = melscale_fbanks(
-            config.n_fft // 2 + 1, config.fmin, config.fmax, config.mels, config.sample_rate, "slaney", "slaney"
-        )
+    low, high = (_slaney_mel(hertz) for hertz in (config.fmin, config.fmax))
+    edges = _slaney_hertz(torch.linspace(low, high, config.mels + 2))
+    bins = torch.linspace(0, config.sample_rate // 2, config.n_fft // 2 + 1)[:, None]
+    rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
+    banks = torch.minimum(rising, falling).clamp(min=0) * (2 / (edges[2:] - edges[:-2]))
     return _without_gaps(banks, config.mels, config.n_fft)
+
+
+def _slaney_mel(hertz: float) -> float:
+    return hertz / LINEAR if hertz < BEND else BEND / LINEAR + math.log(hertz / BEND) / LOG_STEP
+
+
+def _slaney_hertz(mel: Tensor) -> Tensor:
+    bend = BEND / LINEAR
+    return torch.where(mel < bend, LINEAR * mel, BEND * (LOG_STEP * (mel - bend)).exp())
 
 
 def _without_gaps(banks: Tensor, mels: int, n_fft: int) -> Tensor:

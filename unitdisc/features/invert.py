@@ -1,8 +1,9 @@
 """From log-mel targets back to sound: least squares for the spectrum, Griffin-Lim for the phase."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
-from torchaudio.functional import griffinlim
 
 from unitdisc.features.acoustic import slaney_banks
 from unitdisc.features.configs import LogMelConfig
@@ -20,20 +21,28 @@ def griffin_lim(log_mel: Tensor, config: LogMelConfig, iterations: int = 60, see
     spectrum = linear_spectrum(padded, config)
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
-        wave = griffinlim(
-            spectrum.T,
-            torch.hann_window(config.window, device=log_mel.device),
-            config.n_fft,
-            config.hop,
-            config.window,
-            power=1.0,
-            n_iter=iterations,
-            momentum=MOMENTUM,
-            length=(len(log_mel) + 1) * config.hop,
-            rand_init=True,
-        )
+        phases = torch.rand(spectrum.T.shape, dtype=torch.complex64, device=spectrum.device)
+    wave = _with_phases(spectrum.T, phases, config, iterations)
     first = config.hop // 2
     return wave[first : first + len(log_mel) * config.hop]
+
+
+def _with_phases(spectrum: Tensor, phases: Tensor, config: LogMelConfig, iterations: int) -> Tensor:
+    """Return the waveform [(T - 1) * hop] of magnitudes [F, T] from first phases [F, T], by fast Griffin-Lim."""
+    how: dict[str, Any] = {
+        "n_fft": config.n_fft,
+        "hop_length": config.hop,
+        "win_length": config.window,
+        "window": torch.hann_window(config.window, device=spectrum.device),
+    }
+    length = (spectrum.shape[1] - 1) * config.hop
+    past = torch.zeros_like(phases)
+    for _ in range(iterations):
+        wave = torch.istft(spectrum * phases, **how, length=length)
+        rebuilt = torch.stft(wave, **how, pad_mode="reflect", return_complex=True)
+        ahead = rebuilt - past * (MOMENTUM / (1 + MOMENTUM))
+        phases, past = ahead / (ahead.abs() + 1e-16), rebuilt
+    return torch.istft(spectrum * phases, **how, length=length)
 
 
 def linear_spectrum(log_mel: Tensor, config: LogMelConfig, iterations: int = 30) -> Tensor:
