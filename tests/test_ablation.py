@@ -9,7 +9,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 import yaml
 from image_files import Image, modules
-from recipe_files import EGS, run_recipe
+from recipe_files import EGS, program, run_recipe
 
 from unitdisc.config import read_tree
 from unitdisc.errors import DataError
@@ -23,6 +23,11 @@ def python() -> dict[str, str]:
 @pytest.fixture(scope="module")
 def common() -> SimpleNamespace:
     return modules(EGS / "common")
+
+
+def write_result(*arguments) -> None:
+    """Write what a run leaves."""
+    modules(EGS / "common").results.write_result(*arguments)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +47,7 @@ def results(folder: Path, ablation: ModuleType) -> list[Path]:
         exp = folder / f"{row}-{seed}"
         put_env(exp, {"unitdisc": "1.0", "commit": f"abc{seed}", "cpus": 2, "resumed_at": 0})
         metrics = {"PER": value} if row == "none" else {"PER": value, "codes": 12}
-        ablation.write_result(exp, row, seed, metrics, {"seconds": 10 * (seed + 1)})
+        write_result(exp, row, seed, metrics, {"seconds": 10 * (seed + 1)})
     return sorted(folder.iterdir())
 
 
@@ -87,14 +92,14 @@ def test_a_result_is_of_the_code_and_machine_that_trained_it(ablation, tmp_path:
         put_env(tmp_path, *starts)
         (tmp_path / "checkpoints").mkdir(exist_ok=True)
         (tmp_path / "checkpoints" / "00000009.pt").touch()
-        ablation.write_result(tmp_path, "all", 0, {"PER": 0.5}, {"steps": 9})
+        write_result(tmp_path, "all", 0, {"PER": 0.5}, {"steps": 9})
         about = json.loads((tmp_path / "result.json").read_text())["about"]
         assert about == {"unitdisc": "1.0", "commit": commit, "cpus": 2, "steps": 9}
 
 
 def test_a_row_and_seed_that_are_there_twice_are_refused(ablation, tmp_path: Path):
     exps = results(tmp_path / "exp", ablation)
-    ablation.write_result(tmp_path, "all", 0, {"PER": 0.9})
+    write_result(tmp_path, "all", 0, {"PER": 0.9})
     with pytest.raises(DataError, match=r"row 'all' with seed 0 is in .*all-0, too; give one of them"):
         ablation.write_table([*exps, tmp_path], tmp_path / "t.md", None, [])
     assert not (tmp_path / "t.md").exists()
@@ -116,7 +121,7 @@ def test_what_is_of_other_settings_is_left_out_and_listed(common, ablation, tmp_
         common.results.add_settings(exps[name], row, "data 1")
     assert "Left out" not in table()
     common.results.add_settings(exps["all-1"], row, "data 2")  # was made of other data
-    ablation.write_result(exps["vanilla-0"], "vanilla", 0, {"PER": 0.9})  # says nothing of its settings
+    write_result(exps["vanilla-0"], "vanilla", 0, {"PER": 0.9})  # says nothing of its settings
     lines = table().splitlines()
     assert [line.split(" | ")[:2] for line in lines[2:5]] == [["| no bottleneck", "1"], ["| + all three", "1"], [""]]
     listed = f"all with seed 1 ({exps['all-1']}), vanilla with seed 0 ({exps['vanilla-0']})"
@@ -126,68 +131,65 @@ def test_what_is_of_other_settings_is_left_out_and_listed(common, ablation, tmp_
         table()
 
 
+# Trains nothing: leaves a score that says how it was configured.
 RECIPE = """#!/usr/bin/env bash
 set -euo pipefail
 cd "$(dirname "$0")"
-common=$EGS/common version=1 data_files=(made)
-. "$common/options.sh"; . "$common/stages.sh"; . "$common/ablation.sh"
-option config base.yaml "what to train"
-option data data "its folder"
-for name in exp set; do option $name "" "as in recipes"; done
-option seed 0 "of the training"
-option seeds "0 1" "of the ablation"
-option ablation off "rows"
-read_config() { :; }
-stage_corpus() { :; }; stage_data() { :; }; stage_features() { :; }; stage_encode() { :; }; stage_score() { :; }
-stage_train() {
-  uses "$seed" "$(section "$config")"
-  kept "$exp/config.yaml" && return
-  set_aside
-  cleared
+stage=corpus # first
+stop_stage=report # last
+config=base.yaml # what to train
+data=data # its folder
+exp= # its folder
+set= # changes
+seed=0 # of the training
+cmd=env # how
+ablation=off # rows
+seeds="0 1" # of the ablation
+. "{egs}/common/parse_options.sh"
+if [ "$ablation" != off ]; then
+  exec python3 {egs}/common/ablate.py --rows "$ablation" --seeds "$seeds" --config "$config" --set "$set" \\
+    --data "$data" --exp "$exp" --from "${{OLDPWD:-.}}" "$PWD/run.sh" "$@"
+fi
+echo "$stage-$stop_stage $exp $seed"
+if [ $stage -le 3 ] && [ $stop_stage -ge 3 ]; then
   mkdir -p "$exp/scores"
-  cp "$config" "$exp/config.yaml"
-  echo '{"scores": [{"definition": "pnmi", "value": 0.5}]}' >"$exp/scores/units.json"
-}
-parse_options "$@"
-settle_config
-if [[ $ablation == off ]]; then run_stages; else run_ablation "$@"; fi
+  echo '{{"scores": [{{"definition": "pnmi", "value": 0.5}}]}}' >"$exp/scores/units.json"
+fi
 """
 
 
-def test_an_ablation_takes_what_is_of_its_own_settings_only(tmp_path: Path):
-    run = tmp_path / "run.sh"
-    run.write_text(RECIPE)
-    run.chmod(0o755)
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "made").write_text("of this")
+@pytest.fixture
+def run(tmp_path: Path):
+    program(tmp_path / "recipe" / "run.sh", RECIPE.replace("{egs}", str(EGS)))
+    for name in ("data/train/feats.scp", "base.yaml"):
+        (tmp_path / "recipe" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "recipe" / name).write_text("{}\n")
+    return lambda *words: run_recipe(tmp_path / "recipe", *words, **python())
 
-    def table(seeds: str, steps: int) -> tuple[list[str], str]:
-        """Return the table's rows, with how many seeds, and what stands under it."""
-        (tmp_path / "base.yaml").write_text(f"train: {{steps: {steps}}}\n")
-        got = run_recipe(tmp_path, "--ablation", "all", "--seeds", seeds, EGS=str(EGS), **python())
+
+def test_an_ablation_runs_the_first_stages_once_and_rows_by_seed_and_takes_what_is_of_its_settings(run, tmp_path: Path):
+    folder = "exp/ablation-base"
+
+    def table(seeds: str, steps: int) -> tuple[list[str], list[str], str]:
+        """Return the runs, the table's rows with how many seeds, and what stands under it."""
+        got = run("--ablation", "none all", "--seeds", seeds, "--set", f"train.steps={steps}")
         assert got.returncode == 0, got.stderr
-        lines = (tmp_path / "exp/ablation-base/table.md").read_text().splitlines()
-        return [" ".join(line.split(" | ")[:2]) for line in lines[2:] if line[:1] == "|"], lines[-1]
+        assert read_tree(tmp_path / "recipe" / folder / "conf/all.yaml")["train"]["steps"] == steps
+        runs = [line.strip() for line in got.stdout.splitlines() if line[:2] == "  " and line[3:4] == "-"]
+        lines = (tmp_path / "recipe" / folder / "table.md").read_text().splitlines()
+        return runs, [" ".join(line.split(" | ")[:2]) for line in lines[2:] if line[:1] == "|"], lines[-1]
 
-    assert table("0 1", steps=5)[0] == ["| + all three 2"]
-    rows, left_out = table("0", steps=6)
-    assert rows == ["| + all three 1"]
-    assert left_out.endswith("trains anew): all with seed 1 (exp/ablation-base/all-1).")
-    assert len(list((tmp_path / "exp/ablation-base").glob("all-0.before-*/result.json"))) == 1
+    runs, rows, _ = table("0 1", steps=5)
+    assert runs == ["0-2  0"] + [f"3-5 {folder}/{row}-{seed} {seed}" for seed in (0, 1) for row in ("none", "all")]
+    assert rows == ["| no bottleneck 2", "| + all three 2"]
+    _, rows, left_out = table("0", steps=6)
+    assert rows == ["| no bottleneck 1", "| + all three 1"]
+    assert f"all with seed 1 ({folder}/all-1), none with seed 1 ({folder}/none-1)." in left_out
 
 
-def test_scores_of_the_command_become_results(ablation, tmp_path: Path):
-    one, many = tmp_path / "one.json", tmp_path / "many.json"
-    one.write_text('{"abx": 0.25, "definition": "abx-triphone", "value": 0.25}')
-    many.write_text('{"scores": [{"definition": "pnmi", "value": 0.5}, {"definition": "per", "value": null}]}')
-    assert ablation.score_value(str(one)) == 0.25
-    assert ablation.score_value(f"{many}:pnmi") == 0.5
-    for source, message in (
-        (f"{many}", "say which"),
-        (f"{many}:ami", "no value of 'ami'"),
-        (f"{many}:per", "no value"),
-    ):
-        with pytest.raises(DataError, match=message):
-            ablation.score_value(source)
-    with pytest.raises(DataError, match="cannot be read as JSON"):
-        ablation.score_value(str(tmp_path / "none.json"))
+def test_a_run_without_scores_is_not_in_the_table(run, tmp_path: Path):
+    (tmp_path / "recipe/run.sh").write_text((tmp_path / "recipe/run.sh").read_text().replace("pnmi", "other"))
+    got = run("--ablation", "all", "--seeds", "0")
+    assert got.returncode == 1
+    assert "not in the table: without phones there is nothing to score of it" in got.stdout
+    assert "exp/ablation-base: no run has a score" in got.stderr

@@ -327,7 +327,7 @@ def test_conversions_that_are_there_are_kept(models, data: DataDir, tmp_path: Pa
     with pytest.raises(SystemExit) as stop:
         main([*arguments, "--to", "a"])
     assert stop.value.code == 1
-    assert "--force replaces them" in capsys.readouterr().err
+    assert 'made of something else (to: ["b"] there, ["a"] here)' in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main([*arguments, "--to", "a", "--force"])
     assert [row["target"] for row in rows_of(tmp_path)] == ["a"]

@@ -78,8 +78,12 @@ def test_a_folder_changes_with_its_files_behind_links_too(tmp_path: Path):
     (tmp_path / "link").symlink_to("disc")
     before = digest(tmp_path / "link")
     assert before == digest(tmp_path / "disc")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "link").symlink_to("../disc")
+    folder = digest(tmp_path / "folder")
     (tmp_path / "disc" / ".hidden").write_text("a record")
     assert digest(tmp_path / "link") == before
     wav.write_text("sounds")
     assert digest(tmp_path / "link") != before
+    assert digest(tmp_path / "folder") != folder
     assert digest(tmp_path / "none") is None

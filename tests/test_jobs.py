@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from recipe_files import AWAIT_SECOND, EGS, SBATCH, at_once, program, shell
+from recipe_files import AWAIT_SECOND, EGS, SBATCH, at_once, program
 
 
 def cmd(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -125,21 +125,33 @@ def test_a_slurm_job_that_never_began_is_a_failure(tmp_path: Path):
     assert "of another job" not in got.stderr
 
 
-JOB = """
-. common/options.sh; . common/jobs.sh
-exp=$EXP cmd=$1
-job a echo "two words"
+JOB = """#!/usr/bin/env bash
+set -euo pipefail
+cd "$(dirname "$0")"
+stage=0 # first
+stop_stage=0 # last
+cmd= # what runs jobs
+. {egs}/common/parse_options.sh
+job --num-threads 2 --gpu 0 "$EXP/log/a.log" {do}
 """
+
+
+def job(folder: Path, cmd: str, do: str = 'echo "two words"', **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a recipe of one job."""
+    recipe = program(folder / "recipe" / "run.sh", JOB.replace("{egs}", str(EGS)).replace("{do}", do))
+    path = f"{folder / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    about = {"PATH": path, "CALLS": str(folder / "calls"), "EXP": str(folder / "exp")} | environment
+    return subprocess.run([recipe, "--cmd", cmd], cwd=EGS, text=True, capture_output=True, env=os.environ | about)
 
 
 @pytest.mark.parametrize(
     ("given", "options"),
     [
-        ("common/cmd.sh", None),
+        ("{common}/cmd.sh", None),
         ("{blank}/cmd.sh", None),
         ("'{blank}/cmd.sh' --backend slurm", []),
-        ('common/cmd.sh --backend slurm --sbatch "--gres=gpu:1 --mem=16G"', ["--gres=gpu:1", "--mem=16G"]),
-        ("common/cmd.sh --backend slurm --sbatch '--mem=16G'", ["--mem=16G"]),
+        ('{common}/cmd.sh --backend slurm --sbatch "--gres=gpu:1 --mem=16G"', ["--gres=gpu:1", "--mem=16G"]),
+        ("{common}/cmd.sh --backend slurm --sbatch '--mem=16G'", ["--mem=16G"]),
     ],
 )
 def test_what_runs_jobs_may_have_options_and_blanks(given: str, options: list[str] | None, tmp_path: Path):
@@ -147,30 +159,30 @@ def test_what_runs_jobs_may_have_options_and_blanks(given: str, options: list[st
     blank = tmp_path / "a folder"
     blank.mkdir()
     shutil.copy(EGS / "common" / "cmd.sh", blank)
-    path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
-    command = ["bash", "-euo", "pipefail", "-c", JOB, "recipe.sh", given.format(blank=blank)]
-    environment = os.environ | {"PATH": path, "CALLS": str(tmp_path / "calls"), "EXP": str(tmp_path / "exp")}
-    got = subprocess.run(command, cwd=EGS, text=True, capture_output=True, env=environment)
+    got = job(tmp_path, given.format(blank=blank, common=EGS / "common"))
     assert (got.returncode, got.stderr) == (0, "")
     assert "\ntwo words\n" in (tmp_path / "exp" / "log" / "a.log").read_text()
     assert (tmp_path / "calls").exists() == (options is not None)
     if options is not None:
         given_on = (tmp_path / "calls").read_text().split()[:-1]
         assert [word for word in given_on if word.startswith(("--gres", "--mem"))] == options
+        assert "--cpus-per-task=2" in given_on
 
 
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ("'common/cmd.sh --backend", "--cmd: a quote without its other"),
-        ("common/cdm.sh", "--cmd: no such program: common/cdm.sh"),
-        ("", "--cmd: no such program: "),
-    ],
-)
-def test_what_cannot_run_jobs_is_refused(given: str, message: str, tmp_path: Path):
-    got = shell(JOB, given, EXP=str(tmp_path / "exp"))
-    assert got.returncode == 2
-    assert message in got.stderr
+def test_what_is_unchanged_is_no_job_and_keeps_its_log(tmp_path: Path):
+    program(tmp_path / "bin" / "verb", '#!/usr/bin/env bash\n[[ $* == "there --renew"* ]] && echo there: unchanged\n')
+    cmd = str(EGS / "common" / "cmd.sh")
+    assert "ended with code 1" in job(tmp_path, cmd, "verb here --renew").stderr
+    before = (tmp_path / "exp/log/a.log").read_text()
+    got = job(tmp_path, cmd, "verb there --renew")
+    assert (got.returncode, got.stdout, got.stderr) == (0, "there: unchanged\n", "")
+    assert (tmp_path / "exp/log/a.log").read_text() == before
+
+
+def test_a_job_on_a_gpu_asks_for_one(tmp_path: Path):
+    program(tmp_path / "bin" / "sbatch", SBATCH)
+    got = job(tmp_path, f"{EGS}/common/cmd.sh --backend slurm", "echo --device cuda:0")
+    assert (got.returncode, "--gres=gpu:1" in (tmp_path / "calls").read_text()) == (0, True)
 
 
 @pytest.mark.parametrize(

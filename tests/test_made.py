@@ -13,6 +13,8 @@ from made_up import make_data
 from test_startup import RUN
 
 from unitdisc import made as made_module
+from unitdisc.cli import parser
+from unitdisc.cli.train import making_of_training
 from unitdisc.errors import DataError, UnitdiscError
 from unitdisc.made import Making, is_unchanged, made
 
@@ -226,3 +228,58 @@ def test_features_and_kmeans_are_unchanged_then_refused_then_made_anew(tmp_path:
     assert again.returncode == 0, again.stderr
     changed = unitdisc(tmp_path, *kmeans)
     assert (changed.returncode, "(data/feats.scp has changed)" in changed.stderr) == (1, True)
+
+
+def training(folder: Path, *changes: str, renew: bool = True) -> Making:
+    """Return what a training of a data directory is made of."""
+    words = ["train", folder / "c.yaml", folder / "exp", "--train", folder / "data", "--dev", folder / "data"]
+    words += ["--set", *changes] if changes else []
+    return making_of_training(parser().parse_args([*map(str, words), *["--renew"] * renew]))
+
+
+def trained(what: Making) -> bool:
+    """Train as a stub does, unless that is done; tell whether it was."""
+    with made(what, renew=True) as task:
+        if not task.unchanged:
+            (what.output / "checkpoints").mkdir(parents=True)
+            for name in ("config.yaml", "checkpoints/1.pt"):
+                (what.output / name).write_text("weights")
+    return not task.unchanged
+
+
+def test_a_training_depends_on_its_frames_and_where_it_learns_from_them_its_phones(tmp_path: Path):
+    data = tmp_path / "data"
+    make_data(data)
+    (tmp_path / "c.yaml").write_text("train: {steps: 5}\n")
+    assert [trained(training(tmp_path)) for _ in range(2)] == [True, False]
+    assert is_unchanged(training(tmp_path, renew=False))
+    text = (data / "phones.ctm").read_text()
+    (data / "phones.ctm").write_text(text + "\n")  # of which it learns nothing
+    for name in ("feats.ark", "wav.scp"):  # made again, the same; and the recordings have moved
+        (data / name).touch()
+    (data / "wav.scp").write_text((data / "wav.scp").read_text() + "\n")
+    assert not trained(training(tmp_path))
+
+    for weight in ("ctc", "framewise"):
+        assert trained(training(tmp_path, f"model.weights.{weight}=0.5"))
+        assert not trained(training(tmp_path, f"model.weights.{weight}=0.5"))
+        (data / "phones.ctm").write_text(text + f"# {weight}\n")
+        assert trained(training(tmp_path, f"model.weights.{weight}=0.5"))
+
+    frames = (data / "feats.ark").read_bytes()
+    (data / "feats.ark").write_bytes(frames[:-4] + bytes(4))
+    assert trained(training(tmp_path, "model.weights.framewise=0.5"))
+    assert len(list(tmp_path.glob("exp.before-*"))) == 5
+
+
+def test_a_training_goes_on_for_longer_but_with_renew_begins_anew(tmp_path: Path):
+    make_data(tmp_path / "data")
+    (tmp_path / "c.yaml").write_text("train: {steps: 5}\n")
+    trained(training(tmp_path))
+    with made(training(tmp_path, "train.steps=9", renew=False)) as task:
+        assert (task.unchanged, task.force) == (False, False)
+    assert not list(tmp_path.glob("exp.before-*"))
+    with pytest.raises(DataError, match=r"exp: made of something else \(model.jitter: nothing there, 0.5 here\)"):
+        made(training(tmp_path, "model.jitter=0.5", renew=False)).__enter__()
+    assert trained(training(tmp_path, "train.steps=7"))
+    assert len(list(tmp_path.glob("exp.before-*"))) == 1

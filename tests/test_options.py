@@ -1,65 +1,102 @@
 """Options of recipes: their two forms, their kinds, where paths are looked for."""
 
+import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from recipe_files import EGS, shell
+from recipe_files import EGS, program
 
-OPTIONS = """
-. common/options.sh
-option corpus corpus/full "where"
-option stop_stage report "until"
-option set "" "changes"
-option jobs 2 "at once" "a number above 0"
-parse_options "$@"
-printf '%s|%s|%s' "$corpus" "$stop_stage" "$set"
+OPTIONS = """#!/usr/bin/env bash
+# A recipe.
+#
+#   ./run.sh     everything
+
+set -euo pipefail
+cd "$(dirname "$0")"
+corpus=corpus/full # where
+stage=corpus # from
+stop_stage=report # until
+exp= # folder
+set= # changes
+jobs=2 # at once (a number above 0)
+max_failed=0.1 # share that may fail (a share)
+flag=false # true or not
+cmd=env # what runs jobs
+. {egs}/common/parse_options.sh
+later=1 # no option
+printf '%s|%s|%s|%s' "$corpus" "$stop_stage" "$set" "${{changes[*]}}"
 """
+
+
+@pytest.fixture
+def recipe(tmp_path: Path):
+    script = program(tmp_path / "recipe" / "run.sh", OPTIONS.replace("{egs}", str(EGS)))
+    path = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+
+    def run(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+        command = [script, *arguments]
+        return subprocess.run(command, cwd=folder, text=True, capture_output=True, env=os.environ | path)
+
+    return run
 
 
 @pytest.mark.parametrize(
     ("arguments", "values"),
     [
-        ([], "corpus/full|report|"),
-        (["--corpus", "a b", "--stop-stage=3"], "a b|3|"),
-        (["--stop_stage", "train"], "corpus/full|train|"),
-        (["--set", "train.steps=5 model.jitter=0"], "corpus/full|report|train.steps=5 model.jitter=0"),
-        (["--set=x=y", "--corpus="], "|report|x=y"),
-        (["--corpus", ""], "|report|"),
-        (["--set", "a=1 b=2", "--set=c=3", "--corpus=x", "--corpus=y"], "y|report|a=1 b=2 c=3"),
-        (["--set", "a=1", "--set", "", "--set", "c=3"], "corpus/full|report|c=3"),
-        (["--corpus", "-1", "--set=--odd"], "-1|report|--odd"),
+        ([], "corpus/full|7||"),
+        (["--corpus", "a b", "--stop-stage=3"], "a b|3||"),
+        (["--stop_stage", "train"], "corpus/full|3||"),
+        (["--set", "a.b=5 c.d=0"], "corpus/full|7|a.b=5 c.d=0|--set a.b=5 c.d=0"),
+        (["--set=x=y", "--corpus="], "|7|x=y|--set x=y"),
+        (["--corpus", ""], "|7||"),
+        (["--set", "a=1 b=2", "--set=c=3", "--corpus=x", "--corpus=y"], "y|7|a=1 b=2 c=3|--set a=1 b=2 c=3"),
+        (["--set", "a=1", "--set", "", "--set", "c=3"], "corpus/full|7|c=3|--set c=3"),
+        (["--corpus", "-1", "--set=--odd"], "-1|7|--odd|--set --odd"),
     ],
-)
-def test_options_have_both_forms(arguments: list[str], values: str):
-    assert shell(OPTIONS, *arguments).stdout == values
+)  # fmt: skip
+def test_options_have_both_forms(arguments: list[str], values: str, recipe):
+    got = recipe(*arguments)
+    assert (got.stdout, got.stderr) == (values, "")
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--stagee", "3"], "unknown option '--stagee'"),
-        (["--stagee=3"], "unknown option '--stagee'"),
-        (["--PATH", "x"], "unknown option '--PATH'"),
+        (["--stagee", "3"], "unknown option '--stagee'; --help"),
+        (["--stagee=3"], "unknown option '--stagee'; --help"),
+        (["--PATH", "x"], "unknown option '--PATH'; --help"),
+        (["--later", "x"], "unknown option '--later'; --help"),
         (["--corpus"], "--corpus: a value must follow"),
         (["--corpus", "--set", "x"], "--corpus: a value must follow"),
-        (["train"], "expected options only, got 'train'"),
-        (["--"], "unknown option '--'"),
-        (["--a]b", "x"], "unknown option '--a]b'"),
+        (["train"], "expected options only, got 'train'; --help"),
+        (["--"], "unknown option '--'; --help"),
+        (["--a]b", "x"], "unknown option '--a]b'; --help"),
+        (["--jobs=0"], "--jobs: expected a number above 0, got '0'"),
+        (["--jobs=08"], "--jobs: expected a number above 0, got '08'"),
+        (["--jobs=two"], "--jobs: expected a number above 0, got 'two'"),
+        (["--jobs="], "--jobs: expected a number above 0, got ''"),
+        (["--flag=yes"], "--flag: expected true or false, got 'yes'"),
+        (["--max-failed=2"], "--max-failed: expected a share, got '2'"),
+        (["--max-failed=1e-2"], "--max-failed: expected a share, got '1e-2'"),
+        (["--stage", "9"], "unknown stage '9'"),
+        (["--stop-stage", "trian"], "unknown stage 'trian'; expected one of corpus data features train"),
+        (["--stage", "2", "--stop-stage", "data"], "--stage features comes after --stop-stage data"),
+        (["--cmd", "'cmd.sh --backend"], "--cmd: a quote without its other"),
+        (["--cmd", "nowhere/cdm.sh"], "--cmd: no such program: nowhere/cdm.sh"),
+        (["--cmd="], "--cmd: no such program: "),
     ],
 )
-def test_wrong_options_are_an_error_at_once(arguments: list[str], message: str):
-    got = shell(OPTIONS, *arguments)
+def test_wrong_options_are_an_error_at_once(arguments: list[str], message: str, recipe):
+    got = recipe(*arguments)
     assert (got.returncode, got.stdout) == (2, "")
     assert message in got.stderr
-    assert "--help" in got.stderr
 
 
-@pytest.mark.parametrize("value", ["0", "08", "-1", "two", ""])
-def test_a_number_of_processes_is_above_0(value: str):
-    got = shell(OPTIONS, f"--jobs={value}")
-    assert (got.returncode, got.stdout) == (2, "")
-    assert f"--jobs: expected a number above 0, got '{value}'" in got.stderr
+@pytest.mark.parametrize("value", ["0", "1", "0.25", ".5", "5%", "0.5%"])
+def test_a_share_may_be_per_cent(value: str, recipe):
+    assert recipe("--max-failed", value).returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -74,15 +111,22 @@ def test_a_number_of_processes_is_above_0(value: str):
     ],
 )
 def test_what_is_to_be_read_is_looked_for_here_and_then_where_the_recipe_was_called_from(
-    path: str, found: str, tmp_path: Path
+    path: str, found: str, tmp_path: Path, recipe
 ):
-    here, caller = tmp_path / "recipe", tmp_path / "caller"
+    caller = tmp_path / "caller"
     for name in ("recipe/there", "recipe/only here/file", "caller/there", "caller/only there"):
         (tmp_path / name).mkdir(parents=True)
     path, found = path.format(caller=caller), found.format(caller=caller)
-    script = f"cd '{caller}'; cd '{here}'; . {EGS}/common/options.sh; option corpus '' c; option exp '' e;"
-    script += 'parse_options "$@"; printf "%s|%s" "$corpus" "$exp"'
-    assert shell(script, f"--corpus={path}", "--exp=only there").stdout == f"{found}|only there"  # exp is written to
+    assert recipe(f"--corpus={path}", folder=caller).stdout.split("|")[0] == found
+
+
+def test_help_is_the_head_and_the_lines_of_the_options(recipe):
+    assert recipe("--help").stdout.splitlines()[:10] == [
+        "A recipe.", "", "  ./run.sh     everything",
+        "  --corpus         where (corpus/full)", "  --stage          from (corpus)",
+        "  --stop-stage     until (report)", "  --exp            folder (none)", "  --set            changes (none)",
+        "  --jobs           at once (a number above 0) (2)", "  --max-failed     share that may fail (a share) (0.1)",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("recipe", ["mini", "own"])
@@ -94,30 +138,3 @@ def test_help_lists_every_option(recipe: str):
         assert option in got.stdout
     assert "shellcheck" not in got.stdout
     assert f"Paths are relative to {EGS / recipe}." in got.stdout
-
-
-SHARE = """
-. common/options.sh
-option max_failed 0.01 "of all recipes" "a share"
-option max_failed 0.1 "of this one" "a share"
-parse_options "$@"
-printf %s "$max_failed"
-"""
-
-
-def test_a_recipe_gives_an_option_of_all_another_default():
-    assert shell(SHARE).stdout == "0.1"
-    shown = [line for line in shell(SHARE, "--help").stdout.splitlines() if "--max-failed" in line]
-    assert shown == [f"  --{'max-failed':<12} of this one (0.1)"]
-
-
-@pytest.mark.parametrize("value", ["0", "1", "0.25", ".5", "5%", "0.5%"])
-def test_a_share_may_be_per_cent(value: str):
-    assert shell(SHARE, "--max-failed", value).stdout == value
-
-
-@pytest.mark.parametrize("value", ["2", "-0.1", "some", "1e-2", ""])
-def test_what_is_no_share_is_refused(value: str):
-    got = shell(SHARE, f"--max-failed={value}")
-    assert got.returncode == 2
-    assert f"--max-failed: expected a share, got '{value}'" in got.stderr

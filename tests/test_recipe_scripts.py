@@ -21,7 +21,7 @@ def call(script: str, *arguments: object, folder: Path | None = None) -> tuple[i
     return got.returncode, got.stdout, got.stderr
 
 
-@pytest.mark.parametrize("script", ["hear", "vectors", "rows", "pairs", "download"])
+@pytest.mark.parametrize("script", ["conversions", "rows", "pairs", "download"])
 def test_a_script_that_is_called_wrongly_says_how_it_is_called(script: str):
     code, _, error = call(f"common/{script}.py", "a")
     assert code == 2

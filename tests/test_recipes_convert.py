@@ -1,15 +1,10 @@
-"""Stage convert of the recipes of speech: whose utterances go to whom, from lists or without; scores that are kept."""
+"""Stage convert of the recipes of speech: whose utterances go to whom, from lists or without."""
 
-import json
-import os
-import signal
-import subprocess
-import time
 from pathlib import Path
 
 import pytest
 import yaml
-from recipe_files import AWAIT_SECOND, EGS, STUB, at_once, program, shell
+from recipe_files import EGS
 from test_recipes_speech import module, script
 
 from unitdisc.data.kaldi import DataDir, write_data_dir
@@ -43,14 +38,11 @@ def plan(data: Path, conditioning: str = "table", **options: object) -> dict[str
     got = script(PAIRS, exp, data, work, *words)
     if got.returncode:
         raise DataError(got.stderr)
-    pairs: dict[str, list[tuple[str, str]]] = {}
-    for path in sorted(work.glob("*.voices")):
-        for line in path.read_text().splitlines():
-            folder, *voices = line.split()
-            pairs.setdefault(path.stem, []).extend(
-                (utt, voice) for voice in voices for utt in DataDir.read(work / folder).utts
-            )
-    return pairs
+    parts = (work / "parts").read_text().split()
+    return {
+        part: [(utt, target) for utt, target in map(str.split, (work / f"{part}.pairs").read_text().splitlines())]
+        for part in sorted(parts)
+    }
 
 
 def speakers(pairs: list[tuple[str, str]]) -> set[str]:
@@ -140,120 +132,12 @@ def test_a_list_that_cannot_be_followed_is_refused(text: str, message: str, data
     (data.parent / "list").write_text(text)
     with pytest.raises(DataError, match=message):
         plan(data, pairs=data.parent / "list")
-    assert not (data.parent / "work").exists()
+    assert not list((data.parent / "work").glob("*"))
 
 
-# Jobs side by side, and scores that are kept.
-
-BESIDE = """
-cd "$FOLDER"
-. "$EGS/common/options.sh"
-. "$EGS/common/stages.sh"
-. "$EGS/common/jobs.sh"
-exp=exp jobs=2 cmd=$EGS/common/cmd.sh version=1 data=data mfcc=data/mfcc
-eval "$DO"
-"""
-
-
-def beside(folder: Path, do: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return shell(BESIDE, FOLDER=str(folder), EGS=str(EGS), DO=do, **environment)
-
-
-def test_jobs_side_by_side_are_two_at_a_time(tmp_path: Path):
-    one = f"one() {{ echo +1 >>events; {AWAIT_SECOND} echo -1 >>events; }}; "
-    got = beside(tmp_path, one + "for n in 1 2 3 4 5; do beside one; done; joined; echo all")
-    assert (got.returncode, got.stdout, got.stderr) == (0, "all\n", "")
-    assert at_once(tmp_path / "events") == [5, 2]
-
-
-def test_threads_are_shared(tmp_path: Path):
-    do = "show() { echo ${OMP_NUM_THREADS-}; }; jobs=$(getconf _NPROCESSORS_ONLN); beside show; joined"
-    bare = "unset OMP_NUM_THREADS; "
-    assert beside(tmp_path, bare + do).stdout == "1\n"
-    assert beside(tmp_path, do, OMP_NUM_THREADS="7").stdout == "7\n"
-
-
-@pytest.mark.parametrize("first", ["bad", "good"])
-def test_a_failure_of_one_stops_the_other_and_the_recipe(first: str, tmp_path: Path):
-    do = f"""
-    bad() {{ sleep 0.2; job bad bash -c 'echo it broke; exit 3'; echo never; }}
-    good() {{ job good bash -c 'sleep 20; touch survived'; }}
-    beside {first}; beside {"good" if first == "bad" else "bad"}; joined; echo never
-    """
-    start = time.monotonic()
-    got = beside(tmp_path, do)
-    assert time.monotonic() - start < 10
-    assert (got.returncode, got.stdout) == (1, "")
-    assert "it broke" in got.stderr
-    assert not (tmp_path / "survived").exists()
-    again = beside(tmp_path, "beside true; joined; echo well")
-    assert (again.returncode, again.stdout) == (0, "well\n")
-
-
-def test_a_failure_in_the_foreground_stops_what_runs_beside(tmp_path: Path):
-    start = time.monotonic()
-    got = beside(tmp_path, "beside job good bash -c 'sleep 20; touch survived'; false; joined")
-    assert got.returncode == 1
-    assert time.monotonic() - start < 10
-    assert not (tmp_path / "survived").exists()
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interruption_reaches_both(number: signal.Signals, tmp_path: Path):
-    do = """
-    one() { job $1 bash -c "touch on.$1; sleep 30; touch survived"; }
-    beside one a; beside one b; joined
-    """
-    environment = os.environ | {"FOLDER": str(tmp_path), "EGS": str(EGS), "DO": do}
-    command = ["bash", "-euo", "pipefail", "-c", BESIDE]
-    running = subprocess.Popen(command, env=environment, start_new_session=True, stderr=subprocess.PIPE)
-    start = time.monotonic()
-    while not ((tmp_path / "on.a").exists() and (tmp_path / "on.b").exists()):
-        assert time.monotonic() - start < 20
-        time.sleep(0.05)
-    os.killpg(running.pid, number)  # as a terminal does: of the group of the recipe only
-    running.communicate(timeout=10)
-    assert running.returncode == 128 + number
-    assert [path.read_text().count("sleep 30") for path in sorted(tmp_path.glob("exp/log/?.log"))] == [1, 1]
-    assert not (tmp_path / "survived").exists()
-
-
-KEPT = """
-. "$EGS/common/scores.sh"
-mkdir -p exp/scores
-kept_score input abx feats.scp item --speaker across
-"""
-
-
-def test_what_no_model_changes_is_scored_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    program(tmp_path / "bin" / "unitdisc", STUB)
-    monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
-
-    def count(do: str = KEPT) -> int:
-        """Score; return how often the command was called since the beginning."""
-        path = f'PATH="{tmp_path / "bin"}:$PATH"; '
-        got = beside(tmp_path, path + do)
-        assert got.returncode == 0, got.stderr
-        assert json.loads((tmp_path / "exp/scores/input.json").read_text()) == {"value": 0.5}
-        (tmp_path / "exp/scores/input.json").unlink()
-        return len((tmp_path / "calls").read_text().splitlines())
-
-    for name in ("feats.scp", "feats.json", "item"):
-        (tmp_path / name).write_text("one\n")
-    assert count() == 1
-    assert count() == 1
-    for name in ("feats.scp", "feats.json", "item"):
-        (tmp_path / name).write_text("two\n")
-        before = count()
-        assert before == count()
-    assert before == 4
-    assert count(KEPT.replace("across", "within")) == 5
-    assert count("version=2\n" + KEPT.replace("across", "within")) == 6
-
-
-def test_a_part_that_fails_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    program(tmp_path / "bin" / "unitdisc", STUB)
-    monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
-    got = beside(tmp_path, f'PATH="{tmp_path / "bin"}:$PATH"; ' + KEPT, FAIL="score")
-    assert got.returncode == 1
-    assert not list(tmp_path.glob("*/scores/*.json"))
+def test_a_model_without_a_decoder_converts_nothing(data: Path):
+    exp, work = data.parent / "exp", data.parent / "work"
+    exp.mkdir()
+    (exp / "config.yaml").write_text("model: {decoder: {kind: none}}\n")
+    assert "has no decoder" in script(PAIRS, exp, data, work).stdout
+    assert (work / "parts").read_text() == "\n"

@@ -11,7 +11,7 @@ of the same speaker), the target, the seed and the temperature alone, not on the
 
 import json
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -25,7 +25,7 @@ from unitdisc.data.audio import save_audio
 from unitdisc.data.batches import FrameReader, pad
 from unitdisc.data.kaldi import DataDir, Recording
 from unitdisc.decoders.base import EXCITATION, Streams, Voicing
-from unitdisc.errors import ConfigError, DataError
+from unitdisc.errors import ConfigError, DataError, shown
 from unitdisc.features.pitch import pitch
 from unitdisc.files import file_name, whole_file
 from unitdisc.intonation import Intonation, parse_pitch
@@ -37,6 +37,7 @@ from unitdisc.voices import PitchRange, Voices, pitch_range
 SAME = "same"  # the target that means: resynthesise in the voice of the source
 ALL = "all"  # the target that means: every speaker of the training data
 COPY = "copy"  # what copy-synthesis has in a manifest in place of a target
+To = Sequence[str] | Mapping[str, Sequence[str]]
 PEAK = 0.98  # of full scale; a louder result is turned down as a whole
 
 
@@ -98,14 +99,17 @@ def convert(
     exp: str | Path,
     sources: Sequence[str | Path],
     out: str | Path,
-    to: Sequence[str],
+    to: To,
     options: ConvertOptions | None = None,
     *,
     force: bool = False,
     device: str = "cpu",
     progress: Callable[[int], object] = lambda utterances: None,
 ) -> list[Made]:
-    """Convert one data directory, or audio files, to each target: a speaker, "same", "all", or an audio file."""
+    """Convert one data directory, or audio files, to each target: a speaker, "same", "all", or an audio file.
+
+    `to` may also map each target to the utterances that go to it.
+    """
     loaded = load_speech_model(exp, device)
     return convert_with(loaded, sources, out, to, options, force=force, progress=progress)
 
@@ -114,7 +118,7 @@ def convert_with(
     speaking: SpeechModel,
     sources: Sequence[str | Path],
     out: str | Path,
-    to: Sequence[str],
+    to: To,
     options: ConvertOptions | None = None,
     *,
     force: bool = False,
@@ -134,14 +138,39 @@ def convert_with(
     intonation = Intonation(options.pitch, data, model.grid, model.speakers, voices)
     work = _Work(speaking, data, frames, intonation, out, options)
     made: list[Made] = []
-    for target in find_targets(model, to, voices):
-        rows = sorted(data.utts, key=frames.frames)
+    for target, wanted in work_of(model, to, data, voices):
+        rows = sorted(wanted, key=frames.frames)
         for first in range(0, len(rows), options.batch):
             utts = rows[first : first + options.batch]
             made += _convert_batch(work, utts, target)
             progress(len(utts))
     write_manifest(out, sorted(made))
     return sorted(made)
+
+
+def work_of(model: UnitModel, to: To, data: DataDir, known: Voices | None) -> list[tuple[Target, Sequence[str]]]:
+    """Return each target and the utterances that go to it."""
+    wanted = to if isinstance(to, Mapping) else dict.fromkeys(to, data.utts)
+    for utt in (utt for utts in wanted.values() for utt in utts):
+        if utt not in data.utt2spk:
+            raise DataError(f"{data.path}: {utt!r} is to be converted, but is not there")
+    return [(target, utts) for name, utts in wanted.items() for target in find_targets(model, [name], known)]
+
+
+def read_pairs(path: str | Path) -> dict[str, list[str]]:
+    """Read lines '<utterance> <target>': what goes to each target."""
+    wanted: dict[str, list[str]] = {}
+    for number, line in enumerate(Path(path).read_text("utf-8").splitlines(), start=1):
+        words = line.split()
+        if len(words) != 2:
+            raise DataError(f"{path}:{number}: expected '<utterance> <target>', got {shown(line)}")
+        utts = wanted.setdefault(words[1], [])
+        if words[0] in utts:
+            raise DataError(f"{path}:{number}: '{' '.join(words)}' is there twice")
+        utts.append(words[0])
+    if not wanted:
+        raise DataError(f"{path}: the list of conversions is empty")
+    return wanted
 
 
 def open_sources(sources: Sequence[str | Path], model: UnitModel) -> tuple[DataDir, FrameReader]:

@@ -5,6 +5,7 @@ recordings the path, size and time, as there may be hundreds of hours of them. A
 times of its files. The hash of a large file is kept beside it for as long as its size and time stay.
 """
 
+import fnmatch
 import hashlib
 import os
 import shlex
@@ -21,7 +22,7 @@ _ENDING = ".sha256"
 def digest(path: Path) -> str | None:
     """Return a hash of a file, an index or a folder; None if there is nothing."""
     if path.is_dir():
-        return listing(path.rglob("*"), path)
+        return listing(path)
     if not path.is_file():
         return None
     if path.suffix != ".scp":
@@ -33,15 +34,26 @@ def digest(path: Path) -> str | None:
     return _hash("\n".join([*lines, *_recordings(path)]))
 
 
-def listing(paths: Iterable[Path], root: Path) -> str | None:
-    """Return a hash of files by their names under `root`, sizes and times; hidden ones and folders do not count."""
+def listing(root: Path, pattern: str = "**/*") -> str | None:
+    """Return a hash of the files of a folder by their names, sizes and times; hidden ones do not count.
+
+    The pattern is one of pathlib; behind "**/" links are followed.
+    """
     lines = []
-    for path in sorted(paths):
+    for path in sorted(_matching(root, pattern)):
         name = path.relative_to(root)
         if path.is_file() and not any(part.startswith(".") for part in name.parts):
             about = path.stat()
             lines.append(f"{name} {about.st_size} {about.st_mtime_ns}")
     return _hash("\n".join(lines)) if lines else None
+
+
+def _matching(root: Path, pattern: str) -> Iterator[Path]:
+    if not pattern.startswith("**/"):
+        yield from root.glob(pattern)
+        return
+    for folder, _, names in os.walk(root, followlinks=True):
+        yield from (Path(folder, name) for name in fnmatch.filter(names, pattern.removeprefix("**/")))
 
 
 def content(path: Path) -> str:

@@ -58,7 +58,8 @@ def made(
     """Find out what is to be done for an output, keep others away while it is, and write down of what it was made."""
     record = record_path(making)
     task = _task(making, record, renew, force)
-    if task.unchanged or os.environ.get("RANK", "0") != "0":  # of several processes the first keeps the record
+    others = os.environ.get("RANK", "0") != "0"  # of several processes the first keeps the record
+    if task.unchanged or others or record.parent.is_file():  # which the work refuses
         yield task
         return
     new = [folder for folder in (record.parent, *record.parent.parents) if not folder.exists()]
@@ -197,7 +198,7 @@ def _digest(making: Making, name: str) -> str | None:
         return digest(path)
     place, _, pattern = name.partition("/")
     root = making.places.get(place, Path(place))
-    return digest(root) if root.is_file() else listing(root.glob(pattern), root)
+    return digest(root) if root.is_file() else listing(root, pattern)
 
 
 def _there(making: Making) -> bool:

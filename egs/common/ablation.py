@@ -1,27 +1,22 @@
-"""Ablations: rows of a table, each a training with a few settings changed, over several seeds; one table and one plot.
+"""The table of an ablation: rows are trainings with a few settings changed, over several seeds; and its plot.
 
 A run leaves EXP/result.json: {"row": "bn", "seed": 0, "metrics": {"per": 0.31, ...}, "about": {"seconds": 71.2, ...}}.
 What was trained with which code, on which machine, is what the training itself wrote in EXP/env.json.
 
-    ablation.py result EXP ROW SEED NAME=FILE[:DEFINITION] ...   EXP/result.json from files of `unitdisc score --json`
-    ablation.py table EXP... --out RESULTS.md [--plot PNG] [--metrics A,B] [--config BASE.yaml --data HASH]
-
-With --config, runs whose settings (results.py) are not those of its rows, as conf/ablation lays them over it, are left
-out, and listed.
+    ablation.py EXP... --out RESULTS.md [--plot PNG] [--metrics A,B]
 """
 
-import argparse
 import math
 import statistics
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from results import ORIGIN, Result, check_once, read_results, scores_of, settings_of, unlike, write_result
+from results import ORIGIN, Result, check_once, read_results, settings_of, unlike
 from rows import compose
+from scripts import run
 
 from unitdisc.config import read_tree
-from unitdisc.errors import DataError, UnitdiscError
+from unitdisc.errors import DataError
 from unitdisc.files import whole_file
 
 # The rows of the paper, in the order of its tables; others follow by name.
@@ -44,18 +39,6 @@ def in_order(rows: Iterable[str]) -> list[str]:
     """Sort rows as the paper does."""
     places = {row: place for place, row in enumerate(TITLES)}
     return sorted(set(rows), key=lambda row: (places.get(row, len(places)), row))
-
-
-def score_value(source: str) -> float:
-    """Return the value of FILE[:DEFINITION], a JSON file that `unitdisc score --json` printed."""
-    file, _, definition = source.partition(":")
-    found = {score["definition"]: score["value"] for score in scores_of(Path(file))}
-    if len(found) > 1 and not definition:
-        raise DataError(f"{file}: holds {len(found)} scores; say which: {file}:DEFINITION, one of {', '.join(found)}")
-    definition = definition or next(iter(found), "")
-    if found.get(definition) is None:
-        raise DataError(f"{file}: no value of {definition!r} in it; it has {', '.join(found) or 'none'}")
-    return float(found[definition])
 
 
 def current_settings(base: Path, data: str) -> dict[str, str]:
@@ -169,34 +152,11 @@ def write_table(
     return text
 
 
-def main() -> None:
-    """Parse, do one thing, print."""
-    parser = argparse.ArgumentParser(description="Rows of an ablation, and their table.", allow_abbrev=False)
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    verb = verbs.add_parser("result", help="write a run's result.json from its files of scores")
-    verb.add_argument("exp", type=Path)
-    verb.add_argument("row")
-    verb.add_argument("seed", type=int)
-    verb.add_argument("metrics", nargs="+", metavar="NAME=FILE[:DEFINITION]")
-    verb = verbs.add_parser("table", help="write the table of runs")
-    verb.add_argument("exps", nargs="+", type=Path)
-    verb.add_argument("--out", type=Path, required=True)
-    verb.add_argument("--plot", type=Path)
-    verb.add_argument("--config", type=Path, help="of which each row is a change; runs of other settings are left out")
-    verb.add_argument("--data", default="", help="a hash of what all rows have in common")
-    verb.add_argument("--metrics", default="", help="those to show, separated by commas; all without it")
-    options = parser.parse_args()
-    try:
-        if options.verb == "result":
-            pairs = dict(metric.partition("=")[::2] for metric in options.metrics)
-            write_result(options.exp, options.row, options.seed, {n: score_value(s) for n, s in pairs.items()})
-        else:
-            chosen = [name for name in options.metrics.split(",") if name]
-            settings = current_settings(options.config, options.data) if options.config else None
-            print(write_table(options.exps, options.out, options.plot, chosen, settings), end="")
-    except UnitdiscError as error:
-        sys.exit(f"ablation.py: {error}")
+def table_of(exps: list[Path], out: Path, plot: Path | None, metrics: str) -> list[str]:
+    """Write the table of runs; return its lines."""
+    return write_table(exps, out, plot, [name for name in metrics.split(",") if name]).splitlines()
 
 
 if __name__ == "__main__":
-    main()
+    shown = {"default": "", "help": "those to show, separated by commas; all without it"}
+    run(table_of, "exps...", out={"type": Path, "required": True}, plot={"type": Path}, metrics=shown)

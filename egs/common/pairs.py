@@ -2,14 +2,15 @@
 
 python pairs.py EXP DATA WORK [--targets "A B"] [--sentences N] [--pairs FILE]
 
-It makes WORK/PART, a data directory of the utterances, and WORK/PART.voices for each PART:
+It makes WORK/PART, a data directory of the utterances, and WORK/PART.pairs, lines "<utterance> <target>" as `unitdisc
+convert --pairs` takes them, for each PART; WORK/parts names them:
 
 converted       utterances of DATA/test, unseen while training, to each target
 resynthesised   utterances of training speakers, to each target and to "same", their own voice; only where the model
                 knows no other voices, for else `converted` has resyntheses itself
 
-A line of PART.voices is a data directory in WORK (of those that have the same targets) and its targets. WORK/others is
-written if there is a conversion to another's voice, WORK/labelled if the phones of all parts are known.
+WORK/others is written if there is a conversion to another's voice and real speech of two or more people, WORK/labelled
+if the phones of all parts and of the training speech are known.
 A list that is given (--pairs) has lines "<utterance> <target>", or is JSON [[utterance, target, ...], ...] as in the
 ZeroSpeech challenges; a folder before the utterance and .wav behind it do not matter. Or it names the files to make, as
 those challenges' required_filelist.txt does: <target>_<what follows the _ in the utterance's name>.wav; names in .txt
@@ -22,13 +23,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from scripts import run
+from scripts import Output, run
 
 from unitdisc.config import read_tree
 from unitdisc.data.alignment import read_alignment
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.subsets import combine, subset
-from unitdisc.errors import DataError, UnitdiscError
+from unitdisc.errors import DataError
 
 SAME = "same"  # the target that means: the source's own voice
 TARGETS = 4
@@ -151,60 +152,59 @@ def place(data: Path, pairs: Pairs, out: Path) -> DataDir:
     return combine(made, out)
 
 
-def voices_of(part: DataDir, pairs: Pairs) -> list[str]:
-    """Return a line for each set of targets: a data directory, made beside the part's, and the targets."""
-    by_target: dict[str, list[str]] = {}
-    for utt, target in pairs:
-        by_target.setdefault(target, []).append(utt)
-    alike: dict[tuple[str, ...], list[str]] = {}
-    for target, utts in by_target.items():
-        alike.setdefault(tuple(sorted(utts)), []).append(target)
-    lines = []
-    for number, (utts, targets) in enumerate(alike.items(), start=1):
-        name = part.path.name
-        if len(utts) < len(part.utts):
-            name = f"{name}-{number}"
-            subset(part, part.path.with_name(name), utts)
-        lines.append(" ".join([name, *targets]))
-    return lines
-
-
-def plan(exp: Path, data: Path, work: Path, targets: str, sentences: int, pairs: str) -> list[str]:
-    """Write parts and their voices; return lines to print."""
+def plan(exp: Path, data: Path, work: Path, targets: str, sentences: int, pairs: Path | None) -> list[str]:
+    """Write parts and their pairs; return lines to print."""
     model = read_tree(exp / "config.yaml")["model"]
-    if pairs:
-        parts = {"converted": read_pairs(Path(pairs), DataDir.read(data / "test"))}
+    if model.get("decoder", {}).get("kind") == "none":
+        work.mkdir(parents=True, exist_ok=True)
+        (work / "parts").write_text("\n")
+        return ["  nothing to convert: the model has no decoder"]
+    if pairs is not None:
+        parts = {"converted": read_pairs(pairs, DataDir.read(data / "test"))}
     else:
         conditioning = model.get("conditioning", {}).get("speaker", "table")
         parts = planned(data, conditioning, targets.split(), sentences)
-    work.mkdir(parents=True, exist_ok=True)
+    new = work.with_name(f"{work.name}.part")
+    shutil.rmtree(new, ignore_errors=True)
     try:
-        return write_plan(data, parts, work)
-    except UnitdiscError:
-        shutil.rmtree(work, ignore_errors=True)
-        raise
+        said = write_plan(data, parts, new)
+        for path in work.iterdir() if work.is_dir() else ():
+            if not path.name.startswith("."):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        work.mkdir(parents=True, exist_ok=True)
+        for path in new.iterdir():
+            path.rename(work / path.name)
+        return said
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
 
 
 def write_plan(data: Path, parts: dict[str, Pairs], work: Path) -> list[str]:
-    """Write the data directory and the voices of each part; return lines to print."""
-    said, others, labelled = [], False, True
+    """Write the data directory and the pairs of each part; return lines to print."""
+    said, train = [], DataDir.read(data / "train")
+    others, labelled = False, (train.path / "phones.ctm").exists()
     for name, pairs in parts.items():
         part = place(data, pairs, work / name)
-        (work / f"{name}.voices").write_text("".join(f"{line}\n" for line in voices_of(part, pairs)), "utf-8")
+        (work / f"{name}.pairs").write_text("".join(f"{utt} {target}\n" for utt, target in pairs), "utf-8")
         voices = list(dict.fromkeys(target for _, target in pairs))
         others |= any(target not in (SAME, part.utt2spk[utt]) for utt, target in pairs)
         labelled &= (part.path / "phones.ctm").exists()
         said.append(f"  {name}: {len(part.utts)} utterances of {len(part.spk2utt)} speakers to {' '.join(voices)}")
-    for name, holds in (("others", others), ("labelled", labelled)):
-        if holds:
-            (work / name).write_text("yes\n")
+    others &= len(set(train.spk2utt) | set(DataDir.read(data / "test").spk2utt)) > 1
+    facts = {"parts": " ".join(sorted(parts, reverse=True)), "others": "yes" * others, "labelled": "yes" * labelled}
+    for name, text in facts.items():
+        if text:
+            (work / name).write_text(f"{text}\n")
     return said
 
 
 def main() -> None:
     """Parse, plan, print."""
-    texts = {name: {"default": ""} for name in ("targets", "pairs")}
-    run(plan, "exp", "data", "work", sentences={"type": int, "default": 40}, **texts)
+    names = "utt2spk", "phones.ctm", "wav.scp"
+    files = [f"data/{part}/{name}" for part in ("train", "dev", "test") for name in names]
+    makes = Output("work", ("parts",), ("exp/config.yaml", "pairs", *files))
+    options = {"targets": {"default": ""}, "sentences": {"type": int, "default": 40}, "pairs": {"type": Path}}
+    run(plan, "exp", "data", "work", makes=makes, **options)
 
 
 if __name__ == "__main__":

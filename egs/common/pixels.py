@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from ablation import write_result
+from results import write_result
 from torch import Tensor, nn
 from training import Loss, QuantizedModel, Trained
 

@@ -1,7 +1,4 @@
-"""What came of a run, as a row of an ablation: its metrics, of which settings, trained by which code and machine.
-
-python results.py EXP ROW.yaml --data HASH    writes into EXP/result.json a hash of what it depends on, but for the seed
-"""
+"""What came of a run, as a row of an ablation: its metrics, of which settings, trained by which code and machine."""
 
 import hashlib
 import json
@@ -9,8 +6,6 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
-
-from scripts import run
 
 from unitdisc.config import read_tree
 from unitdisc.errors import DataError
@@ -56,7 +51,7 @@ def settings_of(config: Mapping[str, Any], data: str) -> str:
 
 
 def add_settings(exp: Path, config: Path, data: str) -> None:
-    """Write into EXP/result.json of what settings it is."""
+    """Write into EXP/result.json a hash of what it depends on beside the seed."""
     (record,) = read_results([exp])
     del record["exp"]
     _write(exp, {**record, "settings": settings_of(read_tree(config), data)})
@@ -108,7 +103,3 @@ def _found(tree: Any) -> Iterator[dict[str, Any]]:
     elif isinstance(tree, (dict, list)):
         for inner in tree.values() if isinstance(tree, dict) else tree:
             yield from _found(inner)
-
-
-if __name__ == "__main__":
-    run(add_settings, "exp", "config", data={"required": True, "help": "a hash of what all rows have in common"})

@@ -7,53 +7,85 @@
 #
 # Options, as --name value or --name=value:
 
-# shellcheck disable=SC2034,SC2154 # variables for the stages, and those made by `option`
 set -euo pipefail
 cd "$(dirname "$0")"
-. ../common/images.sh
 
-option corpus "" "ScribbleLens (zip or folder), a folder with lines.tsv, or 'rendered'"
-option lines 1000 "to render"
-option hands 12 "to render"
-option corpus_seed 1 "of the rendered corpus"
+stage=corpus           # first stage to run, by number or name: corpus data features train encode score convert report
+stop_stage=report      # last stage to run
+corpus=                # ScribbleLens (zip or folder), a folder with lines.tsv, or 'rendered'
+lines=1000             # to render
+hands=12               # to render
+corpus_seed=1          # of the rendered corpus
+data=data              # folder of the prepared data
+config=conf/base.yaml  # what to train
+set=                   # changes of the configuration: 'train.steps=500 model.width=64'
+seed=0                 # of the training
+exp=                   # folder of the run; without it exp/<config>-<seed>
+gpus=0                 # GPUs that a training asks a cluster for
+cmd=../common/cmd.sh   # how to run jobs; on a cluster '../common/cmd.sh --backend slurm --sbatch "..."'
+ablation=off           # true: train and score every row of ../common/conf/ablation; or some by name: 'vanilla all'
+seeds='0 1 2'          # of the ablation
+. ../common/parse_options.sh
 
-data_files=({train,dev}/lines.npz) data_stage=features encoded=test/codes.scp
+if [ "$ablation" != off ]; then # the stages below: the first for all, the others for each row and seed
+  exec python3 ../common/ablate.py --rows "$ablation" --seeds "$seeds" --config "$config" --set "$set" \
+    --data "$data" --exp "$exp" --from "${OLDPWD:-.}" "$PWD/run.sh" "$@"
+fi
+exp=${exp:-exp/$(basename "$config" .yaml)-$seed}
+# What is wrong in the configuration is said before anything is made.
+[ $stage -gt 3 ] || python3 local/train.py "$config" "$exp" "$data" "${changes[@]}" --check
 
-stage_corpus() {
-  [[ -n $corpus ]] || usage_error "--corpus is missing. ScribbleLens (Dutch manuscripts of the 17th to 19th century) is" \
+if [ $stage -le 1 ]; then # stage 0 (corpus)
+  [ -n "$corpus" ] || usage_error "--corpus is missing. ScribbleLens (Dutch manuscripts of the 17th to 19th century) is" \
     "at https://www.openslr.org/84 (take scribblelens.corpus.v1.2.zip), with its terms of use; --corpus rendered makes" \
     "lines of fonts instead"
-  if [[ $corpus == rendered ]]; then
-    rendered=corpus/rendered
-    uses "$lines" "$hands" "$corpus_seed" "$(cat local/render.py ../mini/local/sentences.txt)"
-    kept "$rendered/corpus.json" && return
-    rm -rf "$rendered"
-    python3 local/render.py "$rendered" --lines "$lines" --hands "$hands" --seed "$corpus_seed"
-  elif [[ ! -e $corpus ]]; then
-    usage_error "--corpus: no such file or folder: $corpus"
+  if [ "$corpus" = rendered ]; then
+    corpus=corpus/rendered
+    [ $stage -ge 1 ] ||
+      python3 local/render.py "$corpus" --lines "$lines" --hands "$hands" --seed "$corpus_seed" --renew
   fi
-}
+  [ -e "$corpus" ] || usage_error "--corpus: no such file or folder: $corpus"
+fi
 
-stage_data() {
-  local from=$corpus
-  if [[ $corpus == rendered ]]; then
-    from=corpus/rendered
-    needs corpus "$from"/{corpus.json,lines.tsv,chars.ctm}
-  else
-    stage_corpus
-    uses "$corpus $(stat -Lc '%s %Y' "$corpus")"
-  fi
-  uses "$(cat local/{prepare,places}.py)"
-  kept "$data"/{train,dev,test}/images.scp && return
-  python3 local/prepare.py "$from" "$data"
-}
+if [ $stage -le 1 ] && [ $stop_stage -ge 1 ]; then
+  echo "stage 1 (data): data directories of lines"
+  python3 local/prepare.py "$corpus" "$data" --renew
+fi
 
-stage_features() {
+if [ $stage -le 2 ] && [ $stop_stage -ge 2 ]; then
+  echo "stage 2 (features): lines of 32 pixels"
   needs data "$data"/{train,dev,test}/images.scp
-  [[ ! -s corpus/rendered/corpus.json || $corpus != rendered ]] || needs corpus corpus/rendered/corpus.json
-  uses "$(cat local/lines.py)"
-  kept "$data"/{train,dev,test}/lines.npz && return
-  python3 local/store.py "$data"/{train,dev,test}
-}
+  for part in train dev test; do python3 local/store.py "$data/$part" --renew; done
+fi
 
-start_recipe "$@"
+if [ $stage -le 3 ] && [ $stop_stage -ge 3 ]; then
+  echo "stage 3 (train): tail -f $PWD/$exp/log/train.log"
+  needs features "$data"/{train,dev}/lines.npz
+  job --gpu "$gpus" "$exp/log/train.log" python3 local/train.py "$config" "$exp" "$data" \
+    "${changes[@]}" --set "train.seed=$seed" --renew
+fi
+
+if [ $stage -le 4 ] && [ $stop_stage -ge 4 ]; then
+  echo "stage 4 (encode): units"
+  needs train "$exp/config.yaml"
+  job "$exp/log/encode.log" python3 local/encode.py "$exp" "$data" "$exp/units" --renew
+fi
+
+if [ $stage -le 5 ] && [ $stop_stage -ge 5 ]; then
+  echo "stage 5 (score): $exp/log/score.log"
+  needs encode "$exp/units/test/codes.scp"
+  job "$exp/log/score.log" python3 local/score.py "$exp" "$data" "$exp/units" --row "$(basename "$config" .yaml)" --renew
+  sed '1,2d; $d; s/^/  /' "$exp/log/score.log"
+fi
+
+if [ $stage -le 6 ] && [ $stop_stage -ge 6 ]; then
+  echo "stage 6 (convert): what the decoder makes of the units of the test set, $PWD/$exp/reconstructions.png"
+  needs train "$exp/config.yaml"
+  job "$exp/log/reconstruct.log" python3 local/reconstruct.py "$exp" "$data" "$exp/reconstructions.png" --renew
+fi
+
+if [ $stage -le 7 ] && [ $stop_stage -ge 7 ]; then
+  echo "stage 7 (report)"
+  needs score "$exp/result.json"
+  python3 ../common/ablation.py "$exp" --out "$exp/report.md"
+fi

@@ -122,7 +122,7 @@ def add_abx(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
 def run_abx(options: argparse.Namespace) -> None:
     """Score ABX."""
     from unitdisc.evaluate.abx import AbxOptions, score_abx
-    from unitdisc.evaluate.scores import table
+    from unitdisc.evaluate.scores import table, write_scores
 
     fields: dict[str, Any] = {name: getattr(options, name) for name in AbxOptions.__dataclass_fields__}
     score = score_abx(
@@ -130,4 +130,6 @@ def run_abx(options: argparse.Namespace) -> None:
     )
     for warning in score.parts["warnings"]:
         print(f"warning: {warning}", file=sys.stderr)
+    if options.out is not None:
+        write_scores(options.out, [score])
     print(json.dumps(score.to_json()) if options.json else table([score]))

@@ -1,7 +1,6 @@
 """The sub-verb `score conversion`."""
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +9,8 @@ from unitdisc.cli.arguments import add_allow_pipes, count, positive
 
 if TYPE_CHECKING:
     from unitdisc.evaluate.scores import Score
+
+EPOCHS, STEPS = 5, 2400  # of the probe: few utterances are gone through more often
 
 
 def add_conversion(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -50,7 +51,9 @@ def add_conversion(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser
     verb.add_argument("--most", type=positive, metavar="N", help="judge so many sounds of each kind (default: all)")
     verb.add_argument("--rows", type=Path, metavar="FILE", help="write what was heard of each sound, as JSON lines")
     verb.add_argument(
-        "--epochs", type=positive, default=20, help="epochs that the probe is trained for (default: %(default)s)"
+        "--epochs",
+        type=positive,
+        help="epochs that the probe is trained for (default: 5, or more where there are few utterances to train on)",
     )
     verb.add_argument("--json", action="store_true", help="print whole scores as JSON instead of a table")
     verb.add_argument("--seed", type=int, default=0, help="seed of everything random (default: %(default)s)")
@@ -66,10 +69,12 @@ def add_conversion(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser
 
 def run_conversion(options: argparse.Namespace) -> None:
     """Score conversions by what the given files allow."""
+    from unitdisc.cli.scored import show
+    from unitdisc.data.kaldi import DataDir
     from unitdisc.errors import DataError
     from unitdisc.evaluate.conversion import cepstral_distance, content_scores, read_manifest, voice_scores
     from unitdisc.evaluate.probe import ProbeConfig
-    from unitdisc.evaluate.scores import FORMAT, Score, table
+    from unitdisc.evaluate.scores import Score
 
     if options.train is not None and not options.source:
         raise DataError("--train: PER needs the phones of the sources too; give --source DATA")
@@ -80,20 +85,19 @@ def run_conversion(options: argparse.Namespace) -> None:
     if options.real:
         scores += voice_scores(options.converted, options.real, seed=options.seed, resamples=options.resamples)
     if options.train is not None:
+        few = STEPS // len(DataDir.read(options.train).utts)
+        epochs = options.epochs or max(EPOCHS, few)
         scores += content_scores(
             options.converted, options.source, options.train,
             alignment=options.alignment, train_alignment=options.train_alignment,
-            config=ProbeConfig(epochs=options.epochs, seed=options.seed), resamples=options.resamples,
+            config=ProbeConfig(epochs=epochs, seed=options.seed), resamples=options.resamples,
         )  # fmt: skip
     if options.source and any(row.resynthesis for row in rows):
         scores.append(cepstral_distance(options.converted, options.source, resamples=options.resamples))
     judged = _judged(options) if options.judges else []
     scores += judged
-    if options.json:
-        print(json.dumps({"format": FORMAT, "scores": [score.to_json() for score in scores]}, ensure_ascii=False))
-        return
-    print(table(scores))
-    if judged:
+    show(options, scores)
+    if judged and not options.json:
         print()
         print_beside(judged)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unitdisc.cli.arguments import add_json, count, positive, share
+from unitdisc.cli.arguments import add_json, add_renew, count, positive, share
 
 if TYPE_CHECKING:
     from unitdisc.data.check import Report
@@ -33,6 +33,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "data", type=Path, nargs="+", metavar="DATA", help="Kaldi data directories without an utterance in common"
     )
     _add_force(combine)
+    add_renew(combine)
     combine.set_defaults(run=run_combine)
 
 
@@ -83,6 +84,7 @@ def _add_import(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         help="stop if more than this share of the recordings cannot be used (default: %(default)s)",
     )  # fmt: skip
     _add_force(add)
+    add_renew(add)
     add_json(add)
     add.set_defaults(run=run_import)
 
@@ -190,9 +192,21 @@ def _as_json(report: "Report") -> dict[str, object]:
 
 def run_import(options: argparse.Namespace) -> None:
     """Make a data directory of a folder of recordings."""
+    from unitdisc.cli.making import making
+    from unitdisc.made import Making
+
+    settings = {name: getattr(options, name) for name in ("speaker", "channel", "max_bad")}
+    wanted = Making(options.data, settings, {"folder": options.folder}, holds=("wav.scp", "utt2spk"), noun="import")
+    with making(options, wanted) as task:
+        if not task.unchanged:
+            _refuse_existing(options.data, task.force)
+            import_and_print(options)
+
+
+def import_and_print(options: argparse.Namespace) -> None:
+    """Make a data directory of a folder of recordings, and print what it holds."""
     from unitdisc.data.folder import import_folder
 
-    _refuse_existing(options.data, options.force)
     imported = import_folder(options.folder, options.data, options.speaker, options.channel, options.max_bad)
     for message in imported.left_out:
         print(f"left out: {message}", file=sys.stderr)
@@ -268,11 +282,20 @@ def run_split(options: argparse.Namespace) -> None:
 
 def run_combine(options: argparse.Namespace) -> None:
     """Put data directories together."""
-    from unitdisc.data.kaldi import DataDir
-    from unitdisc.data.subsets import combine
+    from unitdisc.cli.making import making
+    from unitdisc.made import Making
 
-    _refuse_existing(options.out, options.force)
-    print(_counts(combine([DataDir.read(path) for path in options.data], options.out)))
+    places = {f"data-{n}": Path(path) for n, path in enumerate(options.data)}
+    files = ("wav.scp", "segments", "utt2spk", "text", "spk2gender", "utt2dur", "phones.ctm", "words.ctm")
+    reads = [f"{name}/{file}" for name in places for file in files]
+    with making(options, Making(options.out, {}, places, lambda: reads, holds=("utt2spk",), noun="combine")) as task:
+        if task.unchanged:
+            return
+        from unitdisc.data.kaldi import DataDir
+        from unitdisc.data.subsets import combine
+
+        _refuse_existing(options.out, task.force)
+        print(_counts(combine([DataDir.read(path) for path in options.data], options.out)))
 
 
 def _counts(data: "DataDir") -> str:

@@ -41,7 +41,8 @@ def of_options(options: argparse.Namespace, output: Path, *outputs: str, **more:
 
     `outputs` are the names of options that say where to write; `more` is what else a Making takes.
     """
-    settings: dict[str, Any] = {"verb": " ".join(filter(None, (options.verb, getattr(options, "score", ""))))}
+    verb = " ".join(filter(None, (getattr(options, name, "") for name in ("verb", "score"))))
+    settings: dict[str, Any] = {"verb": verb}
     places: dict[str, Path] = {}
     for name, value in sorted(vars(options).items()):
         values = value if isinstance(value, (list, tuple)) else [value]

@@ -2,9 +2,10 @@
 
 import argparse
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from unitdisc.cli.arguments import above_zero, count
+from unitdisc.cli.arguments import above_zero, add_renew, count
 
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -49,19 +50,41 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )
     verb.add_argument("--seed", type=int, default=0, help="seed of the choice of utterances (default: %(default)s)")
     verb.add_argument("--force", action="store_true", help="replace a page that is there")
+    add_renew(verb)
     verb.set_defaults(run=run_report)
 
 
 def run_report(options: argparse.Namespace) -> None:
     """Write the page and print where it is."""
-    from unitdisc.report.collect import ReportOptions
-    from unitdisc.report.html import write_report
+    from unitdisc.cli.making import making
+    from unitdisc.made import Making
 
-    wanted = ReportOptions(
-        options.data, options.alignment, options.samples, options.examples, options.max_mb, options.seed
-    )
-    size = write_report(
-        options.exp, options.out, wanted,
-        units=options.units, force=options.force, progress=lambda what: print(what, file=sys.stderr),
-    )  # fmt: skip
-    print(f"{options.out}: {size / 1e6:.2f} MB")
+    places = {f"run-{n}": Path(exp) for n, exp in enumerate(options.exp)}
+    places |= {f"units-{n}": Path(units) for n, units in enumerate(options.units)}
+    settings = {name: getattr(options, name) for name in ("samples", "examples", "max_mb", "seed")}
+    places |= {name: path for name in ("data", "alignment") if (path := getattr(options, name)) is not None}
+    wanted = Making(options.out, settings, places, lambda: read_by_report(places))
+    with making(options, wanted) as task:
+        if task.unchanged:
+            return
+        from unitdisc.report.collect import ReportOptions
+        from unitdisc.report.html import write_report
+
+        shown = ReportOptions(
+            options.data, options.alignment, options.samples, options.examples, options.max_mb, options.seed
+        )
+        size = write_report(
+            options.exp, options.out, shown,
+            units=options.units, force=task.force, progress=lambda what: print(what, file=sys.stderr),
+        )  # fmt: skip
+        print(f"{options.out}: {size / 1e6:.2f} MB")
+
+
+def read_by_report(places: Mapping[str, Path]) -> Iterator[str]:
+    """Give what counts of the places that a report reads: of a run, not its logs and checkpoints."""
+    for name in places:
+        if not name.startswith("run-"):
+            yield name
+            continue
+        yield from (f"{name}/{file}" for file in ("config.yaml", "env.json", "metrics.jsonl"))
+        yield from (f"{name}/{pattern}" for pattern in ("units/*/*", "scores/*.json", "*/manifest.jsonl"))

@@ -1,18 +1,16 @@
 """The verb `score` and its sub-verbs: every score of the field by one command."""
 
 import argparse
-import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unitdisc.cli.arguments import above_zero, add_allow_pipes, add_device, count, positive, zero_or_more
 from unitdisc.cli.foreign import add_units_options
+from unitdisc.cli.scored import keep, show
 from unitdisc.errors import DataError
 
 if TYPE_CHECKING:
-    from unitdisc.evaluate.scores import Score
     from unitdisc.evaluate.suite import Sides
 
 
@@ -40,6 +38,8 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     _add_head(subverbs)
     add_conversion(subverbs)
     _add_all(subverbs)
+    for verb in subverbs.choices.values():
+        keep(verb)
 
 
 def _parser(
@@ -220,18 +220,6 @@ def _sides(options: argparse.Namespace) -> "Sides":
     )
 
 
-def _show(options: argparse.Namespace, scores: "Sequence[Score]") -> None:
-    from unitdisc.evaluate.scores import FORMAT, table
-
-    for score in scores:
-        for warning in score.parts.get("warnings", []):
-            print(f"warning: {score.definition}: {warning}", file=sys.stderr)
-    if options.json:
-        print(json.dumps({"format": FORMAT, "scores": [score.to_json() for score in scores]}, ensure_ascii=False))
-    else:
-        print(table(scores))
-
-
 def run_per(options: argparse.Namespace) -> None:
     """Score PER, or the frame accuracy of probes."""
     from unitdisc.evaluate.suite import per_of
@@ -239,16 +227,16 @@ def run_per(options: argparse.Namespace) -> None:
     sides = _sides(options)
     if options.method in ("mapping", "one-to-one"):
         kind = "many-to-one" if options.method == "mapping" else options.method
-        _show(options, [per_of(sides, kind, options.silence or "drop", options.oracle, options.resamples)])
+        show(options, [per_of(sides, kind, options.silence or "drop", options.oracle, options.resamples)])
         return
     from unitdisc.evaluate.probe import ProbeConfig, frame_probes, probe_ctc
 
     config = ProbeConfig(kind=options.probe, epochs=options.epochs, seed=options.seed)
     train, test = sides.probed(options.frame_shift)
     if options.method == "probe-ctc":
-        _show(options, [probe_ctc(train, test, config, options.silence or "drop", options.resamples)])
+        show(options, [probe_ctc(train, test, config, options.silence or "drop", options.resamples)])
     else:
-        _show(options, frame_probes(train, test, config, options.silence or "keep", options.resamples))
+        show(options, frame_probes(train, test, config, options.silence or "keep", options.resamples))
 
 
 def run_clusters(options: argparse.Namespace) -> None:
@@ -261,14 +249,14 @@ def run_clusters(options: argparse.Namespace) -> None:
     silences = SILENCES if options.silences is None else frozenset(options.silences.split(","))
     pairs = AlignedUnits(units, Labeller(options.alignment, silences, options.clip))
     scores = cluster_scores(pairs, options.silence, options.seed, options.resamples)
-    _show(options, [*scores, *usage_scores(units, options.seed, options.resamples)])
+    show(options, [*scores, *usage_scores(units, options.seed, options.resamples)])
 
 
 def run_boundaries(options: argparse.Namespace) -> None:
     """Score boundaries of units and of mapped phones."""
     from unitdisc.evaluate.suite import boundaries_of
 
-    _show(options, boundaries_of(_sides(options), options.tolerance, options.match, options.resamples))
+    show(options, boundaries_of(_sides(options), options.tolerance, options.match, options.resamples))
 
 
 def run_bitrate(options: argparse.Namespace) -> None:
@@ -276,7 +264,7 @@ def run_bitrate(options: argparse.Namespace) -> None:
     from unitdisc.evaluate.bitrate import bitrate_scores
     from unitdisc.evaluate.suite import unit_file
 
-    _show(options, bitrate_scores(unit_file(options.units), options.seed, options.resamples))
+    show(options, bitrate_scores(unit_file(options.units), options.seed, options.resamples))
 
 
 def run_usage(options: argparse.Namespace) -> None:
@@ -284,7 +272,7 @@ def run_usage(options: argparse.Namespace) -> None:
     from unitdisc.evaluate.clusters import usage_scores
     from unitdisc.evaluate.suite import unit_file
 
-    _show(options, usage_scores(unit_file(options.units), options.seed, options.resamples))
+    show(options, usage_scores(unit_file(options.units), options.seed, options.resamples))
 
 
 def run_speaker(options: argparse.Namespace) -> None:
@@ -295,7 +283,7 @@ def run_speaker(options: argparse.Namespace) -> None:
 
     codebook = read_array(options.codebook) if options.codebook else codebook_beside(options.units)
     draws = {"seed": options.seed, "resamples": options.resamples}
-    _show(options, speaker_scores(unit_file(options.units), read_speakers(options.data), codebook, **draws))
+    show(options, speaker_scores(unit_file(options.units), read_speakers(options.data), codebook, **draws))
 
 
 def run_robustness(options: argparse.Namespace) -> None:
@@ -307,7 +295,7 @@ def run_robustness(options: argparse.Namespace) -> None:
     clean = Units(options.units, keep=len(options.changed) > 1)
     draws = {"seed": options.seed, "resamples": options.resamples}
     changed = [(Units(path), path) for path in options.changed]
-    _show(options, [unit_edit_distance(clean, units, condition_of(units, path), **draws) for units, path in changed])
+    show(options, [unit_edit_distance(clean, units, condition_of(units, path), **draws) for units, path in changed])
 
 
 def run_head(options: argparse.Namespace) -> None:
@@ -315,7 +303,7 @@ def run_head(options: argparse.Namespace) -> None:
     from unitdisc.head import head_scores
 
     draws = {"seed": options.seed, "resamples": options.resamples}
-    _show(options, head_scores(options.exp, options.data, options.alignment, device=options.device, **draws)[0])
+    show(options, head_scores(options.exp, options.data, options.alignment, device=options.device, **draws)[0])
 
 
 def run_all(options: argparse.Namespace) -> None:
@@ -328,6 +316,7 @@ def run_all(options: argparse.Namespace) -> None:
         raise DataError(f"--out {out}: expected a file to write, got a folder")
     chosen = SuiteOptions(options.items, tuple(options.changed), options.probes, options.resamples)
     scores = score_all(_sides(options), chosen, lambda said: print(said, file=sys.stderr))
-    write_scores(out, scores)
-    _show(options, scores)
+    if options.out is None:
+        write_scores(out, scores)
+    show(options, scores)
     print(f"{out}: {len(scores)} scores", file=sys.stderr)

@@ -2,8 +2,10 @@
 
 import argparse
 import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
-from unitdisc.cli.arguments import add_device, positive, zero_or_more
+from unitdisc.cli.arguments import add_device, add_renew, positive, zero_or_more
 
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -25,9 +27,12 @@ def _add_convert(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     convert.add_argument("source", metavar="SOURCE", nargs="+", help="a data directory, or audio files")
     convert.add_argument("out", metavar="OUT", help="folder to write to")
     convert.add_argument(
-        "--to", action="append", required=True, metavar="TARGET",
+        "--to", action="append", metavar="TARGET",
         help="a speaker of the training data, 'same' (resynthesis), 'all', or audio of a voice; may be repeated",
     )  # fmt: skip
+    convert.add_argument(
+        "--pairs", type=Path, metavar="FILE", help="lines '<utterance> <target>', in place of --to: what goes to whom"
+    )
     convert.add_argument(
         "--format", choices=("wav", "flac"), default="wav", help="file format of the sound (default: %(default)s)"
     )
@@ -65,6 +70,7 @@ def _add_convert(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     )
     add_device(convert)
     convert.add_argument("--force", action="store_true", help="replace conversions that are there")
+    add_renew(convert)
     convert.set_defaults(run=run_convert)
 
 
@@ -147,20 +153,53 @@ def run_copy(options: argparse.Namespace) -> None:
 
 def run_convert(options: argparse.Namespace) -> None:
     """Convert and print what was made."""
+    from unitdisc import dist
+    from unitdisc.cli.making import making
+    from unitdisc.errors import ConfigError
+    from unitdisc.made import Making
+
+    if (options.to is None) == (options.pairs is None):
+        raise ConfigError("say what to convert to: with --to TARGET, or with --pairs FILE")
+    dist.check_device(options.device)
+    names = ("to", "format", "seed", "temperature", "pitch", "iterations", "no_postfilter", "batch")
+    places = {f"source-{n}": Path(source) for n, source in enumerate(options.source)}
+    if options.pairs is not None:
+        places["pairs"] = options.pairs
+    places |= {f"voice-{name}": Path(name) for name in options.to or () if Path(name).is_file()}
+    wanted = Making(
+        Path(options.out), {name: getattr(options, name) for name in names}, {"model": Path(options.exp), **places},
+        lambda: ("model/**/*.pt", "model/**/*.safetensors", *read_by_converting(places)), holds=("manifest.jsonl",),
+    )  # fmt: skip
+    with making(options, wanted) as task:
+        if not task.unchanged:
+            convert_and_print(options, task.force)
+
+
+def read_by_converting(places: Mapping[str, Path]) -> Iterator[str]:
+    """Give what counts of the places that a conversion reads: of a data directory its frames or its recordings."""
+    for name, path in places.items():
+        if path.is_dir():
+            frames = ("feats.scp",) if (path / "feats.scp").is_file() else ("wav.scp", "segments")
+            yield from (f"{name}/{file}" for file in (*frames, "utt2spk"))
+        else:
+            yield name
+
+
+def convert_and_print(options: argparse.Namespace, force: bool) -> None:
+    """Convert and print what was made."""
     from tqdm import tqdm
 
-    from unitdisc import dist
-    from unitdisc.convert import ConvertOptions, convert
+    from unitdisc.convert import ConvertOptions, convert, read_pairs
 
-    dist.check_device(options.device)
     wanted = ConvertOptions(
         options.seed, options.temperature, options.iterations, options.batch, options.format,
         not options.no_postfilter, options.pitch, options.vectors,
     )  # fmt: skip
+    to = options.to if options.pairs is None else read_pairs(options.pairs)
     with tqdm(unit="utt", disable=None, file=sys.stderr) as bar:
         made = convert(
-            options.exp, options.source, options.out, options.to, wanted,
-            force=options.force, device=options.device, progress=bar.update,
+            options.exp, options.source, options.out, to, wanted,
+            force=force, device=options.device, progress=bar.update,
         )  # fmt: skip
     seconds = sum(row.seconds for row in made)
     targets = len({row.target for row in made})

@@ -125,8 +125,8 @@ def encode_and_print(options: argparse.Namespace, force: bool) -> dict[str, Any]
         bar.total = len(data.utts)
         done = encode(
             options.exp, data.path, options.out, wanted,
-            jobs=options.jobs, force=force, device=options.device, progress=bar.update,
-            part=options.job,
+            jobs=options.jobs if options.device == "cpu" else 1,  # they would share the GPU
+            force=force, device=options.device, progress=bar.update, part=options.job,
         )  # fmt: skip
         about = {"out": str(options.out), **done._asdict()}
         if not dist.is_main():

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from networks import ImageModel, load
 from pictures import batches, test_images
-from scripts import run
+from scripts import Output, run
 
 from unitdisc.data.units import UnitHeader, UnitLine, write_units
 
@@ -52,4 +52,4 @@ def encode(exp: Path, data: Path, out: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    run(encode, "exp", "data", "out")
+    run(encode, "exp", "data", "out", makes=Output("out", ("units.jsonl",), ("exp/checkpoints/*.pt", "data/test.npy")))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from pictures import read_corpus
-from scripts import run
+from scripts import Output, run
 
 from unitdisc.files import whole_file
 
@@ -26,4 +26,5 @@ def prepare(corpus: Path, data: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    run(prepare, "corpus", "data")
+    arrays = ("train.npy", "dev.npy", "test.npy")
+    run(prepare, "corpus", "data", makes=Output("data", arrays, ("corpus", "local/pictures.py")))

@@ -11,7 +11,7 @@ import torch
 from networks import LEVELS, load
 from pictures import test_images
 from pixels import evenly, write_picture
-from scripts import run
+from scripts import Output, run
 
 COUNT = 12
 
@@ -28,4 +28,4 @@ def reconstruct(exp: Path, data: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    run(reconstruct, "exp", "data", "out")
+    run(reconstruct, "exp", "data", "out", makes=Output("out", (), ("exp/checkpoints/*.pt", "data/test.npy")))

@@ -10,7 +10,7 @@ from encode import from_mixed_radix
 from networks import DIMS, GRID, latent_bits, load
 from pictures import batches, test_images
 from pixels import bits_per_pixel, record
-from scripts import run
+from scripts import Output, run
 
 from unitdisc.data.units import read_header, read_units
 from unitdisc.evaluate.clusters import entropy
@@ -46,4 +46,5 @@ def usage(units: Path) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    run(score, "exp", "data", "units", row={"required": True})
+    makes = Output("exp", (), ("exp/checkpoints/*.pt", "units/**/*", "data/test.npy"), file="result.json")
+    run(score, "exp", "data", "units", row={"required": True}, makes=makes)

@@ -28,4 +28,4 @@ def train(config: Config, exp: Path, data: Path) -> None:
 
 
 if __name__ == "__main__":
-    run_training(train, Config)
+    run_training(train, Config, "data/train.npy", "data/dev.npy")

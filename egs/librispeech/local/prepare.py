@@ -22,7 +22,7 @@ from unitdisc.errors import DataError
 from unitdisc.evaluate.items import read_items, write_items
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "common"))  # for who starts it without run.sh
-from scripts import run
+from scripts import WAVS, Output, run
 
 NTH = 20  # of the training utterances goes to dev
 
@@ -107,6 +107,7 @@ def main() -> None:
         prepare,
         "corpus",
         "data",
+        makes=Output("data", WAVS, ("corpus/**/*.trans.txt", "alignment", "items")),
         subsets={"nargs": "+", "help": "folders of CORPUS to read"},
         test_speakers=names,
         dev_speakers=names,

@@ -214,10 +214,10 @@ def make(options: argparse.Namespace) -> str:
     """Make the corpus unless it is there already; return the line to print."""
     settings = settings_of(options)
     summary = options.corpus / "corpus.json"
-    if options.corpus.exists() and not options.force:
-        there = json.loads(summary.read_text("utf-8")) if summary.exists() else {}
-        if settings.items() <= there.items():
-            return f"{options.corpus}: kept, made with the same options"
+    there = json.loads(summary.read_text("utf-8")) if summary.exists() else {}
+    if settings.items() <= there.items() and not options.force:
+        return f"{options.corpus}: unchanged"
+    if options.corpus.exists() and not (options.force or options.renew):
         raise SystemExit(f"{options.corpus} exists and was made with other options; give --force to replace it")
     part = options.corpus.with_name(options.corpus.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
@@ -243,6 +243,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--force", action="store_true", help="replace a corpus that is there")
+    parser.add_argument("--renew", action="store_true", help="replace one that was made with other options")
     options = parser.parse_args()
     if options.speakers is not None and options.speakers < 6:
         parser.error(f"--speakers: expected 6 or more (two for each of train, dev and test), got {options.speakers}")

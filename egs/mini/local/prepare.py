@@ -12,7 +12,7 @@ from unitdisc.data.kaldi import write_data_dir
 from unitdisc.errors import DataError
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "common"))  # for who starts it without run.sh
-from scripts import run
+from scripts import WAVS, Output, run
 
 
 def read_table(path: Path) -> list[list[str]]:
@@ -52,7 +52,7 @@ def prepare(corpus: Path, data: Path) -> list[str]:
 
 def main() -> None:
     """Parse, prepare, print."""
-    run(prepare, "corpus", "data")
+    run(prepare, "corpus", "data", makes=Output("data", WAVS, ("corpus/*.tsv", "corpus/phones.ctm")))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from unitdisc.data.subsets import subset, utts_of
 from unitdisc.errors import DataError
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "common"))  # for who starts it without run.sh
-from scripts import run
+from scripts import WAVS, Output, run
 
 SHARE = 0.1  # of dev, and of test
 LEAST = 8  # speakers; of fewer, everybody is in all parts
@@ -64,7 +64,12 @@ def split(data: Path, out: Path, seed: int) -> list[str]:
 
 def main() -> None:
     """Parse, split, print."""
-    run(split, "data", "out", seed={"type": int, "default": 0})
+    makes = Output(
+        "out",
+        WAVS,
+        ("data/wav.scp", "data/segments", "data/utt2spk", "data/phones.ctm"),
+    )
+    run(split, "data", "out", makes=makes, seed={"type": int, "default": 0})
 
 
 if __name__ == "__main__":

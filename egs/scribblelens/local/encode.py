@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from lines import COLUMN, STRIDE, Lines
 from networks import LineModel, load
-from scripts import run
+from scripts import Output, run
 
 from unitdisc.data.store import write_features
 from unitdisc.data.units import UnitHeader, UnitLine, write_units
@@ -42,4 +42,10 @@ def codebook_hash(model: LineModel) -> str:
 
 
 if __name__ == "__main__":
-    run(encode, "exp", "data", "out")
+    run(
+        encode,
+        "exp",
+        "data",
+        "out",
+        makes=Output("out", ("test/codes.scp",), ("exp/checkpoints/*.pt", "data/train/*", "data/test/*")),
+    )

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from places import read_places
-from scripts import run
+from scripts import Output, run
 
 from unitdisc.data.alignment import Interval, read_alignment, write_ctm
 from unitdisc.data.kaldi import write_data_dir
@@ -131,4 +131,5 @@ def prepare(corpus: Path, data: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    run(prepare, "corpus", "data")
+    parts = ("train/images.scp", "dev/images.scp", "test/images.scp")
+    run(prepare, "corpus", "data", makes=Output("data", parts, ("corpus", "local/places.py")))

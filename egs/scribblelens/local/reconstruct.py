@@ -10,7 +10,7 @@ import torch
 from lines import CHUNK, Lines, padded
 from networks import LEVELS, load
 from pixels import evenly, write_picture
-from scripts import run
+from scripts import Output, run
 
 COUNT = 6
 
@@ -27,4 +27,10 @@ def reconstruct(exp: Path, data: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    run(reconstruct, "exp", "data", "out")
+    run(
+        reconstruct,
+        "exp",
+        "data",
+        "out",
+        makes=Output("out", (), ("exp/checkpoints/*.pt", "data/train/*", "data/test/*")),
+    )

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from lines import COLUMN, HEIGHT, SPACE
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
-from scripts import run
+from scripts import Output, run
 
 from unitdisc.data.alignment import Interval, write_ctm
 from unitdisc.errors import DataError
@@ -136,6 +136,7 @@ if __name__ == "__main__":
     run(
         make_corpus,
         "corpus",
+        makes=Output("corpus", ("corpus.json", "lines.tsv", "chars.ctm"), ("local/../../mini/local/sentences.txt",)),
         lines=number | {"default": 1000},
         hands=number | {"default": 12},
         seed=number | {"default": 1},

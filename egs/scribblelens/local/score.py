@@ -16,7 +16,7 @@ from encode import PERIOD
 from lines import HEIGHT, STRIDE, Lines, characters, whole_lines
 from networks import Config, load
 from pixels import bits_per_pixel, record
-from scripts import run
+from scripts import Output, run
 
 from unitdisc.data.kaldi import DataDir
 from unitdisc.evaluate.aligned import AlignedUnits, Labeller
@@ -81,4 +81,5 @@ def mapping_scores(data: Path, units: Path) -> tuple[float, dict[str, Score]]:
 
 
 if __name__ == "__main__":
-    run(score, "exp", "data", "units", row={"required": True})
+    makes = Output("exp", (), ("exp/checkpoints/*.pt", "units/**/*", "data/train/*", "data/test/*"), file="result.json")
+    run(score, "exp", "data", "units", row={"required": True}, makes=makes)

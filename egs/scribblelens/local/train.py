@@ -49,4 +49,4 @@ def train(config: Config, exp: Path, data: Path) -> None:
 
 
 if __name__ == "__main__":
-    run_training(train, Config)
+    run_training(train, Config, "data/train/lines.npz", "data/dev/lines.npz")

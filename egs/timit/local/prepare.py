@@ -18,7 +18,7 @@ from unitdisc.errors import DataError
 from unitdisc.evaluate.items import Items, make_items, write_items
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "common"))  # for who starts it without run.sh
-from scripts import run
+from scripts import WAVS, Output, run
 
 TABLE = Path(__file__).parent / "phones.txt"
 SILENCE, NOTHING = "sil", "-"
@@ -107,7 +107,8 @@ def prepare(corpus: Path, data: Path, test: str, phones: int) -> list[str]:
 def main() -> None:
     """Parse, prepare, print."""
     test = {"choices": ("core", "full"), "default": "core"}
-    run(prepare, "corpus", "data", test=test, phones={"type": int, "choices": (39, 61), "default": 39})
+    makes = Output("data", WAVS, ("corpus/**/*", "local/phones.txt"))
+    run(prepare, "corpus", "data", makes=makes, test=test, phones={"type": int, "choices": (39, 61), "default": 39})
 
 
 if __name__ == "__main__":

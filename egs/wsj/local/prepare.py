@@ -23,7 +23,7 @@ from unitdisc.data.subsets import subset
 from unitdisc.errors import DataError
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "common"))  # for who starts it without run.sh
-from scripts import run
+from scripts import WAVS, Output, run
 
 KALDI = {"train": "train_si284", "dev": "test_dev93", "test": "test_eval92"}
 # The discs' own lists, and what must not be in their path: WSJ1 has a list h1_p0 of its evaluation set, too.
@@ -145,7 +145,12 @@ def align(data: DataDir, phones: Alignment, path: Path | None) -> str:
 
 def main() -> None:
     """Parse, prepare, print."""
-    run(prepare, "corpus", "data", alignment={"type": Path})
+    makes = Output(
+        "data",
+        WAVS,
+        ("corpus/**/*.scp", "corpus/**/*.dot", "corpus/**/*.ndx", "alignment"),
+    )
+    run(prepare, "corpus", "data", makes=makes, alignment={"type": Path})
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from unitdisc.errors import DataError
 from unitdisc.evaluate.items import read_items
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "common"))  # for who starts it without run.sh
-from scripts import run
+from scripts import WAVS, Output, run
 
 NTH = 50  # of the training utterances goes to dev
 
@@ -62,7 +62,8 @@ def prepare(corpus: Path, data: Path, items: Path | None, alignment: Path | None
 
 def main() -> None:
     """Parse, prepare, print."""
-    run(prepare, "corpus", "data", items={"type": Path}, alignment={"type": Path})
+    makes = Output("data", WAVS, ("corpus/**/*.wav", "items", "alignment"))
+    run(prepare, "corpus", "data", makes=makes, items={"type": Path}, alignment={"type": Path})
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from unitdisc.errors import DataError
 from unitdisc.files import whole_file
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "common"))  # for who starts it without run.sh
-from scripts import run
+from scripts import Output, run
 
 # An open source submission without its code is refused.
 ABOUT = """author: ""
@@ -39,7 +39,8 @@ def write(exp: Path, converted: Path, out: Path, language: str, layout: str) -> 
     """Write the submission; return lines to print."""
     system = out / "2019" if layout == "2020" else out
     test = system / language / "test"
-    test.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(test, ignore_errors=True)  # metadata.yaml may be filled in already
+    test.mkdir(parents=True)
     vectors = FeatureReader(exp / "units" / "test" / "codes.scp")
     for utt in vectors:
         with whole_file(test / f"{utt}.txt") as file:
@@ -65,7 +66,8 @@ def write(exp: Path, converted: Path, out: Path, language: str, layout: str) -> 
 def main() -> None:
     """Parse, write, print."""
     layout = {"choices": ("2019", "2020"), "default": "2019"}
-    run(write, "exp", "converted", "out", language={"default": "english"}, layout=layout)
+    makes = Output("out", ("metadata.yaml",), ("exp/units/test/*", "converted/*.jsonl"))
+    run(write, "exp", "converted", "out", makes=makes, language={"default": "english"}, layout=layout)
 
 
 if __name__ == "__main__":

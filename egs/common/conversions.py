@@ -1,0 +1,53 @@
+"""Score the conversions of a run, as far as voices and phones are known, by features that are made for it (MFCC).
+
+python conversions.py EXP DATA OUT.json    of EXP/PART, made of EXP/to-convert/PART (pairs.py), and real speech of DATA
+"""
+
+import subprocess
+from pathlib import Path
+
+from scripts import Output, run
+
+from unitdisc.data.kaldi import DataDir
+from unitdisc.data.subsets import combine
+from unitdisc.errors import UnitdiscError
+from unitdisc.files import whole_file
+
+CONFIG = Path(__file__).parent / "conf" / "mfcc.yaml"
+
+
+def score(exp: Path, data: Path, out: Path, jobs: int) -> None:
+    """Make the features and score."""
+    work, real = exp / "to-convert", [data / "mfcc" / name for name in ("train", "test")]
+    parts = (work / "parts").read_text("utf-8").split()
+    made, sources = [exp / part for part in parts], [work / "mfcc" / part for part in parts]
+    copies = {data / "mfcc" / name: data / name for name in ("train", "test")}
+    for copy, of in (copies | {work / "mfcc" / part: work / part for part in parts}).items():
+        combine([DataDir.read(of)], copy)  # without the features of the model
+    unitdisc("features", CONFIG, *real, *made, *sources, "--jobs", jobs, "--renew")
+    how: list[object] = ["--real", *real] if (work / "others").exists() else []
+    how += ["--train", real[0]] if (work / "labelled").exists() else []
+    unitdisc("score", "conversion", *made, "--source", *sources, *how, "--json", out=out)
+
+
+def unitdisc(*words: object, out: Path | None = None) -> None:
+    """Show a command, and run it; what it prints may go into a file."""
+    command = ["unitdisc", *map(str, words)]
+    print(*command, flush=True)
+    done = subprocess.run(command, stdout=None if out is None else subprocess.PIPE)
+    if done.returncode:
+        raise UnitdiscError(f"unitdisc {words[0]} ended with code {done.returncode}")
+    if out is not None:
+        with whole_file(out, binary=True) as file:
+            file.write(done.stdout)
+
+
+def main() -> None:
+    """Parse and score."""
+    files = [f"data/{part}/{file}" for part in ("train", "test") for file in ("wav.scp", "utt2spk", "phones.ctm")]
+    reads = ("exp/*/manifest.jsonl", "exp/to-convert/*", "local/conf/mfcc.yaml", *files)
+    run(score, "exp", "data", "out", makes=Output("out", (), reads), jobs={"type": int, "default": 1})
+
+
+if __name__ == "__main__":
+    main()
