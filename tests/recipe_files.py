@@ -20,8 +20,9 @@ STUB = """#!/usr/bin/env bash
 verb=$1
 [[ " ${{REAL-check import}} " == *" $verb "* ]] && exec {python} -m unitdisc "$@"
 [[ $verb != config ]] || exit 0 # most tests have no time to read it
-if [[ "$*" == *" --unchanged" ]]; then
-  grep -qsxF -- "${{*% --unchanged}}" "$CALLS.done" || exit 3
+words="$*"
+if [[ $words == *" --unchanged" ]]; then
+  grep -qsxF -- "${{words% --unchanged}}" "$CALLS.done" || exit 3
   echo unchanged
   exit
 fi

@@ -12,6 +12,7 @@ from unitdisc.data.kaldi import DataDir
 from unitdisc.data.subsets import combine
 from unitdisc.errors import UnitdiscError
 from unitdisc.files import whole_file
+from unitdisc.made import Making, made
 
 CONFIG = Path(__file__).parent / "conf" / "mfcc.yaml"
 
@@ -23,11 +24,22 @@ def score(exp: Path, data: Path, out: Path, jobs: int) -> None:
     made, sources = [exp / part for part in parts], [work / "mfcc" / part for part in parts]
     copies = {data / "mfcc" / name: data / name for name in ("train", "test")}
     for copy, of in (copies | {work / "mfcc" / part: work / part for part in parts}).items():
-        combine([DataDir.read(of)], copy)  # without the features of the model
+        copy_without_features(of, copy)
     unitdisc("features", CONFIG, *real, *made, *sources, "--jobs", jobs, "--renew")
     how: list[object] = ["--real", *real] if (work / "others").exists() else []
     how += ["--train", real[0]] if (work / "labelled").exists() else []
     unitdisc("score", "conversion", *made, "--source", *sources, *how, "--json", out=out)
+
+
+def copy_without_features(data: Path, copy: Path) -> None:
+    """Copy the lists of a data directory, if they are not there, so that other features can be made beside them."""
+    reads = [f"data/{name}" for name in ("wav.scp", "segments", "utt2spk", "text", "phones.ctm")]
+    making = Making(copy, {}, {"data": data}, lambda: reads, holds=("wav.scp", "utt2spk"), noun="copy")
+    with made(making, renew=True) as task:
+        if not task.unchanged:
+            combine([DataDir.read(data)], copy)
+            for path in [*copy.glob("*.json"), *copy.glob("feats.*"), *copy.glob("*cmvn.*"), *copy.glob("targets.*")]:
+                path.unlink()
 
 
 def unitdisc(*words: object, out: Path | None = None) -> None:
