@@ -38,8 +38,9 @@ def copy_without_features(data: Path, copy: Path) -> None:
     with made(making, renew=True) as task:
         if not task.unchanged:
             combine([DataDir.read(data)], copy)
-            for path in [*copy.glob("*.json"), *copy.glob("feats.*"), *copy.glob("*cmvn.*"), *copy.glob("targets.*")]:
-                path.unlink()
+            for name in ("feats", "targets", "excitation"):
+                for path in copy.glob(f"{name}*"):
+                    path.unlink()
 
 
 def unitdisc(*words: object, out: Path | None = None) -> None:
