@@ -234,6 +234,8 @@ def test_a_recipe_is_short_and_shows_its_stages_in_order(path: Path):
     text = path.read_text()
     assert len(text.splitlines()) < 120
     assert max(map(len, text.splitlines())) <= 130
+    if "parse_options.sh" not in text:  # ssl, which has nothing in common with the others
+        return
     numbers = re.findall(r"if \[ \$stage -le (\d) \] && \[ \$stop_stage -ge (\d) \]", text)
     assert [one for one, _ in numbers] == [other for _, other in numbers] == sorted(one for one, _ in numbers)
     assert {"3", "4", "5", "6", "7"} <= {one for one, _ in numbers}
