@@ -35,7 +35,7 @@ def plan(data: Path, conditioning: str = "table", **options: object) -> dict[str
     exp.mkdir(exist_ok=True)
     (exp / "config.yaml").write_text(yaml.safe_dump({"model": {"conditioning": {"speaker": conditioning}}}))
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-    got = script(PAIRS, exp, data, work, *words)
+    got = script(PAIRS, exp, data, work, *words, "--renew")
     if got.returncode:
         raise DataError(got.stderr)
     parts = (work / "parts").read_text().split()
