@@ -33,10 +33,12 @@ def test_only_the_subsets_asked_for_are_used(tmp_path: Path):
     }  # fmt: skip
     assert all(DEV in str(parts["test"].source(utt).path) for utt in parts["test"].utts)
     assert parts["test"].spk2gender == {"1272": "f", "174": "m"}  # SPEAKERS.TXT lies one folder below
-    got = script(PREPARE, tmp_path / "corpus", tmp_path / "again", "--subsets", "train-clean-100", "dev-clean")
+    got = script(
+        PREPARE, tmp_path / "corpus", tmp_path / "again", "--subsets", "train-clean-100", "dev-clean", "--renew"
+    )
     assert got.returncode == 0, got.stderr
     assert DataDir.read(tmp_path / "again" / "test").utts == [f"174-1-{n:04d}" for n in range(5)]
-    got = script(PREPARE, tmp_path / "corpus", tmp_path / "again", "--subsets", "test-other")
+    got = script(PREPARE, tmp_path / "corpus", tmp_path / "again", "--subsets", "test-other", "--renew")
     assert "corpus: expected a folder test-other of LibriSpeech in it, or one below it, got none" in got.stderr
 
 

@@ -4,13 +4,14 @@ python local/fetch.py CORPUS train-clean-5 dev-clean-2
 """
 
 import subprocess
+import sys
 from pathlib import Path
 
-from download import download
 from scripts import run
 
 from unitdisc.errors import DataError
 
+DOWNLOAD = Path(__file__).parents[2] / "common" / "download.py"
 LIST = Path(__file__).parent / "subsets.txt"  # lines: name, number of the resource, hash
 
 
@@ -25,7 +26,9 @@ def fetch(corpus: Path, subsets: list[str]) -> list[str]:
         number, checksum = known[name]
         done, archive = corpus / f".{name}.done", corpus / f"{name}.tar.gz"
         if not done.exists():
-            download(f"https://www.openslr.org/resources/{number}/{archive.name}", archive, checksum)
+            url = f"https://www.openslr.org/resources/{number}/{archive.name}"
+            if subprocess.run([sys.executable, DOWNLOAD, url, archive, "--hash", checksum]).returncode:
+                raise DataError(f"{url}: could not be fetched; start again to go on")
             if subprocess.run(["tar", "-xzf", archive, "-C", corpus]).returncode:
                 raise DataError(f"{archive}: cannot be unpacked; remove it to fetch it again")
             archive.unlink()

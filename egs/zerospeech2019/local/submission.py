@@ -66,7 +66,7 @@ def write(exp: Path, converted: Path, out: Path, language: str, layout: str) -> 
 def main() -> None:
     """Parse, write, print."""
     layout = {"choices": ("2019", "2020"), "default": "2019"}
-    makes = Output("out", ("metadata.yaml",), ("exp/units/test/*", "converted/*.jsonl"))
+    makes = Output("out", (), ("exp/units/test/*", "converted/*.jsonl"))
     run(write, "exp", "converted", "out", makes=makes, language={"default": "english"}, layout=layout)
 
 
