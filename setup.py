@@ -12,6 +12,7 @@ REPORT = ["jinja2>=3.1"]
 MINI = ["espeakng-loader>=0.2.4"]
 IMAGES = ["pillow>=10.1", "matplotlib>=3.8"]  # the recipes of images; matplotlib brings fonts
 HUB = ["huggingface-hub>=0.23"]
+COMPLETION = ["shtab>=1.7"]
 EXPORT = ["onnx>=1.16", "onnxruntime>=1.18"]
 SSL = ["transformers>=4.45"]  # fetches weights, and is the oracle of the tests; what is on disk is read without it
 # Pinned: another version is another judge. moonshine-voice after 0.0.49 comes without its weights. Resemblyzer names
@@ -98,9 +99,10 @@ setup(
         "ssl": SSL,
         "hub": HUB,
         "export": EXPORT,
+        "completion": COMPLETION,
         "judges": JUDGES,
         "docs": DOCS,
-        "dev": [*REPORT, *MINI, *IMAGES, *EXPORT, *DOCS, *DEV],
+        "dev": [*REPORT, *MINI, *IMAGES, *EXPORT, *COMPLETION, *DOCS, *DEV],
     },
     entry_points={"console_scripts": ["unitdisc = unitdisc.cli:main"]},
 )

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 from unitdisc import __version__
 from unitdisc.cli.arguments import add_allow_pipes
+from unitdisc.cli.completion import SHELLS, PrintCompletion
 from unitdisc.cli.foreign import units_of_others
 from unitdisc.data.pipes import ALLOW
 from unitdisc.errors import UnitdiscError, clipped
@@ -72,6 +73,9 @@ def parser() -> argparse.ArgumentParser:
         prog="unitdisc", description="Unsupervised speech unit discovery.", allow_abbrev=False
     )
     top.add_argument("--version", action="version", version=f"unitdisc {__version__}")
+    top.add_argument(
+        "--print-completion", action=PrintCompletion, choices=SHELLS, help="print what completes it in a shell, and end"
+    )
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=_Verb)
     for name in MODULES:
         import_module(f"unitdisc.cli.{name}").add_verbs(verbs)
