@@ -13,8 +13,7 @@ from mkdocs.structure.files import File, Files
 
 TOP = Path(__file__).resolve().parent.parent
 PAGES = (
-    "README.md",
-    "CONTRIBUTING.md",
+    "*.md",
     "docs/*.md",
     "docs/*.css",
     "docs/*.ipynb",
