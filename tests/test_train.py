@@ -452,6 +452,40 @@ def test_compiling_without_a_compiler_is_refused(data, tmp_path, monkeypatch):
         run(data, tmp_path / "x", replace(TRAIN, compile=True))
 
 
+LOSES_ONE = """
+import os, signal, sys
+from unitdisc import config, dist, train
+step = train.train_step
+def lost(state, *rest):
+    if state.step == 2 and dist.rank() == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    step(state, *rest)
+train.train_step = lost
+try:
+    train.train(config.load(sys.argv[1], train.Config), *sys.argv[2:5])
+except Exception as error:
+    sys.exit(f"{type(error).__name__}: {error}")
+"""
+
+
+def test_a_process_that_is_lost_ends_the_others_and_one_alone_goes_on(data: Path, tmp_path: Path):
+    model = tiny_model(
+        quantizer=config.from_tree(Config, {"model": {"quantizer": {"kind": "none"}}}, "").model.quantizer
+    )
+    path, exp, program = tmp_path / "config.yaml", tmp_path / "exp", tmp_path / "program.py"
+    path.write_text(config.dump(Config(model, TRAIN)))
+    program.write_text(LOSES_ONE)
+    words = [str(path), str(exp), str(data / "train"), str(data / "dev")]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", str(program)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*command, *words], capture_output=True, text=True, env=environment, timeout=250)
+    assert done.returncode != 0
+    assert "UnitdiscError: another of the 2 processes has ended" in done.stderr
+    assert checkpoint.newest(exp)["step"] == 2  # type: ignore[index]
+    run(data, exp, quantizer=model.quantizer)
+    assert checkpoint.newest(exp)["step"] == TRAIN.steps  # type: ignore[index]
+
+
 PLATEAU = """
 import os, sys
 from made_up import tiny_model

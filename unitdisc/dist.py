@@ -4,14 +4,18 @@ Start with `torchrun --nproc-per-node 2 -m unitdisc train ...`; torchrun sets RA
 """
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from unitdisc.errors import ConfigError
+from unitdisc.errors import ConfigError, UnitdiscError
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+# What torch says when a process that belongs to the run is gone.
+LOST = re.compile(r"gloo|NCCL|Connection (closed|reset)|Broken pipe|Timed out|DistNetworkError", re.I)
 
 
 def rank() -> int:
@@ -76,6 +80,13 @@ def group(device: str = "cpu") -> Iterator[None]:
     torch_dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
     try:
         yield
+    except RuntimeError as error:
+        if not LOST.search(str(error)):
+            raise
+        raise UnitdiscError(
+            f"another of the {world_size()} processes has ended, or does not answer; what it said stands above. "
+            "The same command goes on from the last checkpoint, also with another number of processes"
+        ) from error
     finally:
         torch_dist.destroy_process_group()
 
