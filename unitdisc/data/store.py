@@ -32,7 +32,13 @@ class Place(NamedTuple):
 
     path: Path
     offset: int
-    where: str  # file:line of the scp, for messages
+    scp: Path
+    line: int
+
+    @property
+    def where(self) -> str:
+        """Return the line of the scp, for messages."""
+        return f"{self.scp}:{self.line}"
 
 
 class FeatureReader(Mapping[str, FloatMatrix]):
@@ -161,7 +167,7 @@ def _read_scp(path: Path) -> dict[str, Place]:
             # Whoever moves a data directory moves its archive with it.
             beside = path.parent / Path(name).name
             resolved[name] = beside if not os.path.exists(name) and os.path.exists(beside) else Path(name)
-        places[utt] = Place(resolved[name], int(offset), where)
+        places[utt] = Place(resolved[name], int(offset), path, number)
     return places
 
 
