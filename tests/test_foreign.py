@@ -146,7 +146,6 @@ def test_what_is_exported_is_imported_as_it_was(tmp_path_factory: pytest.TempPat
         (write_text if name == "text" else write_ctm)(folder / "units.jsonl", out)
     else:
         export_units(folder / "units.jsonl", out, [name], data_of(folder, lines, period))
-        out = out / "units.jsonl" if name == "discophon" else out
     if name in NOT_READ:
         return
     import_units(out, folder / "back.jsonl", ImportOptions(period=period, codes=8))
@@ -155,7 +154,7 @@ def test_what_is_exported_is_imported_as_it_was(tmp_path_factory: pytest.TempPat
     assert {utt: line.frames.tolist() for utt, line in again.items()} == {x.utt: x.frames.tolist() for x in lines}
 
 
-NOT_READ: set[str] = set()
+NOT_READ = {"eaf"}  # ELAN is for those who look
 
 
 def data_of(folder: Path, lines: list[UnitLine], period: float) -> DataDir:

@@ -54,6 +54,7 @@ MODULES = (
     "report",
     "share",
     "foreign",
+    "words",
 )
 
 

@@ -32,6 +32,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     _add_clusters(subverbs)
     _add_boundaries(subverbs)
     _add_usage(subverbs)
+    _add_discophon(subverbs)
     _add_bitrate(subverbs)
     _add_speaker(subverbs)
     _add_robustness(subverbs)
@@ -138,6 +139,14 @@ def _add_boundaries(subverbs: "argparse._SubParsersAction[argparse.ArgumentParse
     )
     add_units_options(verb, "units", "train")
     verb.set_defaults(run=run_boundaries)
+
+
+def _add_discophon(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    verb = _parser(subverbs, "discophon", "PNMI, PER and boundaries as the benchmark DiscoPhon defines them")
+    verb.add_argument("units", metavar="UNITS", type=Path, help="unit file, or a folder that `unitdisc encode` wrote")
+    verb.add_argument("--alignment", type=Path, required=True, help="phones of all of the speech, silence among them")
+    add_units_options(verb, "units")
+    verb.set_defaults(run=run_discophon)
 
 
 def _add_bitrate(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -257,6 +266,14 @@ def run_boundaries(options: argparse.Namespace) -> None:
     from unitdisc.evaluate.suite import boundaries_of
 
     show(options, boundaries_of(_sides(options), options.tolerance, options.match, options.resamples))
+
+
+def run_discophon(options: argparse.Namespace) -> None:
+    """Score as DiscoPhon does."""
+    from unitdisc.evaluate.discophon import discophon_scores
+    from unitdisc.evaluate.suite import unit_file
+
+    _show(options, discophon_scores(unit_file(options.units), options.alignment, options.seed, options.resamples))
 
 
 def run_bitrate(options: argparse.Namespace) -> None:

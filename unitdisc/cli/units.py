@@ -62,12 +62,26 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "--format",
         action="append",
         required=True,
-        choices=("textgrid", "fairseq", "espnet", "lhotse", *ONNX),
+        choices=(
+            "textgrid",
+            "eaf",
+            "fairseq",
+            "espnet",
+            "lhotse",
+            "discophon",
+            "zerospeech2019",
+            "datasets",
+            *ONNX,
+        ),  # fmt: skip
         help="which program to write for; repeatable",
     )
     export.add_argument(
         "--data",
-        help="data directory the units are of; fairseq needs it, lhotse takes recordings and segments from it",
+        help="data directory the units are of; fairseq needs it, lhotse takes recordings and segments from it, ELAN "
+        "and Praat open its sounds",
+    )
+    export.add_argument(
+        "--longer", metavar="UNITS", help="longer units (`unitdisc segment`): a tier of TextGrid and ELAN"
     )
     export.add_argument("--force", action="store_true", help="replace files that are there")
     add_units_options(export, "units")
@@ -157,7 +171,7 @@ def run_export(options: argparse.Namespace) -> None:
     from unitdisc.data.kaldi import DataDir
 
     data = DataDir.read(options.data) if options.data else None
-    count = export_units(options.units, options.out, options.format, data, options.force)
+    count = export_units(options.units, options.out, options.format, data, options.force, options.longer)
     print(f"{options.out}: {', '.join(dict.fromkeys(options.format))} of {count} utterances")
 
 

@@ -1,23 +1,19 @@
-"""Unit files as other tools read them: Kaldi text, CTM, TextGrid, fairseq, ESPnet, lhotse."""
+"""Unit files as other tools read them: Kaldi text, CTM, TextGrid, ELAN, fairseq, ESPnet, lhotse, benchmarks."""
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TextIO
 
+from unitdisc.data.benchmarks import vector_name, write_datasets, write_discophon, write_zerospeech2019
+from unitdisc.data.eaf import eaf_name, write_eaf
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.resample import resampled_count
-from unitdisc.data.units import UnitHeader, UnitLine, read_header, read_units, unit_file
+from unitdisc.data.spans import spans
+from unitdisc.data.units import UnitLine, read_header, read_units, unit_file
 from unitdisc.errors import DataError
 from unitdisc.files import file_name, whole_file
-
-
-def spans(line: UnitLine, header: UnitHeader) -> Iterator[tuple[float, float, int]]:
-    """Yield (start, end, unit) in seconds; a run of frames reaches from edge to edge of its frames."""
-    frame = 0
-    for unit, duration in zip(line.units.tolist(), line.durations.tolist(), strict=True):
-        yield header.offset + frame * header.period, header.offset + (frame + duration) * header.period, unit
-        frame += duration
 
 
 def write_text(units: Path, path: Path) -> None:
@@ -36,24 +32,57 @@ def write_ctm(units: Path, path: Path) -> None:
                 print(f"{line.utt} 1 {start:.4f} {end - start:.4f} {unit}", file=out)
 
 
-def write_textgrids(units: Path, folder: Path, data: DataDir | None = None) -> None:
-    """Write one Praat TextGrid per utterance, with a tier `units`."""
-    header = read_header(units)
+def write_textgrids(units: Path, folder: Path, data: DataDir | None = None, longer: Path | None = None) -> None:
+    """Write one Praat TextGrid per utterance, with a tier `units`, and one `longer units` if there are such.
+
+    With a data directory, a script open.praat opens each TextGrid with its sound.
+    """
+    files = {"units": units} | ({"longer units": longer} if longer else {})
+    headers = {name: read_header(path) for name, path in files.items()}
+    more = {line.utt: line for line in read_units(longer)} if longer else {}
+    script: list[str] = []
     for line in read_units(units):
-        rows = list(spans(line, header))
-        end = rows[-1][1] if rows else 0.0
-        with whole_file(folder / _grid_name(line)) as out:
+        tiers = {"units": list(spans(line, headers["units"]))}
+        if line.utt in more:
+            tiers["longer units"] = list(spans(more[line.utt], headers["longer units"]))
+        end = max((rows[-1][1] for rows in tiers.values() if rows), default=0.0)
+        with whole_file(folder / _grid_name(line.utt)) as out:
             print('File type = "ooTextFile"\nObject class = "TextGrid"\n', file=out)
-            print(f"xmin = 0\nxmax = {end:.6f}\ntiers? <exists>\nsize = 1\nitem []:", file=out)
-            print('    item [1]:\n        class = "IntervalTier"\n        name = "units"', file=out)
-            print(f"        xmin = 0\n        xmax = {end:.6f}\n        intervals: size = {len(rows)}", file=out)
-            for number, (start, stop, unit) in enumerate(rows, start=1):
-                start = 0.0 if number == 1 else start
-                print(f"        intervals [{number}]:\n            xmin = {start:.6f}", file=out)
-                print(f'            xmax = {stop:.6f}\n            text = "{unit}"', file=out)
+            print(f"xmin = 0\nxmax = {end:.6f}\ntiers? <exists>\nsize = {len(tiers)}\nitem []:", file=out)
+            for number, (name, rows) in enumerate(tiers.items(), start=1):
+                print(f'    item [{number}]:\n        class = "IntervalTier"\n        name = "{name}"', file=out)
+                _print_tier(rows, end, out)
+        if data is not None:
+            script += _opening(_known(data, line.utt), line.utt)
+    if script:
+        with whole_file(folder / "open.praat") as out:
+            print(*script, sep="\n", file=out)
 
 
-def write_fairseq(units: Path, folder: Path, data: DataDir | None = None) -> None:
+def _print_tier(rows: list[tuple[float, float, int]], end: float, out: TextIO) -> None:
+    print(f"        xmin = 0\n        xmax = {end:.6f}\n        intervals: size = {len(rows)}", file=out)
+    for number, (start, stop, unit) in enumerate(rows, start=1):
+        start, stop = 0.0 if number == 1 else start, end if number == len(rows) else stop
+        print(f"        intervals [{number}]:\n            xmin = {start:.6f}", file=out)
+        print(f'            xmax = {stop:.6f}\n            text = "{unit}"', file=out)
+
+
+def _opening(data: DataDir, utt: str) -> list[str]:
+    """Return the lines of a Praat script that open an utterance's sound and its TextGrid."""
+    source = data.source(utt)
+    if source.command:
+        raise DataError(f"{data.path}: {utt} comes from a command; Praat opens files only")
+    path = str(source.path.resolve()).replace('"', '""')
+    lines = [f'Read from file: "{path}"']
+    if source.start or source.end is not None:
+        end = source.start + source.seconds()
+        lines += [f'sound = selected ("Sound")\nExtract part: {source.start:.6f}, {end:.6f}, "rectangular", 1, "no"']
+        lines += ["part = selected ()\nselectObject: sound\nRemove\nselectObject: part"]
+    name = file_name(utt).replace('"', '""')
+    return [*lines, f'Rename: "{name}"', f'Read from file: "{name}.TextGrid"']
+
+
+def write_fairseq(units: Path, folder: Path, data: DataDir | None = None, longer: Path | None = None) -> None:
     """Write fairseq's pair of files: units.tsv (root, then path and samples) and units.km (one unit per frame)."""
     if data is None:
         raise DataError("fairseq's .tsv names audio files and their samples: give the data directory with --data")
@@ -70,7 +99,7 @@ def write_fairseq(units: Path, folder: Path, data: DataDir | None = None) -> Non
             print(*line.frames.tolist(), file=km)
 
 
-def write_espnet(units: Path, folder: Path, data: DataDir | None = None) -> None:
+def write_espnet(units: Path, folder: Path, data: DataDir | None = None, longer: Path | None = None) -> None:
     """Write ESPnet's token text (de-duplicated units as tokens <7>) and its token list."""
     header = read_header(units)
     with whole_file(folder / "text.units") as out:
@@ -80,7 +109,7 @@ def write_espnet(units: Path, folder: Path, data: DataDir | None = None) -> None
         print("<blank>", "<unk>", *(f"<{unit}>" for unit in range(header.cardinality)), "<sos/eos>", sep="\n", file=out)
 
 
-def write_lhotse(units: Path, folder: Path, data: DataDir | None = None) -> None:
+def write_lhotse(units: Path, folder: Path, data: DataDir | None = None, longer: Path | None = None) -> None:
     """Write lhotse's supervision segments, units as an alignment, and with a data directory its recordings."""
     header = read_header(units)
     with whole_file(folder / "supervisions.jsonl") as out:
@@ -112,6 +141,7 @@ def write_lhotse(units: Path, folder: Path, data: DataDir | None = None) -> None
             print(json.dumps(record, ensure_ascii=False), file=out)
     if data is not None:
         _write_recordings(units, folder, data)
+        _write_cuts(folder)
 
 
 def _write_recordings(units: Path, folder: Path, data: DataDir) -> None:
@@ -143,6 +173,18 @@ def _write_recordings(units: Path, folder: Path, data: DataDir) -> None:
             print(json.dumps(record, ensure_ascii=False), file=out)
 
 
+def _write_cuts(folder: Path) -> None:
+    """Write a cut of lhotse for each supervision, with its recording; alignments stay in the recording's time."""
+    with (folder / "recordings.jsonl").open(encoding="utf-8") as lines:
+        recordings = {record["id"]: record for record in map(json.loads, lines)}
+    with (folder / "supervisions.jsonl").open(encoding="utf-8") as lines, whole_file(folder / "cuts.jsonl") as out:
+        for supervision in map(json.loads, lines):
+            cut = {name: supervision[name] for name in ("id", "start", "duration", "channel")}
+            cut |= {"supervisions": [supervision | {"start": 0.0}], "type": "MonoCut"}
+            cut["recording"] = recordings[supervision["recording_id"]]
+            print(json.dumps(cut, ensure_ascii=False), file=out)
+
+
 def _merged(line: UnitLine) -> list[int]:
     return UnitLine.of_frames(line.utt, line.units).units.tolist()
 
@@ -155,35 +197,52 @@ def _known(data: DataDir, utt: str) -> DataDir:
     return data
 
 
-def _grid_name(line: UnitLine) -> str:
-    return f"{file_name(line.utt)}.TextGrid"
+def _grid_name(utt: str) -> str:
+    return f"{file_name(utt)}.TextGrid"
 
 
-FORMATS: dict[str, Callable[[Path, Path, DataDir | None], None]] = {
+Writer = Callable[[Path, Path, DataDir | None, Path | None], None]
+FORMATS: dict[str, Writer] = {
     "textgrid": write_textgrids,
+    "eaf": write_eaf,
     "fairseq": write_fairseq,
     "espnet": write_espnet,
     "lhotse": write_lhotse,
+    "discophon": write_discophon,
+    "zerospeech2019": write_zerospeech2019,
+    "datasets": write_datasets,
 }
 FILES = {
     "fairseq": ("units.tsv", "units.km"),
     "espnet": ("text.units", "token_list"),
-    "lhotse": ("supervisions.jsonl", "recordings.jsonl"),
+    "lhotse": ("supervisions.jsonl", "recordings.jsonl", "cuts.jsonl"),
+    "discophon": ("discophon.jsonl",),
+    "datasets": ("data.jsonl", "README.md"),
 }
+NAMES: dict[str, Callable[[str], str]] = {"textgrid": _grid_name, "eaf": eaf_name, "zerospeech2019": vector_name}
 
 
 def export_units(
-    units: str | Path, folder: str | Path, formats: Iterable[str], data: DataDir | None = None, force: bool = False
+    units: str | Path,
+    folder: str | Path,
+    formats: Iterable[str],
+    data: DataDir | None = None,
+    force: bool = False,
+    longer: str | Path | None = None,
 ) -> int:
-    """Write a unit file in the formats of other tools; return the number of utterances."""
+    """Write a unit file in the formats of other tools; return the number of utterances.
+
+    `longer` is a unit file of longer units of the same speech, which TextGrids and ELAN show as a tier of their own.
+    """
     units, folder, formats = unit_file(units), Path(folder), list(dict.fromkeys(formats))
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder}: expected a folder to write to, got a file")
-    names = [_grid_name(line) for line in read_units(units)]
+    utts = [line.utt for line in read_units(units)]
     for name in formats:
-        there = [folder / file for file in FILES.get(name, names) if (folder / file).exists()]
+        names = FILES.get(name) or [NAMES[name](utt) for utt in utts]
+        there = [folder / file for file in names if (folder / file).exists()]
         if there and not force:
             raise DataError(f"{there[0]}: there already; --force replaces it")
     for name in formats:
-        FORMATS[name](units, folder, data)
-    return len(names)
+        FORMATS[name](units, folder, data, unit_file(longer) if longer else None)
+    return len(utts)

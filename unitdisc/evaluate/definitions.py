@@ -265,6 +265,25 @@ DEFINITIONS: tuple[Definition, ...] = (
         "A linear probe, and one with 128 hidden units.",
     ),
     Definition(
+        "pnmi-discophon", "PNMI as DiscoPhon has it", "", "higher",
+        "Share of what there is to know of a phone that the unit tells, silence being a phone.",
+        "On a 10 ms grid, on which units are repeated; all labels as they stand, silence among them.", "DiscoPhon 0.2",
+    ),
+    Definition(
+        "per-discophon-many-to-one", "PER as DiscoPhon has it", "%", "lower", _PER,
+        "The many-to-one mapping of all frames that are scored, silence counted; equal neighbours are merged in the "
+        "reference, too.", "DiscoPhon 0.2",
+    ),
+    Definition(
+        "boundary-f1-discophon", "F1 of boundaries as DiscoPhon has it", "%", "higher", _EDGES,
+        "Changes of the mapped phones, search regions of 20 ms in whole milliseconds, utterance ends included.",
+        "DiscoPhon 0.2",
+    ),
+    Definition(
+        "boundary-r-value-discophon", "R-value of boundaries as DiscoPhon has it", "", "higher", _EDGES, "Likewise.",
+        "DiscoPhon 0.2",
+    ),
+    Definition(
         "conversion-heard-as-target", "heard as the target's voice", "%", "higher",
         "How often a classifier trained on real speech hears the target's voice in a conversion.",
         "Logistic regression on the mean and deviation over time of each feature, trained on real utterances of all "
