@@ -9,6 +9,7 @@ import pytest
 import soundfile
 from score_files import write_alignment, write_unit_file
 from test_conversion_scores import FAST, put_converted, put_speech
+from test_discophon import put_corpus
 
 from unitdisc.evaluate.abx import AbxOptions, score_abx
 from unitdisc.evaluate.aligned import AlignedUnits, Labeller
@@ -17,6 +18,7 @@ from unitdisc.evaluate.boundaries import boundary_scores
 from unitdisc.evaluate.clusters import cluster_scores
 from unitdisc.evaluate.conversion import cepstral_distance, content_scores, voice_scores
 from unitdisc.evaluate.definitions import ARROWS, DEFINITIONS, define, glossary, place_of
+from unitdisc.evaluate.discophon import discophon_scores
 from unitdisc.evaluate.items import Items
 from unitdisc.evaluate.judged import judge
 from unitdisc.evaluate.judges import Judge
@@ -111,10 +113,15 @@ def conversion_scores(folder: Path) -> list[Score]:
     return scores + judge([out], [source], [train, source], judges=JUDGES, **FEW)
 
 
+def benchmark_scores(folder: Path) -> list[Score]:
+    put_corpus(folder)
+    return discophon_scores(folder / "units.jsonl", folder / "phones.ctm", resamples=0)
+
+
 @pytest.fixture(scope="module")
 def emitted(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     scores: list[Score] = []
-    for make in (unit_scores, abx_scores, conversion_scores):
+    for make in (unit_scores, abx_scores, conversion_scores, benchmark_scores):
         scores += make(tmp_path_factory.mktemp(make.__name__))
     return {score.definition for score in scores}
 

@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TextIO
+from typing import IO, Any
 
 from unitdisc.data.benchmarks import vector_name, write_datasets, write_discophon, write_zerospeech2019
 from unitdisc.data.eaf import eaf_name, write_eaf
@@ -59,7 +59,7 @@ def write_textgrids(units: Path, folder: Path, data: DataDir | None = None, long
             print(*script, sep="\n", file=out)
 
 
-def _print_tier(rows: list[tuple[float, float, int]], end: float, out: TextIO) -> None:
+def _print_tier(rows: list[tuple[float, float, int]], end: float, out: IO[Any]) -> None:
     print(f"        xmin = 0\n        xmax = {end:.6f}\n        intervals: size = {len(rows)}", file=out)
     for number, (start, stop, unit) in enumerate(rows, start=1):
         start, stop = 0.0 if number == 1 else start, end if number == len(rows) else stop
