@@ -5,7 +5,7 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -74,8 +74,13 @@ def _seconds(data: Path) -> dict[str, float]:
     return {utt: read.source(utt).seconds() for utt in read.utts}
 
 
-def add_units_options(verb: argparse.ArgumentParser, *names: str, period: str = "--period") -> None:
-    """Let the arguments of these names be units of other tools."""
+def add_units_options(
+    verb: argparse.ArgumentParser,
+    *names: str,
+    period: str = "--period",
+    when: Callable[[argparse.Namespace], bool] = lambda options: True,
+) -> None:
+    """Let the arguments of these names be units of other tools, where the options are so that they are units."""
     group = verb.add_argument_group("units of other tools")
     group.add_argument(
         "--units-format", default="", metavar="NAME",
@@ -83,7 +88,7 @@ def add_units_options(verb: argparse.ArgumentParser, *names: str, period: str = 
     )  # fmt: skip
     if period == "--period":
         group.add_argument("--period", type=above_zero, metavar="SECONDS", help="from frame to frame, if not said")
-    verb.set_defaults(unit_arguments=names, period_option=period)
+    verb.set_defaults(unit_arguments=names, period_option=period, takes_units=when)
 
 
 @contextmanager

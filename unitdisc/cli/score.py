@@ -273,7 +273,7 @@ def run_discophon(options: argparse.Namespace) -> None:
     from unitdisc.evaluate.discophon import discophon_scores
     from unitdisc.evaluate.suite import unit_file
 
-    _show(options, discophon_scores(unit_file(options.units), options.alignment, options.seed, options.resamples))
+    show(options, discophon_scores(unit_file(options.units), options.alignment, options.seed, options.resamples))
 
 
 def run_bitrate(options: argparse.Namespace) -> None:

@@ -72,7 +72,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
             "zerospeech2019",
             "datasets",
             *ONNX,
-        ),  # fmt: skip
+        ),
         help="which program to write for; repeatable",
     )
     export.add_argument(
@@ -84,7 +84,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "--longer", metavar="UNITS", help="longer units (`unitdisc segment`): a tier of TextGrid and ELAN"
     )
     export.add_argument("--force", action="store_true", help="replace files that are there")
-    add_units_options(export, "units")
+    add_units_options(export, "units", when=lambda options: not set(options.format) & set(ONNX))
     export.set_defaults(run=run_export)
     inspect = verbs.add_parser(
         "inspect",
