@@ -13,9 +13,10 @@ from typing import Any
 from unitdisc.made import Making, Task, is_unchanged, made
 
 # Options that change no result.
-IDLE = frozenset(
-    ("run", "verb", "score", "jobs", "device", "json", "force", "renew", "unchanged", "allow_pipes", "max_failed")
-)
+UNTOLD = {"takes_units", "unit_arguments", "period_option"}  # how units are told from those of other tools
+IDLE = UNTOLD | {
+    "run", "verb", "score", "jobs", "device", "json", "force", "renew", "unchanged", "allow_pipes", "max_failed",
+}  # fmt: skip
 
 
 @contextmanager
@@ -46,7 +47,7 @@ def of_options(options: argparse.Namespace, output: Path, *outputs: str, **more:
     places: dict[str, Path] = {}
     for name, value in sorted(vars(options).items()):
         values = value if isinstance(value, (list, tuple)) else [value]
-        if name in IDLE or name in outputs:
+        if name in IDLE or name in outputs or name.startswith("given_"):
             continue
         if values and all(isinstance(one, Path) for one in values):
             places |= {name if one is value else f"{name}-{n}": one for n, one in enumerate(values)}
