@@ -51,6 +51,10 @@ DEV = [
     "vector-quantize-pytorch==1.32.*",
     "editdistance>=0.8",
     "lhotse>=1.24",
+    "pympi-ling>=1.70",
+    "praat-parselmouth>=0.4.5",
+    "jiwer>=4",
+    "pyworld-prebuilt>=0.3",
     "tensorboard>=2.16",
     "matplotlib>=3.8",  # figures of tools/
     "pillow>=10.1",

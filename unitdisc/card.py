@@ -80,12 +80,13 @@ def _head(facts: Facts) -> str:
 
 def _table(model: UnitModel, about: dict[str, Any]) -> str:
     config, codes = model.config, model.quantizer.codes
+    kinds = {part: getattr(config, part).kind for part in ("features", "encoder", "quantizer", "decoder")}
     units = " x ".join(map(str, codes)) if codes else "none: vectors only"
     rows = {
         "units": f"{units}, {1 / model.unit_grid.period:g} a second",
-        "input": f"speech of any sample rate, made into {config.features.kind} at {model.grid.sample_rate} Hz",
-        "encoder, quantiser": f"{config.encoder.kind}, {config.quantizer.kind}",
-        "decoder": config.decoder.kind if model.decoder is not None else "none: it does not speak",
+        "input": f"speech of any sample rate, made into {kinds['features']} at {model.grid.sample_rate} Hz",
+        "encoder, quantiser": f"{kinds['encoder']}, {kinds['quantizer']}",
+        "decoder": kinds["decoder"] if model.decoder is not None else "none: it does not speak",
         "parameters": f"{sum(p.numel() for p in model.parameters()):,}",
         "voices": f"{len(about['speakers'])} speakers" if model.decoder is not None else "",
         "after step": str(about["step"]),
