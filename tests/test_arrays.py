@@ -64,7 +64,7 @@ def test_what_jobs_have_made_is_not_made_again(tmp_path: Path, monkeypatch: pyte
     data = make_data(tmp_path / "data", 8, features=False)
     for number in (1, 2):
         extract(data, feature_config(), part=Part(number, 2))
-    monkeypatch.setattr(module, "_make", None)
+    monkeypatch.setattr(module, "_make_task", None)
     assert extract(data, feature_config()).utterances == 8
 
 

@@ -30,35 +30,6 @@ def run_recipe(folder: Path, *arguments: str) -> CompletedProcess[str]:
     return recipe_files.run_recipe(folder, *arguments, PATH=path, OMP_NUM_THREADS="1")
 
 
-TRAIN = """
-import os, pathlib, sys
-exp = pathlib.Path(sys.argv[2])
-if "--check" not in sys.argv:
-    (exp / "checkpoints").mkdir(parents=True, exist_ok=True)
-    (exp / "checkpoints" / f"{len(list(exp.rglob('*.pt')))}.pt").write_text("weights")
-    if os.environ.get("FAIL"):
-        sys.exit("told to fail")
-    (exp / "config.yaml").write_text("model: {}")
-"""
-
-
-def test_a_training_anew_that_was_interrupted_goes_on(egs: Path, monkeypatch: pytest.MonkeyPatch):
-    folder = egs / "cifar10"
-    (folder / "local" / "train.py").write_text(TRAIN)
-    (folder / "data").mkdir()
-    for name in ("train", "dev", "test"):
-        (folder / "data" / f"{name}.npy").write_text("pixels")
-    train = ("--stage", "train", "--stop-stage", "train")
-    assert run_recipe(folder, *train).returncode == 0
-    changed = (*train, "--set", "train.steps=7")
-    monkeypatch.setenv("FAIL", "yes")
-    assert run_recipe(folder, *changed).returncode == 1
-    monkeypatch.delenv("FAIL")
-    assert run_recipe(folder, *changed).returncode == 0
-    assert len(list((folder / "exp" / "base-0" / "checkpoints").iterdir())) == 2
-    assert len(list((folder / "exp").glob("base-0.before-*"))) == 1
-
-
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_recipe_without_its_corpus_says_where_to_get_it(recipe: str, egs: Path):
     got = run_recipe(egs / recipe)

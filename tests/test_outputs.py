@@ -12,7 +12,7 @@ from scipy import integrate
 from unitdisc.errors import ConfigError
 from unitdisc.networks import mixture
 from unitdisc.networks.outputs import (
-    Frames,
+    FrameOutput,
     FramesConfig,
     Mixture,
     MixtureConfig,
@@ -117,7 +117,7 @@ def test_mu_law_by_hand():
 def test_shifting_delays_by_one_with_silence_first():
     assert Softmax(256).shifted(torch.tensor([[5, 6, 7]])).tolist() == [[128, 5, 6]]
     assert Mixture().shifted(torch.tensor([[0.5, 0.25]])).tolist() == [[[0.0], [0.5]]]
-    assert Frames(2).shifted(torch.tensor([[[1.0, 2.0], [3.0, 4.0]]])).tolist() == [[[0.0, 0.0], [1.0, 2.0]]]
+    assert FrameOutput(2).shifted(torch.tensor([[[1.0, 2.0], [3.0, 4.0]]])).tolist() == [[[0.0, 0.0], [1.0, 2.0]]]
 
 
 def test_softmax_loss_is_minus_log_probability():
@@ -141,7 +141,7 @@ def test_frames_with_a_scale_are_torch_distributions(loss: str, law: str):
 
 @pytest.mark.parametrize(("loss", "wanted"), [("l1", (1.0 + 3.0) / 2), ("l2", (1.0 + 9.0) / 2)])
 def test_frames_without_a_scale_are_their_mean(loss: str, wanted: float):
-    output = Frames(2, loss)  # type: ignore[arg-type]
+    output = FrameOutput(2, loss)  # type: ignore[arg-type]
     params, frames = torch.tensor([[[1.0, 5.0]]]), torch.tensor([[[2.0, 2.0]]])
     assert output.nll(params, frames).item() == wanted
     assert output.uniforms == 0
@@ -150,7 +150,7 @@ def test_frames_without_a_scale_are_their_mean(loss: str, wanted: float):
 
 @pytest.mark.parametrize("loss", ["gaussian", "laplace"])
 def test_noise_is_finite_at_the_ends_of_the_uniforms(loss: str):
-    assert Frames(2, loss).noise(torch.tensor([[[0.0, 1.0]]])).isfinite().all()  # type: ignore[arg-type]
+    assert FrameOutput(2, loss).noise(torch.tensor([[[0.0, 1.0]]])).isfinite().all()  # type: ignore[arg-type]
     assert Mixture().noise(torch.tensor([[[0.0, 0.0], [1.0, 1.0]]])).isfinite().all()
 
 

@@ -168,7 +168,7 @@ def test_a_config_that_cannot_be_read_is_refused_before_any_stage(egs: Path):
     ("arguments", "code", "message"),
     [
         (["--set", "train.stepz=3"], 1, "unknown key 'stepz'; did you mean 'steps'?"),
-        (["--set", "train.steps 3"], 1, "expected A.B=C, got 'train.steps'"),
+        (["--set", "train.steps 3"], 2, "expected A.B=C, got 'train.steps'"),
         (["--seed", "x"], 2, "--seed: expected a number, got 'x'"),
         (["--jobs", "0"], 2, "--jobs: expected a number above 0, got '0'"),
         (["--processes", "0"], 2, "--processes: expected a number above 0, got '0'"),

@@ -1,5 +1,6 @@
 """The recipe of TIMIT: stops for ABX, and silence as a phone to be learnt."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,7 @@ def test_abx_has_items_of_stops(tmp_path: Path):
     assert set(items.phones.tolist()) == set(items.before.tolist()) == {"iy", "s", "t", "ah"}
     assert len(items) == 10 * (14 - 2)  # ten utterances of fourteen phones between two silences
     assert said[-1].endswith("120 items of 4 phones for ABX")
+    shutil.rmtree(tmp_path / "data")
     prepared("timit", tmp_path, lambda corpus: corpus, phones=61)
     assert not (parts["test"].path / "triphone.item").exists()  # made of the 61 labels, which know closures
 

@@ -71,14 +71,14 @@ def test_compressed_audio_of_kaldis_directories(corpus: Path, tmp_path: Path):
     put_kaldi(corpus, "{path}.wv1")
     assert script(PREPARE, corpus, tmp_path / "data").returncode == 0  # plain SPHERE is read as it is
     compress(corpus, ".wv1")
-    got = script(PREPARE, corpus, tmp_path / "data")
+    got = script(PREPARE, corpus, tmp_path / "compressed")
     assert got.returncode == 1
     assert "train_si284/wav.scp:1: " in got.stderr
     assert "expected plain SPHERE audio, got 'pcm,embedded-shorten-v2.00'" in got.stderr
     convert(got.stderr)
-    got = script(PREPARE, corpus, tmp_path / "data")
+    got = script(PREPARE, corpus, tmp_path / "converted")
     assert got.returncode == 0, got.stderr
-    parts = read(tmp_path / "data")
+    parts = read(tmp_path / "converted")
     assert parts["dev"].source(parts["dev"].utts[0]).path.parent == corpus / "wav"
     assert len(parts["train"].utts) == 10
 

@@ -154,7 +154,10 @@ def work_of(model: UnitModel, to: To, data: DataDir, known: Voices | None) -> li
     for utt in (utt for utts in wanted.values() for utt in utts):
         if utt not in data.utt2spk:
             raise DataError(f"{data.path}: {utt!r} is to be converted, but is not there")
-    return [(target, utts) for name, utts in wanted.items() for target in find_targets(model, [name], known)]
+    found = [(target, utts) for name, utts in wanted.items() for target in find_targets(model, [name], known)]
+    if len({target.name for target, _ in found}) < len(found):
+        raise DataError("--to: two targets have the same name")
+    return found
 
 
 def read_pairs(path: str | Path) -> dict[str, list[str]]:
@@ -217,8 +220,6 @@ def find_targets(model: UnitModel, to: Sequence[str], known: Voices | None = Non
         else:
             some = ", ".join(model.speakers[:8]) + (", ..." if len(model.speakers) > 8 else "")
             raise DataError(f"--to {name}: neither an audio file nor a speaker of the training data ({some})")
-    if len({target.name for target in targets}) < len(targets):
-        raise DataError("--to: two targets have the same name")
     return targets
 
 

@@ -18,7 +18,7 @@ from unitdisc.errors import DataError
 from unitdisc.features.cmvn import global_normalisation, load_normalised
 from unitdisc.features.configs import ExcitationConfig, FeatureConfig, LogMelConfig
 from unitdisc.features.extract import ExtractConfig, extract
-from unitdisc.features.manifest import archive_of
+from unitdisc.features.manifest import archive_of, check_manifest
 from unitdisc.files import whole_file
 from unitdisc.live import LiveFrames
 from unitdisc.model import ModelConfig, UnitModel
@@ -71,6 +71,8 @@ def with_features(config: ModelConfig, data: DataDir, folder: Path, jobs: int, s
 def fit_normalisation_(model: UnitModel, data: DataDir) -> None:
     """Set what the model normalises its input and targets by, from the statistics of the training data."""
     config = model.config
+    if (data.path / "feats.json").exists():
+        check_manifest(data.path, config.features, "feats")  # before statistics of other features are taken
     if config.features.cmvn == "global":
         mean, std = global_normalisation([data.path], config.features.cmvn_variance)
         model.set_normalisation_(torch.from_numpy(mean), torch.from_numpy(std))

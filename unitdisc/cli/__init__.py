@@ -37,6 +37,8 @@ WITH_AUDIO = (
     "convert",
     "copy",
     "export",
+    "import-units",
+    "words",
     "items",
     "report",
 )
