@@ -14,6 +14,12 @@ ONNX = ("onnx", "onnx-stream")  # formats of models, not of units
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add this module's verbs."""
+    _add_encode(verbs)
+    _add_export(verbs)
+    _add_inspect(verbs)
+
+
+def _add_encode(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     encode = verbs.add_parser(
         "encode",
         help="turn a data directory into units",
@@ -46,6 +52,9 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     add_renew(encode)
     add_json(encode)
     encode.set_defaults(run=run_encode)
+
+
+def _add_export(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     export = verbs.add_parser(
         "export",
         help="write a unit file for other tools, or a model as ONNX",
@@ -86,6 +95,9 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     export.add_argument("--force", action="store_true", help="replace files that are there")
     add_units_options(export, "units", when=lambda options: not set(options.format) & set(ONNX))
     export.set_defaults(run=run_export)
+
+
+def _add_inspect(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     inspect = verbs.add_parser(
         "inspect",
         help="print the essentials of a unit file",

@@ -1,15 +1,14 @@
 """What is made once and kept, under a name that says what it was made of: who compares with the same finds it there."""
 
-import fcntl
 import hashlib
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from unitdisc import __version__
 from unitdisc.data.kaldi import DataDir, data_digest
-from unitdisc.files import whole_file
+from unitdisc.files import lock_file, whole_file
 
 WHOLE = "whole"  # a file in a folder that was made to its end
 
@@ -32,19 +31,10 @@ def data_key(data: DataDir) -> str:
 
 def once(folder: Path, make: Callable[[Path], object]) -> Path:
     """Return a folder that `make` fills; what was made to its end is kept, and two who want it do not meet."""
-    with _alone(folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    with lock_file(folder / ".making", "", wait=lambda who: None):
         if not (folder / WHOLE).exists():
             make(folder)
             with whole_file(folder / WHOLE):
                 pass
     return folder
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Wait until no other process makes a folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".making").open("a") as stream:
-        with suppress(OSError):  # a file system that knows no locks
-            fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
