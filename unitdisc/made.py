@@ -84,7 +84,7 @@ def made(
 def _done(making: Making, record: Path, task: Task) -> Iterator[Task]:
     """Let the work be done between two records: that it was begun, and that it ended."""
     inputs = {name: _digest(making, name) for name in _names(making)}
-    about = {"unitdisc": __version__, "settings": _flat(making.settings), "inputs": inputs}
+    about = {"unitdisc": __version__, "settings": flat(making.settings), "inputs": inputs}
     _write(record, {"state": "begun", "anew": task.force, **about})
     try:
         yield task
@@ -124,7 +124,7 @@ def _task(making: Making, path: Path, renew: bool, force: bool) -> Task:
 
 def _changes(making: Making, record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Give the section and the text of each difference between what is wanted and a record."""
-    there, here = record["settings"], _flat(making.settings)
+    there, here = record["settings"], flat(making.settings)
     for name in dict.fromkeys([*here, *there]):
         if there.get(name) != here.get(name):
             yield name.partition(".")[0], f"{name}: {_shown(there, name)} there, {_shown(here, name)} here"
@@ -221,12 +221,12 @@ def _is_whole(making: Making) -> bool:
     return all(paths and all(map(is_whole, paths)) for paths in found)
 
 
-def _flat(tree: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+def flat(tree: Mapping[str, Any], path: str = "") -> dict[str, Any]:
     """Return the values of a tree by their keys, joined by dots, as JSON gives them back."""
-    flat: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, Mapping) and value:
-            flat |= _flat(value, f"{path}{key}.")
+            found |= flat(value, f"{path}{key}.")
         else:
-            flat[f"{path}{key}"] = json.loads(json.dumps(value, default=str))
-    return flat
+            found[f"{path}{key}"] = json.loads(json.dumps(value, default=str))
+    return found

@@ -29,6 +29,7 @@ from unitdisc.data.prefetch import Prefetcher
 from unitdisc.errors import ConfigError, UnitdiscError
 from unitdisc.features.augment import Versions
 from unitdisc.files import locked
+from unitdisc.made import flat
 from unitdisc.model import ModelConfig, UnitModel
 from unitdisc.postfilter import Postfilter, decoded_pairs, fit_postfilter
 from unitdisc.quantizers.base import Reestimation
@@ -169,17 +170,11 @@ def resume_(state: State, config: Config, exp: Path, log: RunLog) -> None:
 
 
 def _first_difference(one: Any, other: Any) -> str:
-    flat_one, flat_other = _flat(configs.to_tree(one)), _flat(configs.to_tree(other))
+    flat_one, flat_other = flat(configs.to_tree(one)), flat(configs.to_tree(other))
     for key in sorted({*flat_one, *flat_other}):
         if flat_one.get(key) != flat_other.get(key):
             return f"model.{key}: {flat_one.get(key)} there, {flat_other.get(key)} here"
     return "other speakers"
-
-
-def _flat(tree: Any, path: str = "") -> dict[str, Any]:
-    if not isinstance(tree, dict):
-        return {path: tree}
-    return {k: v for key, value in tree.items() for k, v in _flat(value, f"{path}.{key}".lstrip(".")).items()}
 
 
 def run_steps(
@@ -383,10 +378,10 @@ def sync_gradients_(model: UnitModel, weight: float, clip: float) -> Tensor:
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     frames: float | Tensor = weight
     if dist.world_size() > 1:
-        flat = torch.cat([g.flatten() for g in gradients] + [gradients[0].new_full((1,), weight)])
-        dist.all_reduce_(flat)
-        frames = flat[-1]
-        for gradient, part in zip(gradients, flat[:-1].split([g.numel() for g in gradients]), strict=True):
+        packed = torch.cat([g.flatten() for g in gradients] + [gradients[0].new_full((1,), weight)])
+        dist.all_reduce_(packed)
+        frames = packed[-1]
+        for gradient, part in zip(gradients, packed[:-1].split([g.numel() for g in gradients]), strict=True):
             gradient.copy_(part.view_as(gradient))
     torch._foreach_div_(gradients, frames)
     norm = torch.nn.utils.get_total_norm(gradients)
