@@ -2,6 +2,8 @@
 
 import signal
 
+from hypothesis import settings
+
 # A suite that was started in the background (by `&`, or by a runner of continuous integration) inherits an ignored
 # SIGINT, and so would the commands that tests interrupt: bash cannot even trap a signal that was ignored when it began.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -9,3 +11,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # The same of SIGHUP, which nohup ignores: the test of nohup asks for that by itself.
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+# The suite asks the same questions each time; `pytest --hypothesis-profile=random` asks others.
+settings.register_profile("same", derandomize=True)
+settings.register_profile("random", derandomize=False, print_blob=True)
+settings.load_profile("same")

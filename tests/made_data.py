@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+import textgrid
 
 
 def noise(samples: int, seed: int = 0) -> np.ndarray:
@@ -44,3 +45,14 @@ def put_data(path: Path, utts: int = 4, speakers: int = 2) -> Path:
             "spk2gender": "".join(f"s{n} {'mf'[n % 2]}\n" for n in range(speakers)),
         },
     )
+
+
+def put_grid(path: Path, **tiers: list[tuple[float, float, str]]) -> None:
+    """Write a TextGrid by the textgrid package itself."""
+    grid = textgrid.TextGrid(maxTime=1.0)
+    for name, rows in tiers.items():
+        tier = textgrid.IntervalTier(name, 0.0, 1.0)
+        for row in rows:
+            tier.add(*row)
+        grid.append(tier)
+    grid.write(str(path))

@@ -9,10 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from places import TOP
 
 from unitdisc import __version__
 
-EGS = Path(__file__).parent.parent / "egs"
+EGS = TOP / "egs"
 
 # Stands for the verbs that need a trained model: writes down its arguments and leaves the files that they leave. With
 # the same arguments as before its output is unchanged; what it is made of is a matter of the verbs (test_made.py).

@@ -12,6 +12,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from made_up import make_data, tiny_model
+from places import TOP
 from score_files import PERIOD, write_alignment, write_unit_file
 
 import unitdisc
@@ -129,7 +130,7 @@ def test_a_model_is_trained_on_arrays(tmp_path: Path):
 
 
 def test_the_page_runs():
-    page = (Path(__file__).parent.parent / "docs" / "python.md").read_text()
+    page = (TOP / "docs" / "python.md").read_text()
     for block in re.findall(r"```python\n(.*?)```", page, re.S):
         exec(block, {})
 

@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import torch
+from places import FIXTURES
 from torch import Tensor
 
 from unitdisc import checkpoint
@@ -26,7 +26,7 @@ from unitdisc.quantizers import (
     VQConfig,
 )
 
-OLD = Path(__file__).parent / "fixtures" / "version-0.1.0"
+OLD = FIXTURES / "version-0.1.0"
 SCHEDULE = ScheduleConfig(warm_up=1, every=2, until=3, reservoir=64)
 ENCODERS = {
     "conv": ConvEncoderConfig(channels=4, pointwise=1),

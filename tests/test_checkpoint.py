@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from places import FIXTURES
 
 from unitdisc import checkpoint
 from unitdisc.errors import CheckpointError
 
-OLD = Path(__file__).parent / "fixtures" / "version-0.1.0" / "conv-vq.pt"
+OLD = FIXTURES / "version-0.1.0" / "conv-vq.pt"
 
 
 def flip(blob: bytearray, draw: random.Random) -> None:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from places import TOP
 
 from unitdisc import files
 from unitdisc.errors import DataError
@@ -26,7 +27,7 @@ with whole_file(Path(sys.argv[1])) as out:
 
 def killed_writer(path: Path) -> Path:
     """Let a process die while it writes; return what it left."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    environment = {**os.environ, "PYTHONPATH": str(TOP)}
     code = subprocess.run([sys.executable, "-c", KILLED, str(path)], env=environment).returncode
     assert code == -signal.SIGKILL
     (left,) = path.parent.glob(".*.partial")

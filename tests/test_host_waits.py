@@ -9,6 +9,7 @@ import pytest
 import torch
 from fake_gpu import FakeGpu, fake_gpu
 from made_up import make_data
+from places import TOP
 from torch import Tensor
 
 from unitdisc import config, train
@@ -20,7 +21,6 @@ from unitdisc.state import State
 from unitdisc.stopping import Stop
 from unitdisc.train import Config
 
-ROOT = Path(__file__).parent.parent
 STEPS = 8
 EVERY = ["batch=4", "log_every=4", "validate_every=99", "save_every=99", "device=cpu", "precision=float32"]
 WAVENET = "{layers: 4, cycles: 2, residual: 8, gate: 16, skip: 8, hidden: 8, kernel: 2}"
@@ -62,7 +62,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny(case: str) -> Config:
     name, changes = CASES[case]
     changes = [c if c.startswith("train.") else f"model.{c}" for c in changes]
-    return config.load(ROOT / "egs" / name, Config, ["train.chunk=16", *changes, *(f"train.{c}" for c in EVERY)])
+    return config.load(TOP / "egs" / name, Config, ["train.chunk=16", *changes, *(f"train.{c}" for c in EVERY)])
 
 
 class Enough(Stop):

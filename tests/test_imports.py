@@ -4,8 +4,9 @@ import ast
 from pathlib import Path
 
 import pytest
+from places import TOP
 
-PACKAGE = Path(__file__).parent.parent / "unitdisc"
+PACKAGE = TOP / "unitdisc"
 LAYERS = {
     "errors": 0,
     "batch_norm": 1, "buffers": 1, "config": 1, "devices": 1, "digests": 1, "dist": 1, "files": 1, "made": 1,

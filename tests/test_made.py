@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
+from commands import RUN
 from made_up import make_data
-from test_startup import RUN
 
 from unitdisc import made as made_module
 from unitdisc.cli import parser

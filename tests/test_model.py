@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from places import FIXTURES
 from torch import Tensor
 
 from unitdisc.config import from_tree, to_tree
@@ -169,7 +170,7 @@ def test_parts_of_a_batch_weighted_by_their_frames_give_its_gradient(name: str):
 
 
 def test_two_processes_give_the_gradient_of_the_whole_batch(tmp_path: Path):
-    program = Path(__file__).parent / "fixtures" / "model_over_processes.py"
+    program = FIXTURES / "model_over_processes.py"
     run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(program)]
     outcome = subprocess.run(run, capture_output=True, text=True, cwd=program.parent.parent, timeout=120)
     assert outcome.returncode == 0, outcome.stderr[-2000:]

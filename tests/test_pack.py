@@ -16,6 +16,7 @@ import pytest
 import soundfile
 import torch
 from made_up import make_data, tiny_model
+from places import TOP
 
 import unitdisc
 from unitdisc import checkpoint, packed
@@ -264,8 +265,7 @@ def test_torch_hub_loads_it_from_a_checkout(run: Path):
         "import sys, torch; m = torch.hub.load(sys.argv[1], 'model', sys.argv[2], source='local'); "
         "print(m.codes, m.period)"
     )
-    top = Path(__file__).parent.parent
     done = subprocess.run(
-        [sys.executable, "-c", code, str(top), str(run / "packed")], capture_output=True, text=True, check=False
+        [sys.executable, "-c", code, str(TOP), str(run / "packed")], capture_output=True, text=True, check=False
     )
     assert done.stdout.split() == ["8", "0.02"], done.stderr

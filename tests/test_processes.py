@@ -8,11 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
+from places import TESTS, TOP
 
 from unitdisc.errors import DataError
 from unitdisc.processes import in_order
 
-ROOT = Path(__file__).parent.parent
 SEEN: list[object] = []
 
 EARLY = """
@@ -117,14 +117,14 @@ def test_a_result_that_cannot_be_sent_is_told():
 @pytest.mark.parametrize("end", ["results.close()", "results = None"])
 def test_an_early_end_does_not_wait_for_large_results(tmp_path: Path, end: str):
     program = tmp_path / "early.py"
-    program.write_text(EARLY.format(tests=str(ROOT / "tests"), end=end))
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    program.write_text(EARLY.format(tests=str(TOP / "tests"), end=end))
+    environment = {**os.environ, "PYTHONPATH": str(TOP), "OMP_NUM_THREADS": "1"}
     run = subprocess.run([sys.executable, str(program)], env=environment, timeout=60, capture_output=True, text=True)
     assert (run.returncode, run.stderr) == (0, "")
 
 
 def test_a_script_without_a_guard_is_not_run_again_by_its_processes(tmp_path: Path):
     script = tmp_path / "script.py"
-    script.write_text(UNGUARDED.format(tests=str(Path(__file__).parent)))
+    script.write_text(UNGUARDED.format(tests=str(TESTS)))
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (0, "ran\n"), done.stderr[-2000:]

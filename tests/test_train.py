@@ -16,6 +16,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from made_up import make_data, tiny_model
+from places import TESTS, TOP
 from torch import Tensor
 
 from unitdisc import checkpoint, config
@@ -505,8 +506,7 @@ def test_processes_follow_one_plateau(tmp_path: Path):
     program = tmp_path / "plateau.py"
     program.write_text(PLATEAU)
     run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(program)]
-    folder = Path(__file__).parent
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{folder}:{folder.parent}"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{TESTS}:{TOP}"}
     outcome = subprocess.run(run, capture_output=True, text=True, env=environment, timeout=120)
     assert outcome.returncode == 0, outcome.stderr[-2000:]
     assert outcome.stdout.splitlines() == ["0.6400 2.0 0"] * 2

@@ -19,7 +19,12 @@ def read_timed(source: Source, options: ReadOptions) -> Iterator[Utterance]:
 
 
 _CTM = r"(;;.*|\S+ \S+\s+-?[\d.eE+-]+\s+[\d.eE+-]+\s+<?\d+>?(\s+\S+)?\s*)"
-CTM = Format("ctm", "CTM, `<utt> 1 <start> <duration> 7`", lambda source: source.all(_CTM), read_timed)
+# Of units, which last parts of a second, no file has whole seconds alone: `a 1 0 4 7` is text, four units long.
+_SECONDS = r"\S+ \S+\s+\S*\.\S*\s.*|\S+ \S+\s+\S+\s+\S*\.\S*\s.*"
+CTM = Format(
+    "ctm", "CTM, `<utt> 1 <start> <duration> 7`",
+    lambda source: source.all(_CTM) and source.some(_SECONDS), read_timed,
+)  # fmt: skip
 TEXTGRID = Format(
     "textgrid", "Praat TextGrids, one for each utterance, with a tier `units`",
     lambda source: bool(source.files(".textgrid")) if source.is_folder else source.path.suffix == ".TextGrid",

@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import pytest
+from places import TOP
 
 nbformat = pytest.importorskip("nbformat")
 nbclient = pytest.importorskip("nbclient")
 
-NOTEBOOK = Path(__file__).parent.parent / "docs" / "tutorial.ipynb"
+NOTEBOOK = TOP / "docs" / "tutorial.ipynb"
 
 
 def test_the_tutorial_runs_and_its_units_are_the_vowels(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

@@ -6,20 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import RUN
 from made_up import make_data
 from score_files import write_alignment, write_unit_file
 
 from unitdisc.evaluate.items import Items, write_items
-
-RUN = """
-import sys
-from unitdisc.cli import main
-try:
-    main(sys.argv[1:])
-except SystemExit as end:
-    assert not end.code, end.code
-print("torch" in sys.modules, file=sys.stderr)
-"""
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from made_up import make_data, tiny_model
-from test_ssl import of_transformers
+from ssl_models import of_transformers
 
 from unitdisc.checkpoint import load_model
 from unitdisc.cli import main

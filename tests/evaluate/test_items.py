@@ -2,10 +2,10 @@
 
 import subprocess
 import sys
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from places import TOP
 
 from unitdisc.errors import DataError
 from unitdisc.evaluate.items import COLUMNS, Items, make_items, read_items, write_items
@@ -106,7 +106,7 @@ def test_the_verb(tmp_path):
     def run(*more: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "unitdisc", "items", str(data), str(tmp_path / "x.item")]
         command += ["--alignment", str(tmp_path / "a.ctm"), *more]
-        return subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent.parent)
+        return subprocess.run(command, capture_output=True, text=True, cwd=TOP)
 
     done = run("--unit", "phone")
     assert (done.returncode, done.stdout.split(": ")[1]) == (0, "2 items of 2 phones, 1 speakers\n"), done.stderr

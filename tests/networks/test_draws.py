@@ -2,12 +2,12 @@
 
 import ast
 from collections import Counter
-from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from places import TOP
 from reference_networks import splitmix
 
 from unitdisc.networks.draws import Stream, draw_seeds, output_uniforms, row_dropout, row_uniforms
@@ -15,7 +15,7 @@ from unitdisc.networks.jitter import drop_frames
 from unitdisc.networks.perturb import Perturbation, PerturbationConfig
 
 OWN_FUNCTION = (Stream.OUTPUT, Stream.LAYER_DROPOUT)  # of draws.py: nobody else draws from them
-PACKAGE = Path(__file__).parent.parent / "unitdisc"
+PACKAGE = TOP / "unitdisc"
 
 
 @given(seeds=st.lists(st.integers(0, 2**62 - 1), min_size=1, max_size=3), stream=st.sampled_from(Stream))

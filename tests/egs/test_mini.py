@@ -16,10 +16,12 @@ from scipy import signal
 
 pytest.importorskip("espeakng_loader")
 
+from places import TOP
+
 from unitdisc.data.alignment import Interval, read_alignment
 from unitdisc.data.kaldi import DataDir
 
-LOCAL = Path(__file__).parent.parent / "egs" / "mini" / "local"
+LOCAL = TOP / "egs" / "mini" / "local"
 sys.path.insert(0, str(LOCAL))
 
 import channel  # noqa: E402

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from made_data import put_grid
 from recipe_files import STUB, copy_of_recipes, program, run_recipe
-from test_alignment import put_grid
 from test_recipes_speech import EGS, prepared, put_librispeech, script
 
 from unitdisc.data.alignment import read_alignment

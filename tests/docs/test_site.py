@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from made_data import put_audio, put_data
+from places import TOP
 
-TOP = Path(__file__).parent.parent
 NAV = re.findall(r"^ +- (?:[^:]+: )?(\S+\.md)(?:  #.*)?$", (TOP / "mkdocs.yml").read_text("utf-8"), re.M)
 
 

@@ -1,9 +1,10 @@
 """The code of docs/method.md runs as it stands there."""
 
 import re
-from pathlib import Path
 
-TEXT = (Path(__file__).parent.parent / "docs" / "method.md").read_text("utf-8")
+from places import TOP
+
+TEXT = (TOP / "docs" / "method.md").read_text("utf-8")
 
 
 def test_the_example_runs_and_uses_its_codebook(capsys):

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from places import TOP
 
 from unitdisc.cli import main
 from unitdisc.cli.features import load_config
@@ -412,7 +413,7 @@ def test_ctrl_c_and_kill_in_the_middle_and_a_second_start(tmp_path, end, jobs):
 
 def test_the_formats_are_those_of_the_page(data):
     extract(data, CONFIG)
-    page = (Path(__file__).parent.parent / "docs" / "features.md").read_text()
+    page = (TOP / "docs" / "features.md").read_text()
     for name in made_files(data.path):
         assert name in page or name.startswith("targets"), name
     manifest = json.loads((data.path / "feats.json").read_text())

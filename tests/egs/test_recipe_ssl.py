@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 from made_up import make_data
-from test_ssl import of_transformers
+from places import TOP
+from ssl_models import of_transformers
 
-RECIPE = Path(__file__).parent.parent / "egs" / "ssl" / "run.sh"
+RECIPE = TOP / "egs" / "ssl" / "run.sh"
 
 
 def run(*options: str) -> subprocess.CompletedProcess[str]:

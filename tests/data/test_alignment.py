@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import reference_data
-import textgrid
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_data import put_grid
 
 from unitdisc.data.alignment import Interval, check_end, cut_at, frame_labels, read_alignment, write_ctm
 from unitdisc.data.labels import read_xlabel
@@ -129,16 +129,6 @@ def test_an_alignment_past_the_end_is_refused_or_cut():
     )
     assert cut_at(intervals, 0.9) == [Interval(0.0, 0.9, "a")]
     assert cut_at(intervals, 1.1) == [Interval(0.0, 1.0, "a"), Interval(1.0, 1.1, "b")]
-
-
-def put_grid(path: Path, **tiers: list[tuple[float, float, str]]) -> None:
-    grid = textgrid.TextGrid(maxTime=1.0)
-    for name, rows in tiers.items():
-        tier = textgrid.IntervalTier(name, 0.0, 1.0)
-        for row in rows:
-            tier.add(*row)
-        grid.append(tier)
-    grid.write(str(path))
 
 
 def test_textgrids_are_read(tmp_path: Path):

@@ -4,11 +4,11 @@ import importlib.util
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from places import TOP
 
-TOOL = Path(__file__).parent.parent / "tools" / "check_env.py"
+TOOL = TOP / "tools" / "check_env.py"
 
 
 @pytest.fixture

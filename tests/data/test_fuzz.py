@@ -1,7 +1,7 @@
 """Every reader on damaged files: it reads, or says in one line what is wrong; no traceback, no hang, no filled memory.
 
-A short form runs with the others; `pytest -m slow tests/test_fuzz.py` is the long one, whose number of inputs for each
-reader UNITDISC_FUZZ sets.
+A short form runs with the others; `pytest -m slow tests/data/test_fuzz.py` is the long one, whose number of inputs
+for each reader UNITDISC_FUZZ sets.
 """
 
 import json

@@ -13,12 +13,12 @@ import pytest
 import soundfile
 import yaml
 from made_up import tones
+from places import TOP
 
 from unitdisc import config as configs
 from unitdisc.networks.encoders.conv import ConvEncoderConfig
 from unitdisc.train import Config
 
-TOP = Path(__file__).parent.parent
 SHORT = """
 include: ../../mini/conf/short.yaml
 model: {encoder: {channels: 16}, quantizer: {codes: 16, schedule: {warm_up: 5, every: 5, until: 10}}}

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 from made_up import tones
-
-TOP = Path(__file__).parent.parent
+from places import TOP
 
 
 def blocks(name: str) -> list[tuple[str, str]]:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 from made_data import put_data
+from places import TOP
 from score_files import write_alignment, write_unit_file
 
 from unitdisc.data.kaldi import DataDir, write_data_dir
@@ -18,7 +19,7 @@ from unitdisc.encode import EncodeOptions, encode
 from unitdisc.features.configs import LogMelConfig
 from unitdisc.features.extract import ExtractConfig, extract
 
-TOOLS = Path(__file__).parent.parent / "tools"
+TOOLS = TOP / "tools"
 
 
 def load(name: str) -> ModuleType:

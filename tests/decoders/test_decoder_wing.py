@@ -2,12 +2,12 @@
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
 import pytest
 import torch
+from places import TOP
 
 from unitdisc.corpus import SideBySide
 from unitdisc.data.timing import FrameGrid
@@ -26,7 +26,7 @@ from unitdisc.networks.wavenet import WaveNetConfig
 from unitdisc.quantizers.build import QUANTIZERS, QuantizerConfig
 from unitdisc.registry import Registry
 
-PACKAGE = Path(__file__).parent.parent / "unitdisc"
+PACKAGE = TOP / "unitdisc"
 SMALL = WaveNetConfig(layers=2, cycles=1, residual=8, gate=16, skip=8, hidden=8)
 TARGETS = LogMelConfig(mels=5)
 FIT = Fit(TARGETS, FrameGrid(16000, 160, 400), 2, 6)

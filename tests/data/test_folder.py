@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from made_data import noise, put_audio
-from test_alignment import put_grid
+from made_data import noise, put_audio, put_grid
 
 from unitdisc.cli import main
 from unitdisc.data.alignment import read_alignment

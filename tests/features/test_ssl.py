@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from ssl_models import of_transformers
 from torchaudio.models import wav2vec2_model, wavlm_model
 
 from unitdisc.config import from_tree
@@ -139,25 +140,6 @@ def test_a_folder_of_transformers_is_read(tmp_path, kind):
         layers, _ = tiny(kind, "layer_norm").extract_features(one[None])
     module = build_raw_features(CONFIGS[kind](checkpoint=folder_of(tmp_path, kind), layer=2))
     assert torch.allclose(module(one[None], torch.tensor([5000])).frames[0], layers[1][0], atol=1e-5)
-
-
-def of_transformers(folder, kind: str, stable: bool, seed: int = 1):
-    """Make a network of transformers with random weights, and write it as transformers does."""
-    transformers = pytest.importorskip("transformers")
-    name = {"hubert": "Hubert", "wavlm": "WavLM", "wav2vec2": "Wav2Vec2", "data2vec": "Data2VecAudio"}[kind]
-    torch.manual_seed(seed)
-    sizes = {
-        "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 48,
-        "conv_dim": (8,) * 7, "num_conv_pos_embedding_groups": 4, "conv_bias": stable, "layerdrop": 0.0,
-    }  # fmt: skip
-    if kind == "data2vec":
-        sizes |= {"conv_pos_kernel_size": 5, "num_conv_pos_embeddings": 3}
-    else:
-        sizes |= {"num_conv_pos_embeddings": 8, "do_stable_layer_norm": stable}
-        sizes |= {"feat_extract_norm": "layer" if stable else "group", "num_buckets": 16}
-    model = getattr(transformers, f"{name}Model")(getattr(transformers, f"{name}Config")(**sizes)).eval()
-    model.save_pretrained(folder)
-    return model
 
 
 @pytest.mark.parametrize("kind", [*CONFIGS, "data2vec"])

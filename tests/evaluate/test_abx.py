@@ -3,13 +3,13 @@
 import json
 import os
 import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+import reference_abx as reference
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from places import FIXTURES
 
 from unitdisc.errors import DataError
 from unitdisc.evaluate import abx_distance
@@ -17,10 +17,6 @@ from unitdisc.evaluate.abx import AbxOptions, score_abx
 from unitdisc.evaluate.frames import ArrayFrames
 from unitdisc.evaluate.items import Items
 
-sys.path.insert(0, str(Path(__file__).parent))
-import reference_abx as reference
-
-FIXTURES = Path(__file__).parent / "fixtures"
 Rows = list[tuple[str, float, float, str, str, str, str]]
 MODES = [(speaker, context) for speaker in ("within", "across") for context in ("within", "any")]
 DISTANCES = ["angular", "euclidean", "kl", "identical", "edit"]

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import soundfile
+from places import TOP
 from score_files import write_alignment, write_unit_file
 from test_conversion_scores import FAST, put_converted, put_speech
 from test_discophon import put_corpus
@@ -27,7 +28,6 @@ from unitdisc.evaluate.probe import ProbeConfig, frame_probes, probe_ctc
 from unitdisc.evaluate.scores import Score
 from unitdisc.evaluate.suite import Sides, SuiteOptions, per_of, score_all
 
-TOP = Path(__file__).parent.parent
 FEW: dict[str, Any] = {"resamples": 2}
 RATE = 16000
 

@@ -13,8 +13,8 @@ import pytest
 import soundfile
 import textgrid
 from made_up import tones
+from places import TOP
 
-TOP = Path(__file__).parent.parent
 PAGE = (TOP / "CONTRIBUTING.md").read_text("utf-8").partition("\n## How to add\n")[2]
 SECTIONS = dict(re.findall(r"^### An? (.+?)\n(.*?)(?=^### |^## |\Z)", PAGE, re.M | re.S))
 
