@@ -20,7 +20,7 @@ seed=0                 # of the training
 exp=                   # folder of the run; without it exp/<config>-<seed>
 gpus=0                 # GPUs that a training asks a cluster for
 cmd=../common/cmd.sh   # how to run jobs; on a cluster '../common/cmd.sh --backend slurm --sbatch "..."'
-ablation=off           # true: train and score every row of ../common/conf/ablation; or some by name: 'vanilla all'
+ablation=off           # true: train and score every row of ../common/conf/ablation; or some by name, or of a folder of your own
 seeds='0 1 2'          # of the ablation
 . ../common/parse_options.sh
 

@@ -5,7 +5,7 @@ python ablate.py --rows "none all" --seeds "0 1 2" --config CONFIG --set "a.b=c"
 
 RUN.SH is run up to stage features once, and then from train to score for each row and seed, with OPTION... from FOLDER,
 to which paths among them are relative. What was interrupted goes on, what is done is kept. --rows true: all rows of
-conf/ablation. Without --exp the folder is exp/ablation-<config>.
+conf/ablation; --rows FOLDER: all rows of a folder of one's own. Without --exp the folder is exp/ablation-<config>.
 """
 
 import argparse
@@ -50,14 +50,20 @@ def usage_error(message: str) -> None:
     sys.exit(2)
 
 
-def rows_of(wanted: str) -> list[str]:
-    """Return the names of rows: all, or those that are named."""
-    known = sorted(path.stem for path in ROWS.glob("*.yaml"))
+def rows_of(wanted: str, origin: Path) -> tuple[Path, list[str]]:
+    """Return a folder of rows and names of them: all of the paper's or of another folder's, or those that are named."""
+    if "/" in wanted:
+        folder = next((path for path in (origin / wanted, Path(wanted)) if path.is_dir()), Path(wanted))
+        rows = in_order(path.stem for path in folder.glob("*.yaml"))
+        if not rows:
+            usage_error(f"--ablation: no rows (NAME.yaml) in a folder {wanted}")
+        return folder, rows
+    known = in_order(path.stem for path in ROWS.glob("*.yaml"))
     rows = known if wanted == "true" else wanted.split()
     for row in rows:
         if row not in known:
-            usage_error(f"--ablation: unknown row '{row}'; known are {' '.join(known)}")
-    return in_order(rows) if wanted == "true" else rows
+            usage_error(f"--ablation: unknown row '{row}'; known are {' '.join(known)}, or a folder of rows")
+    return ROWS, rows
 
 
 def shared_inputs(data: Path) -> str:
@@ -99,7 +105,7 @@ def ablate(options: argparse.Namespace) -> None:
     given = [word.partition("=")[0].replace("_", "-") for word in options.recipe]
     if {"--stage", "--stop-stage"} & set(given):
         usage_error("--ablation runs whole rows; leave out --stage and --stop-stage (what is done is skipped)")
-    rows, config = rows_of(options.rows), Path(options.config)
+    (rows_folder, rows), config = rows_of(options.rows, options.origin), Path(options.config)
     if not re.fullmatch(r"\d+( +\d+)*", options.seeds):
         usage_error(f"--seeds: expected numbers, as in '0 1 2', got '{options.seeds}'")
     folder = options.exp or Path("exp") / "-".join(dict.fromkeys(["ablation", config.stem]))
@@ -108,7 +114,7 @@ def ablate(options: argparse.Namespace) -> None:
     data = shared_inputs(options.data)
     lay(config, Path("-"), base, options.set.split())
     for row in rows:
-        lay(base, ROWS / f"{row}.yaml", folder / "conf" / f"{row}.yaml", [])
+        lay(base, rows_folder / f"{row}.yaml", folder / "conf" / f"{row}.yaml", [])
     for seed in options.seeds.split():  # all rows of a seed first, so that an early look compares like with like
         for row in rows:
             print(f"{row}, seed {seed}", flush=True)
@@ -121,7 +127,10 @@ def ablate(options: argparse.Namespace) -> None:
     runs = [path.parent for path in sorted(folder.glob("*/result.json")) if ".before-" not in path.parent.name]
     if not runs:
         raise UnitdiscError(f"{folder}: no run has a score; give phones (phones.ctm in train and test), or other rows")
-    print(write_table(runs, folder / "table.md", folder / "table.png", [], current_settings(base, data)), end="")
+    print(
+        write_table(runs, folder / "table.md", folder / "table.png", [], current_settings(rows_folder, base, data)),
+        end="",
+    )
     print(f"  {folder.resolve()}/table.md")
 
 

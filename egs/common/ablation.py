@@ -28,6 +28,11 @@ TITLES = {
     "bn-data": "+ batch norm, data-dependent",
     "all": "+ all three",
     "ema": "EMA + batch norm",
+    # Those of egs/librispeech/conf/prediction.
+    "prediction": "prediction",
+    "warps": "+ warps",
+    "noise": "+ rooms, noise, tempo",
+    "rounds": "+ rounds",
     # Of a single run the row is the name of its configuration.
     "base": "conf/base.yaml",
     "small": "conf/small.yaml",
@@ -41,10 +46,10 @@ def in_order(rows: Iterable[str]) -> list[str]:
     return sorted(set(rows), key=lambda row: (places.get(row, len(places)), row))
 
 
-def current_settings(base: Path, data: str) -> dict[str, str]:
-    """Return the settings of each row as it is now."""
+def current_settings(rows: Path, base: Path, data: str) -> dict[str, str]:
+    """Return the settings of each row of a folder as it is now."""
     tree = read_tree(base)
-    return {row.stem: settings_of(compose(tree, read_tree(row)), data) for row in ROWS.glob("*.yaml")}
+    return {row.stem: settings_of(compose(tree, read_tree(row)), data) for row in rows.glob("*.yaml")}
 
 
 def names_of(results: Iterable[Result]) -> list[str]:

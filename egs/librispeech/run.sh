@@ -36,7 +36,7 @@ baseline=true          # false: score the units alone, without MFCC, LDA and k-m
 targets=               # speakers to convert to; without it four of the training set, two women and two men
 sentences=40           # utterances to convert
 pairs=                 # file of lines 'UTTERANCE TARGET': what to convert to whom, in place of --targets and --sentences
-ablation=off           # true: train and score every row of ../common/conf/ablation; or some by name: 'vanilla all'
+ablation=off           # true: train and score every row of ../common/conf/ablation; or some by name, or of a folder of your own
 seeds='0 1 2'          # of the ablation
 . ../common/parse_options.sh
 

@@ -112,7 +112,7 @@ def test_what_is_of_other_settings_is_left_out_and_listed(common, ablation, tmp_
 
     def table() -> str:
         return ablation.write_table(
-            list(exps.values()), tmp_path / "t.md", None, [], ablation.current_settings(base, "data 1")
+            list(exps.values()), tmp_path / "t.md", None, [], ablation.current_settings(ablation.ROWS, base, "data 1")
         )
 
     for name in ("none-0", "vanilla-0", "all-0", "all-1"):
@@ -185,6 +185,21 @@ def test_an_ablation_runs_the_first_stages_once_and_rows_by_seed_and_takes_what_
     _, rows, left_out = table("0", steps=6)
     assert rows == ["| no bottleneck 1", "| + all three 1"]
     assert f"all with seed 1 ({folder}/all-1), none with seed 1 ({folder}/none-1)." in left_out
+
+
+def test_rows_may_lie_in_a_folder_of_ones_own(run, tmp_path: Path):
+    for row, steps in (("long", 9), ("short", 2)):
+        path = tmp_path / "recipe" / "conf/mine" / f"{row}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"train: {{steps: {steps}}}\n")
+    got = run("--ablation", "conf/mine", "--seeds", "0")
+    assert got.returncode == 0, got.stderr
+    lines = (tmp_path / "recipe/exp/ablation-base/table.md").read_text().splitlines()
+    assert [line.split(" | ")[0] for line in lines[2:4]] == ["| long", "| short"]
+    assert read_tree(tmp_path / "recipe/exp/ablation-base/conf/short.yaml") == {"train": {"steps": 2}}
+    got = run("--ablation", "conf/nothing")
+    assert got.returncode == 2
+    assert "no rows (NAME.yaml) in a folder conf/nothing" in got.stderr
 
 
 def test_a_run_without_scores_is_not_in_the_table(run, tmp_path: Path):
