@@ -34,7 +34,7 @@ case $verb in
   train) mkdir -p "$3/checkpoints"
     echo "model: {{features: {{floor_db: 25}}, quantizer: {{kind: vq, codes: 8}}}}" >"$3/config.yaml"
     echo weights >"$3/checkpoints/1.pt" ;;
-  encode) mkdir -p "$4"; for name in units.jsonl codes.scp; do echo "$2 $3" >"$4/$name"; done ;;
+  encode) mkdir -p "$4"; for name in units.jsonl vectors.scp; do echo "$2 $3" >"$4/$name"; done ;;
   compare) mkdir -p "$2"/{{scores,compare}}
     for name in scores/units.json compare/table.{{json,md}}; do echo '{{"value": 1}}' >"$2/$name"; done ;;
   score) echo '{{"value": 0.5}}' ;;

@@ -56,7 +56,7 @@ def test_a_damaged_checkpoint_is_refused_or_the_damage_does_not_matter(damage, t
             messages.append(str(error))
     assert len(messages) > 5
     for message in messages:
-        assert message.startswith(f"{path}: damaged, or not a checkpoint (")
+        assert message.startswith(f"{path}: expected a checkpoint, got another file, or a damaged one: ")
         assert "\n" not in message
 
 
@@ -69,17 +69,17 @@ def test_the_newest_whole_checkpoint_is_taken_and_the_damaged_one_told(tmp_path:
     blob[place] ^= 1
     (folder / "00000002.pt").write_bytes(blob)
     assert checkpoint.load_model(tmp_path).model_hash() == checkpoint.load_model(OLD).model_hash()
-    assert "00000002.pt: damaged, or not a checkpoint (" in capsys.readouterr().err
+    assert "00000002.pt: expected a checkpoint, got another file, or a damaged one: " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"config": {}}, "no 'model'"),
-        ({"config": None}, "not one of unitdisc"),
-        ({"speakers": 3}, "not one of unitdisc"),
+        ({"config": None}, "expected one of unitdisc"),
+        ({"speakers": 3}, "expected one of unitdisc"),
         ({"model": {}}, "Missing key"),
-        ({"model": None}, "not one of unitdisc"),
+        ({"model": None}, "expected one of unitdisc"),
     ],
 )
 def test_a_file_of_another_program_is_told_in_one_line(change: dict, message: str, tmp_path: Path):

@@ -122,7 +122,7 @@ def test_centres_that_are_not_plain_numbers_are_refused(tmp_path: Path):
     with pytest.raises(CheckpointError, match=r"A pickle .* can run code, .*: python -c 'import joblib.*km\.npy"):
         read_centroids(tmp_path / "km.bin")
     np.save(tmp_path / "objects.npy", np.array([{}], dtype=object), allow_pickle=True)
-    with pytest.raises(CheckpointError, match=r"objects\.npy: cannot be read as plain numbers"):
+    with pytest.raises(CheckpointError, match=r"objects\.npy: expected centres as plain numbers, got"):
         read_centroids(tmp_path / "objects.npy")
     np.save(tmp_path / "flat.npy", np.zeros(3))
     with pytest.raises(CheckpointError, match=r"expected floating point centres \[K, D\], got an array of shape \[3\]"):

@@ -51,7 +51,7 @@ def files_of(name: str, data: Path, exp: Path) -> Files:
         return Files(folder / "test" / "feats.scp", folder / "train" / "feats.scp")
     (folder,) = [exp] if name == "units" else (data / "kept").glob(f"{name}-*")
     parts = [folder / "units" / part for part in ("test", "train")]
-    return Files(*(p / "codes.scp" for p in parts), *(p / "units.jsonl" for p in parts))
+    return Files(*(p / "vectors.scp" for p in parts), *(p / "units.jsonl" for p in parts))
 
 
 @pytest.fixture(scope="module")

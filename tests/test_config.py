@@ -79,7 +79,7 @@ def test_overrides_reach_into_sections(tmp_path: Path):
         ("a: [", "a.yaml:1:5: cannot be read as YAML: while parsing a flow node expected the node content"),
         ("steps: 5\nsteps: 6", "a.yaml:2:1: cannot be read as YAML: 'steps' stands twice"),
         ("include: 5", "a.yaml: include: expected a file, or a list of files, got 5"),
-        ("include: none.yaml", "none.yaml: no such config file (included by"),
+        ("include: none.yaml", "none.yaml: no such file; it is included by"),
         ("include: a.yaml", "includes itself"),
     ],
 )

@@ -80,7 +80,7 @@ def test_a_unit_file_keeps_the_time_contract(data: Path, once: Path):
 
 def test_vectors_are_the_codewords_of_the_units(once: Path):
     codebook = np.load(once / "codebook.npy")
-    codes, projection = FeatureReader(once / "codes.scp"), FeatureReader(once / "projection.scp")
+    codes, projection = FeatureReader(once / "vectors.scp"), FeatureReader(once / "projection.scp")
     for line in read_units(once / "units.jsonl"):
         assert np.array_equal(codes[line.utt], codebook[line.frames])
         distance = ((projection[line.utt][:, None] - codebook[None]) ** 2).sum(-1)
@@ -173,10 +173,10 @@ def test_a_model_without_a_codebook_gives_vectors_and_no_units(data: Path, tmp_p
     train(config, tmp_path / "exp", data / "train", data / "train")
     done = encode(tmp_path / "exp", data / "test", tmp_path / "out")
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        "codes", "codes.json", "codes.scp", "encode.json", "failed.txt",
+        "vectors", "vectors.json", "vectors.scp", "encode.json", "failed.txt",
     }  # fmt: skip
     model, frames = load_model(tmp_path / "exp"), load_normalised(data / "test", MfccConfig())
-    vectors = open_evaluated(tmp_path / "out" / "codes.scp")
+    vectors = open_evaluated(tmp_path / "out" / "vectors.scp")
     assert (vectors.period, vectors.offset) == (0.02, 0.0)
     assert done.frames == sum(len(vectors[utt]) for utt in frames)
     for utt in frames:

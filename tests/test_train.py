@@ -155,7 +155,7 @@ def test_a_truncated_checkpoint_is_passed_over_and_said_so(data: Path, whole: Pa
     tree = checkpoint.newest(exp, say=said.append)
     assert tree is not None
     assert tree["step"] == 4
-    assert "00000006.pt: damaged" in said[0]
+    assert "00000006.pt: expected a checkpoint, got another file, or a damaged one" in said[0]
     assert run(data, exp)["step"] == 6
     assert "trying the one before" in (exp / "log.txt").read_text()
 
@@ -169,7 +169,7 @@ def test_a_folder_of_damaged_checkpoints_is_refused(tmp_path: Path):
 
 def test_a_pickle_is_not_read(tmp_path: Path):
     torch.save({"format": os.system}, tmp_path / "evil.pt")
-    with pytest.raises(CheckpointError, match="damaged, or not a checkpoint"):
+    with pytest.raises(CheckpointError, match="expected a checkpoint, got another file, or a damaged one"):
         checkpoint.load(tmp_path / "evil.pt")
 
 

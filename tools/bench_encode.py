@@ -148,8 +148,8 @@ def compare(whole: Path, part: Path, utts: list[str]) -> dict[str, object]:
     for name in ("units.txt", "units.ctm"):
         with (whole / name).open("rb") as one, (part / name).open("rb") as two:
             same[name] = all(next(one) == line for line in two)
-    for archive in sorted((part / "codes").glob("*.ark")):
-        same[f"codes/{archive.name}"] = archive.read_bytes() == (whole / "codes" / archive.name).read_bytes()
+    for archive in sorted((part / "vectors").glob("*.ark")):
+        same[f"vectors/{archive.name}"] = archive.read_bytes() == (whole / "vectors" / archive.name).read_bytes()
     return {"utterances": len(utts), "same": all(same.values()), "files": same}
 
 
@@ -161,7 +161,7 @@ def main() -> None:
     parser.add_argument("--hours", type=float, default=100, help="of audio (100)")
     parser.add_argument("--jobs", type=int, default=2, help="processes (2)")
     parser.add_argument("--channels", type=int, default=ConvEncoderConfig().channels, help="of the encoder (default's)")
-    parser.add_argument("--vectors", action="store_true", help="write codes.scp too, 46 MB an hour")
+    parser.add_argument("--vectors", action="store_true", help="write vectors.scp too, 46 MB an hour")
     options = parser.parse_args()
     work, exp, data = options.work, options.work / "exp", options.work / "list"
     shutil.rmtree(work, ignore_errors=True)

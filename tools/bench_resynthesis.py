@@ -21,7 +21,8 @@ from unitdisc.convert import ConvertOptions, Made, as_loud, convert, fit_length,
 from unitdisc.data.audio import save_audio
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.subsets import subset
-from unitdisc.evaluate.conversion import RANGE_DB, cepstral_distance, content_scores, read_manifest
+from unitdisc.evaluate.conversion import RANGE_DB, cepstral_distance, content_scores
+from unitdisc.evaluate.converted import read_manifest
 from unitdisc.evaluate.probe import ProbeConfig
 from unitdisc.features.build import build_raw_features
 from unitdisc.features.configs import LogMelConfig, MfccConfig

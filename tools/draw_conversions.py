@@ -13,7 +13,7 @@ import numpy as np
 from unitdisc.data.audio import AudioSource
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.timing import FrameGrid
-from unitdisc.evaluate.conversion import read_manifest
+from unitdisc.evaluate.converted import read_manifest
 from unitdisc.features.pitch import pitch
 
 RATE, SIZE, HOP, RANGE = 16000, 512, 160, 70.0  # Hz, samples, samples, dB

@@ -20,6 +20,7 @@ from unitdisc.buffers import averaged_state
 from unitdisc.errors import CheckpointError
 from unitdisc.files import whole_file
 from unitdisc.model import ModelConfig, UnitModel
+from unitdisc.reading import reading
 
 FORMAT = "unitdisc-checkpoint-1"
 
@@ -39,25 +40,14 @@ def load(path: Path, device: str | torch.device = "cpu") -> dict[str, Any]:
     """Read one checkpoint file."""
     if not path.is_file():
         raise CheckpointError(f"{path}: no such checkpoint")
-    damaged = f"{path}: damaged, or not a checkpoint"
-    try:
+    with reading(path, "a checkpoint", got="another file, or a damaged one", error=CheckpointError):
         with zipfile.ZipFile(path) as archive:  # torch's own reader takes no notice of the checksums
-            broken = archive.testzip()
-    except Exception as error:  # of what is no zip file zipfile tells by many kinds, too
-        raise CheckpointError(f"{damaged} ({_one_line(error)})") from None
-    if broken is not None:
-        raise CheckpointError(f"{damaged} (the checksum of {broken!r} does not fit)")
-    try:
+            if (broken := archive.testzip()) is not None:
+                raise ValueError(f"the checksum of {broken!r} does not fit")
         tree = torch.load(path, map_location=device, weights_only=True)
-    except Exception as error:  # torch raises many kinds for a damaged file; all mean the same to the user
-        raise CheckpointError(f"{damaged} ({_one_line(error)})") from None
     if not isinstance(tree, dict) or tree.get("format") != FORMAT:
         raise CheckpointError(f"{path}: expected a file of format {FORMAT}")
     return tree
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:120] or type(error).__name__
 
 
 def step_files(exp: Path) -> list[Path]:
@@ -88,7 +78,8 @@ def prune(exp: Path, keep: int) -> None:
 
 def build_model(tree: dict[str, Any], *, averaged: bool = True) -> UnitModel:
     """Make the model of a checkpoint, with its averaged weights if it has them."""
-    try:
+    what, advice = f"one of unitdisc {__version__}", "it was written by another program or version"
+    with reading("checkpoint", what, got="another", advice=advice, error=CheckpointError):
         config = configs.from_tree(ModelConfig, tree["config"]["model"], "checkpoint")
         without = tree.get("without", ())  # of a packed model
         # A decoder that is left out has no voices, but cannot be built without one.
@@ -100,11 +91,6 @@ def build_model(tree: dict[str, Any], *, averaged: bool = True) -> UnitModel:
         if averaged and tree.get("average"):
             weights.update(tree["average"]["values"])
         model.load_state_dict(weights)
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        what = f"no {error}" if isinstance(error, KeyError) else _one_line(error)
-        raise CheckpointError(
-            f"checkpoint: not one of unitdisc {__version__}: {what}; it was written by another program or version"
-        ) from None
     return model.eval()
 
 

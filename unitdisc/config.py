@@ -25,6 +25,7 @@ from typing import Any, Literal, TypeVar, Union
 import yaml
 
 from unitdisc.errors import ConfigError, clipped, shown
+from unitdisc.reading import reading
 
 C = TypeVar("C")
 
@@ -78,16 +79,6 @@ def read_tree(path: Path, parents: tuple[Path, ...] = ()) -> dict[str, Any]:
     return merge(merged, tree)
 
 
-# A date without a month, a number of 5,000 digits, 1,000 brackets: PyYAML lets what it trips over through.
-YAML_TRIPS = (
-    yaml.YAMLError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    ArithmeticError,
-    RecursionError,
-)
 MOST_NODES = 100_000  # of a YAML file, its aliases written out
 
 
@@ -127,21 +118,15 @@ class _Loader(yaml.SafeLoader):
 
 
 def _read_yaml(path: Path, parents: tuple[Path, ...]) -> dict[str, Any]:
-    try:
-        tree = yaml.load(path.read_text("utf-8"), _Loader)
-    except FileNotFoundError:
-        raise ConfigError(
-            f"{path}: no such config file" + (f" (included by {parents[-1]})" if parents else "")
-        ) from None
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
-        what = clipped(" ".join(word for word in (error.context, error.problem) if word))
-        raise ConfigError(f"{where}: cannot be read as YAML: {what}") from None
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    except YAML_TRIPS as error:
-        raise ConfigError(f"{path}: cannot be read as YAML: {clipped(error)}") from None
+    none = f"it is included by {parents[-1]}" if parents else "expected a configuration"
+    with reading(path, "YAML", none=none, error=ConfigError):
+        try:
+            tree = yaml.load(path.read_text("utf-8"), _Loader)
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark
+            where = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
+            what = clipped(" ".join(word for word in (error.context, error.problem) if word))
+            raise ConfigError(f"{where}: cannot be read as YAML: {what}") from None
     tree = {} if tree is None else tree
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: expected 'key: value' lines, got {type(tree).__name__}")
@@ -213,10 +198,8 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
         inner = tree.get(section)
         tree[section] = dict(inner) if isinstance(inner, Mapping) else {}
         tree = tree[section]
-    try:
+    with reading(f"--set {override}", "a YAML value", got=shown(text), advice="quote it", error=ConfigError):
         value = yaml.load(text, _Loader)
-    except YAML_TRIPS:
-        raise ConfigError(f"--set {override}: {text!r} is not a YAML value; quote it") from None
     tree.update(merge(tree, {last: value}))
 
 

@@ -31,6 +31,7 @@ from unitdisc.files import file_name, whole_file
 from unitdisc.intonation import Intonation, parse_pitch
 from unitdisc.live import LiveFrames
 from unitdisc.model import UnitModel
+from unitdisc.reading import reading
 from unitdisc.speech_model import SpeechModel, load_speech_model
 from unitdisc.voices import PitchRange, Voices, pitch_range
 
@@ -163,7 +164,9 @@ def work_of(model: UnitModel, to: To, data: DataDir, known: Voices | None) -> li
 def read_pairs(path: str | Path) -> dict[str, list[str]]:
     """Read lines '<utterance> <target>': what goes to each target."""
     wanted: dict[str, list[str]] = {}
-    for number, line in enumerate(Path(path).read_text("utf-8").splitlines(), start=1):
+    with reading(path, "lines '<utterance> <target>'"):
+        lines = Path(path).read_text("utf-8").splitlines()
+    for number, line in enumerate(lines, start=1):
         words = line.split()
         if len(words) != 2:
             raise DataError(f"{path}:{number}: expected '<utterance> <target>', got {shown(line)}")

@@ -65,13 +65,18 @@ def content(path: Path) -> str:
         if of == key:
             return found
     hasher = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            hasher.update(block)
+    add_file(hasher, path)
     if about.st_size >= LARGE and os.access(path.parent, os.W_OK):
         with whole_file(known) as out:
             out.write(f"{hasher.hexdigest()} {key}\n")
     return hasher.hexdigest()
+
+
+def add_file(hasher: "hashlib._Hash", path: Path) -> None:
+    """Add what is in a file to a hash."""
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            hasher.update(block)
 
 
 def is_whole(path: Path) -> bool:

@@ -1,14 +1,14 @@
 """Data to units: shard by shard, by any number of processes, with the same bytes.
 
     OUT/units.jsonl     the unit file (docs/formats.md); units.txt and units.ctm say the same to other tools
-    OUT/codes.scp       the codeword vector of every frame, [T', D]
+    OUT/vectors.scp     the codeword vector of every frame, [T', D]
     OUT/projection.scp  if asked for: what was compared with the codewords, [T', D]
     OUT/codebook.npy    the codewords, [K, D] (several codebooks: one under the other)
     OUT/failed.txt      utterances that could not be encoded, and why
 
-A model without a codebook (quantizer.kind: none) has no units: of it there are vectors alone, and codes.json, which
-says how often they come. A shard is a fixed run of utterances. Its files are written whole, so that a killed encoding
-goes on where it was.
+A model without a codebook (quantizer.kind: none) has no units: of it there are vectors alone, and vectors.json,
+which says how often they come. A shard is a fixed run of utterances. Its files are written whole, so that a killed
+encoding goes on where it was.
 """
 
 import json
@@ -33,10 +33,11 @@ from unitdisc.data.store import write_features
 from unitdisc.data.units import UnitHeader, UnitLine, read_header, read_units, write_units
 from unitdisc.errors import CheckpointError, ConfigError, DataError
 from unitdisc.features.frames import POOL
-from unitdisc.files import lock_file, locked, parse_json, whole_file
+from unitdisc.files import lock_file, locked, whole_file
 from unitdisc.live import LiveFrames
 from unitdisc.model import Encoded, UnitModel
 from unitdisc.processes import Part, in_order
+from unitdisc.reading import json_if_any, parse_json
 
 SHARD = POOL  # utterances
 
@@ -45,7 +46,7 @@ SHARD = POOL  # utterances
 class EncodeOptions:
     """What to write besides units, and what to do to the audio first."""
 
-    vectors: bool = True  # codes.scp
+    vectors: bool = True  # vectors.scp
     projection: bool = False  # projection.scp
     change: str = ""  # encode changed audio: a name of data/change.py, such as noise-10
     max_failed: float = 0.01  # share of utterances
@@ -226,7 +227,7 @@ class _Encoder:
                 codes.append((utt, encoded.values.numpy()))
             if options.projection:
                 projections.append((utt, projection.numpy()))
-        for name, items in (("codes", codes), ("projection", projections)):
+        for name, items in (("vectors", codes), ("projection", projections)):
             if items:
                 (out / name).mkdir(parents=True, exist_ok=True)
                 write_features(out / name / f"{shard.number:05d}", items)
@@ -282,7 +283,7 @@ def _shard_path(work: Path, shard: Shard) -> Path:
 
 def _begin(work: Path, stamp: str) -> None:
     """Keep the shards of an interrupted encoding of the same model and data, and drop any others."""
-    mark = work / "stamp"
+    mark, stamp = work / "stamp", f"{stamp} vectors"  # shards of version 0.1.0 have their vectors elsewhere
     if mark.is_file() and mark.read_text("utf-8") == stamp:
         return
     if work.exists():
@@ -293,13 +294,10 @@ def _begin(work: Path, stamp: str) -> None:
 
 def _kept(out: Path, header: UnitHeader, stamp: str, force: bool) -> bool:
     units, mark = out / "units.jsonl", out / "encode.json"
-    if not (units if header.codes else out / "codes.json").exists() or force:
+    there = (units,) if header.codes else (out / "vectors.json", out / "codes.json")  # the latter of version 0.1.0
+    if force or not any(path.exists() for path in there):
         return False
-    try:
-        same = parse_json(mark.read_text("utf-8"))["stamp"] == stamp
-    except (OSError, ValueError, KeyError, TypeError):  # the units of another tool, say
-        same = False
-    if not same:
+    if json_if_any(mark).get("stamp") != stamp:  # or the units are of another tool, say
         theirs = read_header(units) if header.codes else header
         what = "the same model" if theirs.model == header.model else f"model {theirs.model}, not {header.model}"
         raise DataError(
@@ -322,7 +320,7 @@ def _merge(
             f"{out}: {len(failed)} of {total} utterances could not be encoded, more than --max-failed "
             f"{options.max_failed:g}; mend or remove them, then start again to go on. The first is {first}"
         )
-    for name, wanted in (("codes", options.vectors), ("projection", options.projection)):
+    for name, wanted in (("vectors", options.vectors), ("projection", options.projection)):
         if wanted:
             with whole_file(out / f"{name}.scp") as scp:
                 for path in sorted((out / name).glob("*.scp")):
@@ -342,7 +340,7 @@ def _merge(
     if header.codes:
         (work / "units.jsonl").replace(out / "units.jsonl")  # last: where it is, all is
     else:
-        with whole_file(out / "codes.json") as file:
+        with whole_file(out / "vectors.json") as file:
             json.dump({"period": header.period, "offset": header.offset}, file)
     rmtree(work)
 

@@ -6,7 +6,6 @@ disturb each other: the last one to end gives the content. What a killed writer 
 
 import errno
 import fcntl
-import json
 import os
 import re
 import secrets
@@ -24,14 +23,6 @@ LOCK = ".lock"
 _PARTIAL = re.compile(r"\..*\.[0-9a-f]{16}\.partial")
 _OLD = 24 * 3600  # s without a change, where the file system has no locks to tell whether the writer lives
 _LONGEST = 200  # bytes of a file's name that its temporary name takes over; file systems allow 255 in all
-
-
-def parse_json(text: str | bytes) -> Any:
-    """Parse JSON that may be damaged; whatever is wrong with it is a ValueError."""
-    try:
-        return json.loads(text)
-    except RecursionError:  # of a thousand brackets
-        raise ValueError("JSON that is nested too deeply") from None
 
 
 @contextmanager

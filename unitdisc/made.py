@@ -21,7 +21,8 @@ from typing import Any
 from unitdisc import __version__
 from unitdisc.digests import digest, is_whole, listing
 from unitdisc.errors import DataError
-from unitdisc.files import lock_file, parse_json, whole_file
+from unitdisc.files import lock_file, whole_file
+from unitdisc.reading import json_if_any
 
 RECORD = ".made.json"
 
@@ -36,7 +37,7 @@ class Making:
     # Which files of the places count: "train/feats.scp", "model/**/*.pt". It is asked only when there is work to do.
     # Without it all places count, folders by the names, sizes and times of their files.
     reads: Callable[[], Iterable[str]] | None = None
-    holds: tuple[str, ...] = ()  # what is in a whole output folder: "codes.scp", "checkpoints/*.pt"
+    holds: tuple[str, ...] = ()  # what is in a whole output folder: "vectors.scp", "checkpoints/*.pt"
     loose: tuple[str, ...] = ()  # sections of the settings whose change is no reason to make it anew: the work goes on
     aside: bool = False  # what was made of something else is kept under another name
     noun: str = ""  # the output's part that this is about, where a folder is the output of several commands
@@ -149,12 +150,11 @@ def record_path(making: Making) -> Path:
 
 def read_record(path: Path) -> dict[str, Any] | None:
     """Return a record, or None if there is none that can be read."""
-    try:
-        record = parse_json(path.read_text("utf-8"))
-        record["state"], record["unitdisc"], record["settings"].items(), record["inputs"].items()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
-    return dict(record)
+    record = json_if_any(path)
+    whole = {"state", "unitdisc"} <= record.keys() and all(
+        isinstance(record.get(name), dict) for name in ("settings", "inputs")
+    )
+    return record if whole else None
 
 
 def _write(path: Path, record: Mapping[str, Any]) -> None:

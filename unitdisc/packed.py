@@ -23,8 +23,9 @@ from torch import Tensor
 
 from unitdisc import __version__
 from unitdisc import config as configs
-from unitdisc.errors import CheckpointError
-from unitdisc.files import parse_json, whole_file
+from unitdisc.errors import CheckpointError, shown
+from unitdisc.files import whole_file
+from unitdisc.reading import parse_json, reading
 
 FORMAT = "unitdisc-model-1"
 ABOUT, WEIGHTS, CONFIG, CODEBOOK, CARD, FEATURES = (
@@ -95,7 +96,7 @@ def read(folder: Path) -> dict[str, Any]:
 
 
 def _about(path: Path) -> dict[str, Any]:
-    try:
+    with reading(path, "the description of a packed model", advice="pack or fetch it again", error=CheckpointError):
         about = parse_json(path.read_text("utf-8"))
         if about["format"] != FORMAT:
             raise CheckpointError(
@@ -107,35 +108,28 @@ def _about(path: Path) -> dict[str, Any]:
             raise KeyError(missing[0] if missing else "without")
         names = [*about["speakers"], *about["phones"]]
         if not all(isinstance(name, str) for name in names) or not isinstance(about["step"], int):
-            raise TypeError
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        raise CheckpointError(f"{path}: damaged, or not that of a packed model; pack or fetch it again") from None
-    return dict(about)
+            raise TypeError("values of other types")
+        return dict(about)
 
 
 def _tensors(path: Path, sha256: str) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
     from safetensors.torch import load
 
-    try:
+    with reading(path, "weights", advice="pack or fetch it again", error=CheckpointError):
         blob = path.read_bytes()
         if hashlib.sha256(blob).hexdigest() != sha256:
             raise CheckpointError(f"{path}: damaged: its SHA-256 is not that of {ABOUT}; pack or fetch it again")
         return load(blob)
-    except (OSError, SafetensorError, ValueError) as error:
-        what = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())[:120]
-        raise CheckpointError(f"{path}: cannot be read: {what}; pack or fetch it again") from None
 
 
 def _at_home(config: dict[str, Any], folder: Path) -> None:
     """Let features be made by weights that lie in the folder, and by no others."""
-    try:
+    what = "a model whose features are made by its own files"
+    with reading(folder / CONFIG, what, got="another", error=CheckpointError):
         features = config["model"]["features"]
         if "checkpoint" not in features:
             return
         here = Path(features["checkpoint"])
         if here.parts[0] != FEATURES or len(here.parts) > 2 or ".." in here.parts:
-            raise ValueError
+            raise ValueError(shown(str(here)))
         features["checkpoint"] = str(folder / here)
-    except (KeyError, TypeError, ValueError, IndexError):
-        raise CheckpointError(f"{folder / CONFIG}: expected a model whose features are made by its own files") from None

@@ -26,7 +26,8 @@ from typing import Any, NamedTuple
 
 from unitdisc import __version__, dist
 from unitdisc.errors import DataError
-from unitdisc.files import parse_json, whole_file
+from unitdisc.files import whole_file
+from unitdisc.reading import json_if_any, parse_json
 
 
 class RunLog:
@@ -71,10 +72,7 @@ class RunLog:
         self.folder.mkdir(parents=True, exist_ok=True)
         _replace(self.folder / "config.yaml", config_yaml)
         path = self.folder / "env.json"
-        try:
-            starts = list(parse_json(path.read_text("utf-8"))["starts"])
-        except (OSError, ValueError, KeyError, TypeError):
-            starts = []
+        starts = json_if_any(path).get("starts", [])
         if isinstance(facts.get("train"), dict) and "data" in facts["train"]:
             facts["train"] = {**facts["train"], "lists": _lists(Path(facts["train"]["data"]))}
         _replace(path, json.dumps({"starts": [*starts, {**environment(), **facts}]}, indent=1) + "\n")

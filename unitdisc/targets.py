@@ -23,6 +23,7 @@ from torch import Tensor
 from unitdisc import dist
 from unitdisc.corpus import open_frames
 from unitdisc.data.batches import Batch, Corpus
+from unitdisc.digests import add_file
 from unitdisc.errors import CheckpointError, ConfigError
 from unitdisc.features.cmvn import Cmvn, frame_sums
 from unitdisc.files import whole_file
@@ -106,9 +107,7 @@ def files_hash(*stems: Path) -> str:
     hasher = hashlib.sha256()
     for stem in stems:
         for suffix in (".txt", ".npy"):
-            with stem.with_suffix(suffix).open("rb") as content:
-                while block := content.read(1 << 20):
-                    hasher.update(block)
+            add_file(hasher, stem.with_suffix(suffix))
     return hasher.hexdigest()[:DIGITS]
 
 

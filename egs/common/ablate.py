@@ -15,7 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ablation import ROWS, current_settings, in_order, write_table
+from ablation import COLUMNS, ROWS, current_settings, in_order, write_table
 from results import add_settings, scores_of, write_result
 from rows import lay
 
@@ -26,22 +26,6 @@ from unitdisc.errors import UnitdiscError
 # What all rows have in common, of speech and of images.
 SHARED = [f"{part}/{file}" for part in ("train", "dev", "test") for file in ("feats.scp", "phones.ctm", "lines.npz")]
 SHARED += ["train.npy", "dev.npy", "test.npy"]
-# Columns of the table of speech: the name, the file of scores, the definition.
-COLUMNS = (
-    ("codes", "units", "active-codes"),
-    ("perplexity", "units", "perplexity"),
-    ("units-per-second", "units", "units-per-second"),
-    ("bitrate", "units", "bitrate-zr2020"),
-    ("speaker", "units", "speaker-accuracy-histogram"),
-    ("ABX-across", "units", "abx-across-within-angular"),
-    ("ABX-within", "units", "abx-within-within-angular"),
-    ("PNMI", "units", "pnmi"),
-    ("PER-many-to-one", "units", "per-mapping-many-to-one-nosil"),
-    ("PER-ASR", "units", "per-probe-ctc-lstm-nosil"),
-    ("PER-ASR-mfcc", "mfcc", "per-probe-ctc-lstm-nosil"),
-    ("PER-head-dev", "head-dev", "per-ctc-head-nosil"),
-    ("PER-head", "units", "per-ctc-head-nosil"),
-)
 
 
 def usage_error(message: str) -> None:

@@ -17,6 +17,7 @@ from scripts import run
 
 from unitdisc.config import read_tree
 from unitdisc.errors import DataError
+from unitdisc.evaluate.definitions import ARROWS, define
 from unitdisc.files import whole_file
 
 # The rows of the paper, in the order of its tables; others follow by name.
@@ -38,6 +39,26 @@ TITLES = {
     "small": "conf/small.yaml",
 }
 ROWS = Path(__file__).parent / "conf" / "ablation"
+# Columns of the table of speech: the name, the file of scores, the definition.
+COLUMNS = (
+    ("codes", "units", "active-codes"),
+    ("perplexity", "units", "perplexity"),
+    ("units-per-second", "units", "units-per-second"),
+    ("bitrate", "units", "bitrate-zr2020"),
+    ("speaker", "units", "speaker-accuracy-histogram"),
+    ("ABX-across", "units", "abx-across-within-angular"),
+    ("ABX-within", "units", "abx-within-within-angular"),
+    ("PNMI", "units", "pnmi"),
+    ("PER-many-to-one", "units", "per-mapping-many-to-one-nosil"),
+    ("PER-ASR", "units", "per-probe-ctc-lstm-nosil"),
+    ("PER-ASR-mfcc", "mfcc", "per-probe-ctc-lstm-nosil"),
+    ("PER-head-dev", "head-dev", "per-ctc-head-nosil"),
+    ("PER-head", "units", "per-ctc-head-nosil"),
+)
+DEFINITIONS = {name: definition for name, _, definition in COLUMNS}
+# Columns of the tables of images, by how they begin.
+LOWER = ("CER", "bits", "reconstruction bits", "latent bits by")
+HIGHER = ("NMI", "mapping accuracy", "codes", "perplexity")
 
 
 def in_order(rows: Iterable[str]) -> list[str]:
@@ -74,11 +95,9 @@ def cell(values: Sequence[float]) -> str:
 
 def headed(name: str) -> str:
     """Return a metric's name with an arrow that says which way is better, where one is."""
-    if "one-to-one" in name:  # best of all where few units say a little: it ranks nothing
-        return name
-    if name.startswith(("ABX", "PER", "CER", "bits", "reconstruction bits", "latent bits by")):
-        return f"{name} ↓"
-    return f"{name} ↑" if name.startswith(("PNMI", "NMI", "codes", "perplexity", "mapping accuracy")) else name
+    if name in DEFINITIONS:
+        return name + ARROWS[define(DEFINITIONS[name]).better]
+    return name + ARROWS["lower" if name.startswith(LOWER) else "higher" if name.startswith(HIGHER) else ""]
 
 
 def table(results: Sequence[Result], names: Sequence[str]) -> str:

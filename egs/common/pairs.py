@@ -17,7 +17,6 @@ those challenges' required_filelist.txt does: <target>_<what follows the _ in th
 are left out.
 """
 
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,6 +29,7 @@ from unitdisc.data.alignment import read_alignment
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.subsets import combine, subset
 from unitdisc.errors import DataError
+from unitdisc.reading import parse_json, reading
 
 SAME = "same"  # the target that means: the source's own voice
 TARGETS = 4
@@ -38,20 +38,17 @@ Pairs = list[tuple[str, str]]  # (utterance, target)
 
 def read_pairs(path: Path, test: DataDir) -> Pairs:
     """Return (utterance, target) of each line of a list; the files that it may name are made of those of `test`."""
-    if not path.is_file():
-        raise DataError(f"{path}: no such list of conversions")
-    text = path.read_text("utf-8")
-    try:
-        rows = json.loads(text) if text.lstrip().startswith("[") else [line.split() for line in text.splitlines()]
+    what = (
+        "lines '<utterance> <target>' or '<target>_<rest of the utterance's name>.wav', "
+        "or JSON [[utterance, target], ...]"
+    )
+    with reading(path, what):
+        text = path.read_text("utf-8")
+        rows = parse_json(text) if text.lstrip().startswith("[") else [line.split() for line in text.splitlines()]
         rows = [row for row in rows if row]
         files = [row[0] for row in rows if len(row) == 1 and row[0].endswith((".wav", ".txt"))]
         named = len(files) == len(rows)
         pairs = pairs_of_files(path, files, test) if named else [(bare(row[0]), str(row[1])) for row in rows]
-    except (ValueError, IndexError, TypeError, AttributeError):
-        raise DataError(
-            f"{path}: expected lines '<utterance> <target>' or '<target>_<rest of the utterance's name>.wav',"
-            " or JSON [[utterance, target], ...]"
-        ) from None
     if not pairs:
         raise DataError(f"{path}: the list of conversions is empty")
     if len(set(pairs)) < len(pairs):

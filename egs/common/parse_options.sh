@@ -31,6 +31,7 @@ read_options() { # those that the recipe has between its first lines and the lin
     [[ $line =~ $form ]] || continue
     option_names+=("${BASH_REMATCH[1]}")
     option_help[${BASH_REMATCH[1]}]=${BASH_REMATCH[3]}
+    [[ ${BASH_REMATCH[3]} != *"(a path)" ]] || option_paths+="${BASH_REMATCH[1]} "
     case "${BASH_REMATCH[3]}:${!BASH_REMATCH[1]}" in
       *"(a number above 0):"*) option_kind[${BASH_REMATCH[1]}]="a number above 0" ;;
       *"(a share):"*) option_kind[${BASH_REMATCH[1]}]="a share" ;;

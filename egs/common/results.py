@@ -10,6 +10,7 @@ from typing import Any
 from unitdisc.config import read_tree
 from unitdisc.errors import DataError
 from unitdisc.files import whole_file
+from unitdisc.reading import parse_json, reading
 
 ORIGIN = ("unitdisc", "commit", "python", "torch", "machine", "gpu", "cpus", "threads", "processes")
 Result = dict[str, Any]
@@ -30,13 +31,12 @@ def _write(exp: Path, record: Result) -> None:
 
 def trained_by(exp: Path) -> dict[str, Any]:
     """Return the versions, commit, machine and steps of a training; all of them where it went on with others."""
-    try:
-        starts = json.loads((exp / "env.json").read_text("utf-8"))["starts"]
-        first = [int(start.get("resumed_at") or 0) for start in starts]
-    except FileNotFoundError:
+    path = exp / "env.json"
+    if not path.exists():
         return {}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise DataError(f'{exp / "env.json"}: expected {{"starts": [...]}}, as a training writes it') from None
+    with reading(path, '{"starts": [...]}, as a training writes it'):
+        starts = parse_json(path.read_text("utf-8"))["starts"]
+        first = [int(start.get("resumed_at") or 0) for start in starts]
     last = max((int(p.stem) for p in (exp / "checkpoints").glob("*.pt") if p.stem.isdecimal()), default=math.inf)
     # A start that left no step behind it has no part in the training.
     own = [start for start, one, end in zip(starts, first, [*first[1:], last], strict=True) if end > one]
@@ -62,15 +62,12 @@ def read_results(exps: Iterable[Path]) -> list[Result]:
     results = []
     for exp in exps:
         path = exp / "result.json"
-        try:
-            record = json.loads(path.read_text("utf-8"))
+        what, none = '{"row", "seed", "metrics": {name: number}}', "run the stage score of this run"
+        with reading(path, what, none=none):
+            record = parse_json(path.read_text("utf-8"))
             metrics = {k: float(v) for k, v in record["metrics"].items()}
             results.append({"about": {}, **record, "metrics": metrics, "exp": str(exp)})
             record["row"], record["seed"]
-        except FileNotFoundError:
-            raise DataError(f"{path}: no such file; run the stage score of this run") from None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            raise DataError(f'{path}: expected {{"row", "seed", "metrics": {{name: number}}}}') from None
     return results
 
 
@@ -91,10 +88,8 @@ def check_once(results: Iterable[Result]) -> None:
 
 def scores_of(path: Path) -> list[dict[str, Any]]:
     """Return the scores, as they are written, of a JSON file that `unitdisc score --json` printed."""
-    try:
-        return list(_found(json.loads(path.read_text("utf-8"))))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as JSON: {error}") from None
+    with reading(path, "JSON"):
+        return list(_found(parse_json(path.read_text("utf-8"))))
 
 
 def _found(tree: Any) -> Iterator[dict[str, Any]]:

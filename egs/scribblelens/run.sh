@@ -73,7 +73,7 @@ fi
 
 if [ $stage -le 5 ] && [ $stop_stage -ge 5 ]; then
   echo "stage 5 (score): $exp/log/score.log"
-  needs encode "$exp/units/test/codes.scp"
+  needs encode "$exp/units/test/vectors.scp"
   job "$exp/log/score.log" python3 local/score.py "$exp" "$data" "$exp/units" --row "$(basename "$config" .yaml)" --renew
   sed '1,2d; $d; s/^/  /' "$exp/log/score.log"
 fi

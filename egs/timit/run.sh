@@ -82,7 +82,7 @@ fi
 
 if [ $stage -le 5 ] && [ $stop_stage -ge 5 ]; then
   echo "stage 5 (score): units beside MFCC, LDA and k-means"
-  needs encode "$exp"/units/{train,test}/codes.scp
+  needs encode "$exp"/units/{train,test}/vectors.scp
   job --num-threads "$jobs" "$exp/log/score.log" unitdisc compare "$exp" --train "$data/train" --test "$data/test" \
     --dev "$data/dev" --downstream "$downstream" $($baseline || echo --no-baselines) --jobs "$jobs" --renew
   sed 's/^/  /' "$exp/compare/table.md"

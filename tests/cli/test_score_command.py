@@ -165,7 +165,7 @@ def test_segment_by_penalty_rate_and_knee(corpus, capsys, tmp_path):
 def test_errors_are_one_line(corpus, capsys, tmp_path):
     (tmp_path / "empty.ctm").write_text("")
     assert "empty.ctm" in error(capsys, "score", "clusters", corpus / "units", "--alignment", tmp_path / "empty.ctm")
-    assert "no such unit file" in error(capsys, "score", "bitrate", tmp_path / "none.jsonl")
+    assert "no such file; `unitdisc encode` makes one" in error(capsys, "score", "bitrate", tmp_path / "none.jsonl")
     other = write_unit_file(tmp_path / "o.jsonl", {"s0-00": np.zeros(4, int)}, CODES, codebook="c9")
     assert "codebook c0" in error(capsys, "score", "robustness", corpus / "units", other)
     with pytest.raises(SystemExit) as usage:

@@ -211,7 +211,7 @@ READERS: dict[str, tuple[str, bytes, Callable[[Path], object]]] = {
 def check(name: str, blob: bytes) -> None:
     """Read it: well, or with an error of one line that is not endless, and soon."""
     file, _, read = READERS[name]
-    start = time.perf_counter()
+    start = time.process_time()  # other programs may be at work, too
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
         path = Path(folder) / file
         path.write_bytes(blob)
@@ -222,7 +222,7 @@ def check(name: str, blob: bytes) -> None:
             message = str(error)
         assert not set("\r\n\0") & set(message)
         assert len(message) < 1500 + 10 * len(folder)
-        assert time.perf_counter() - start < SLOWEST
+        assert time.process_time() - start < SLOWEST
 
 
 @pytest.mark.parametrize("name", READERS)

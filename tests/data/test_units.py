@@ -72,9 +72,9 @@ def test_a_broken_line_is_refused_with_its_number(tmp_path: Path, text: str, mes
 @pytest.mark.parametrize("text", ["", "a 1 2 3\n", '{"format": "other"}\n', "[]\n"])
 def test_another_file_is_no_unit_file(tmp_path: Path, text: str):
     (tmp_path / "u").write_text(text)
-    with pytest.raises(DataError, match="expected the header of a unit file"):
+    with pytest.raises(DataError, match="expected a unit file, whose first line is"):
         read_header(tmp_path / "u")
-    with pytest.raises(DataError, match="no such unit file"):
+    with pytest.raises(DataError, match="no such file; `unitdisc encode` makes one"):
         read_header(tmp_path / "none")
 
 

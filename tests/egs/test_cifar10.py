@@ -73,7 +73,7 @@ def test_a_wrong_corpus_is_refused(cifar10, images, tmp_path: Path):
     with pytest.raises(DataError, match="32 x 32 pixels, got 31 x 32"):
         read(files)
     (files / "train" / "cat" / "small.png").write_bytes(b"no image")
-    with pytest.raises(DataError, match="cannot be read as an image"):
+    with pytest.raises(DataError, match="expected an image, got what cannot be read as one"):
         read(files)
     (tmp_path / "text").write_text("hello")
     with pytest.raises(DataError, match="expected CIFAR-10's binary version"):

@@ -16,6 +16,7 @@ OPTIONS = """#!/usr/bin/env bash
 set -euo pipefail
 cd "$(dirname "$0")"
 corpus=corpus/full # where
+model= # weights (a path)
 stage=corpus # from
 stop_stage=report # until
 exp= # folder

@@ -53,8 +53,9 @@ def test_all_stages_run_and_a_second_start_makes_nothing_anew(tmp_path: Path):
     ("options", "message"),
     [
         (["--modle", "x"], "unknown option --modle"),
-        (["--model"], "--model needs a value"),
-        (["--model", "none"], "--model: no such file or folder: 'none'"),
+        (["--model"], "--model: a value must follow"),
+        (["--model", "none"], "--model: no such file or folder: none"),
+        (["--layer", "0"], "--layer: expected a number above 0, got '0'"),
         (["--model", "/", "--test", "x"], "--train and --test are needed"),
     ],
 )

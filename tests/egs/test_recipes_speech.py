@@ -394,7 +394,7 @@ def test_a_row_has_the_last_word(tmp_path: Path):
     assert (config.train.steps, config.model.weights.ctc) == (7, 50.0)
     got = script(EGS / "common/rows.py", EGS / "wsj/conf/base.yaml", tmp_path / "none.yaml", tmp_path / "y.yaml")
     assert got.returncode == 1
-    assert "no such config file" in got.stderr
+    assert "no such file; expected a configuration" in got.stderr
 
 
 # Whole recipes.

@@ -74,7 +74,7 @@ def test_lines_of_any_height_become_32_pixels(scribblelens, tmp_path: Path):
     padded = scribblelens.lines.padded(line, 128)
     assert (line.shape, scribblelens.lines.padded(line).shape, padded.shape) == ((32, 45), (32, 48), (32, 128))
     assert set(np.unique(padded)) == {200}
-    with pytest.raises(DataError, match="no such image"):
+    with pytest.raises(DataError, match="no such file; expected an image"):
         scribblelens.lines.read_line(tmp_path / "none.png")
 
 

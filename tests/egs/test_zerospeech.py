@@ -46,7 +46,7 @@ def submitted(folder: Path, *options: str) -> set[str]:
     """Submit the units of an utterance and its conversion to V002; return the files of the submission."""
     units, converted = folder / "exp/units/test", folder / "converted"
     units.mkdir(parents=True)
-    write_features(units / "codes", [("S002_0000000020", VECTORS)])
+    write_features(units / "vectors", [("S002_0000000020", VECTORS)])
     rows = []
     for target in ("V002", "same"):
         (converted / target).mkdir(parents=True)
@@ -159,7 +159,7 @@ def test_without_a_list_some_sentences_go_to_the_voices_and_the_submission_is_in
     corpus = ["--corpus", str(put_zerospeech(tmp_path / "corpus"))]
     assert run_recipe(recipe, *corpus, "--stop-stage", "data").returncode == 0
     exp = recipe / "exp/base-0"
-    for name in ("units/test/units.jsonl", "units/test/codes.scp", "config.yaml"):
+    for name in ("units/test/units.jsonl", "units/test/vectors.scp", "config.yaml"):
         (exp / name).parent.mkdir(parents=True, exist_ok=True)
         (exp / name).write_text("model: {}\n")
 

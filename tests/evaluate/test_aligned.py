@@ -106,5 +106,5 @@ def test_a_few_longer_alignments_are_counted_not_fatal(tmp_path):
 def test_no_such_files(tmp_path):
     with pytest.raises(DataError, match="no such alignment"):
         Labeller(tmp_path / "none.ctm")
-    with pytest.raises(DataError, match="no such unit file"):
+    with pytest.raises(DataError, match="no such file; `unitdisc encode` makes one"):
         AlignedUnits(tmp_path / "none.jsonl", Labeller({"a": [Interval(0, 1, "a")]}))

@@ -9,7 +9,7 @@ import torch
 
 from unitdisc.cli import main
 from unitdisc.data.store import write_features
-from unitdisc.data.units import UnitHeader, UnitLine, write_units
+from unitdisc.data.units import UnitHeader, UnitLine, vectors_of, write_units
 from unitdisc.errors import DataError
 from unitdisc.evaluate.abx import AbxOptions, score_abx
 from unitdisc.evaluate.abx_slices import slice_items
@@ -72,8 +72,19 @@ def test_a_unit_file_and_its_vectors(tmp_path):
         assert frames["f1"].tolist() == [[3], [3], [1]]
         assert frames.units
         assert (frames.period, frames.codes, frames.hashes["codebook"]) == (0.02, (4,), "abc")
+    write_features(tmp_path / "vectors", {"f1": np.ones((3, 2), np.float32)}.items())
+    assert open_frames(tmp_path / "vectors.scp").period == 0.02
+
+
+def test_vectors_are_found_under_the_name_of_version_0_1_0_and_asked_for_by_it(tmp_path):
+    write_units(tmp_path / "units.jsonl", UnitHeader(0.02, (4,)), [UnitLine.of_frames("f1", [3, 3, 1])])
     write_features(tmp_path / "codes", {"f1": np.ones((3, 2), np.float32)}.items())
-    assert open_frames(tmp_path / "codes.scp").period == 0.02
+    assert vectors_of(tmp_path) == tmp_path / "codes.scp"
+    assert open_frames(tmp_path / "codes.scp")["f1"].tolist() == [[1, 1]] * 3
+    (tmp_path / "codes.scp").unlink()
+    write_features(tmp_path / "vectors", {"f1": np.zeros((3, 2), np.float32)}.items())
+    assert vectors_of(tmp_path) == tmp_path / "vectors.scp"
+    assert open_frames(tmp_path / "codes.scp")["f1"].tolist() == [[0, 0]] * 3
 
 
 def test_codebook_vectors_and_edit_distances_are_other_numbers_than_identity(tmp_path):
@@ -168,7 +179,7 @@ def test_files_that_cannot_be_read(tmp_path):
     (tmp_path / "c.npy").write_bytes(b"")
     frames = open_frames(tmp_path, 0.01)
     for file in "abc":
-        with pytest.raises(DataError, match="cannot be read as an array"):
+        with pytest.raises(DataError, match="expected an array, got what cannot be read as one"):
             frames[file]
     np.savetxt(tmp_path / "a.txt", np.ones((2, 2)))
     with pytest.raises(DataError, match=r"has both a\.npy and a\.txt"):

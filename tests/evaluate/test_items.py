@@ -87,7 +87,7 @@ def test_broken_item_files(tmp_path, text, cause):
 
 
 def test_no_item_file(tmp_path):
-    with pytest.raises(DataError, match="no such item file; `unitdisc items` makes one"):
+    with pytest.raises(DataError, match="no such file; `unitdisc items` makes one"):
         read_items(tmp_path / "x.item")
 
 

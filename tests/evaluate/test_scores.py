@@ -58,13 +58,13 @@ def test_nan_is_null_in_json_and_nan_again():
 
 
 def test_files_that_are_no_scores_say_so(tmp_path):
-    with pytest.raises(DataError, match="no such file of scores"):
+    with pytest.raises(DataError, match="no such file; `unitdisc score all`"):
         read_scores(tmp_path / "none.json")
     (tmp_path / "a.json").write_text("[1]")
     with pytest.raises(DataError, match="expected a file of scores"):
         read_scores(tmp_path / "a.json")
     (tmp_path / "b.json").write_text('{"format": "unitdisc-scores-1", "scores": [{"value": 1}]}')
-    with pytest.raises(DataError, match=r"b\.json: not a score"):
+    with pytest.raises(DataError, match=r"b\.json: expected a score of unitdisc, got"):
         read_scores(tmp_path / "b.json")
 
 

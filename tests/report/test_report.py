@@ -415,7 +415,9 @@ def test_what_is_no_experiment_is_refused(exps: list[str], message: str, tmp_pat
 
 
 def test_a_damaged_manifest_is_refused_with_its_line(tmp_path: Path):
-    (tmp_path / "manifest.jsonl").write_text('{"source": "a", "target": "b", "path": "c"}\n{"nothing": 1}\n')
+    (tmp_path / "manifest.jsonl").write_text(
+        '{"utt": "u", "source": "a", "speaker": "s", "target": "b", "path": "c"}\n{"nothing": 1}\n'
+    )
     with pytest.raises(DataError, match=r"manifest\.jsonl:2: expected"):
         read_conversions(tmp_path)
 

@@ -75,38 +75,6 @@ def test_processes_of_this_session_use_memory_and_time():
     assert megabytes > 10
 
 
-def score(definition: str, value: float | None, low: float = 0.0, high: float = 0.0) -> dict:
-    return {"definition": definition, "value": value, "interval": {"low": low, "high": high}, "counts": {}}
-
-
-def test_results_stand_in_one_table_with_their_intervals():
-    tool = load("results_units")
-    scores = {"pnmi": score("pnmi", 0.51239, 0.5, 0.52), "bitrate-zr2020": score("bitrate-zr2020", None)}
-    head, line, row = tool.markdown([tool.Row("mini", "ours", scores)]).splitlines()
-    assert head.split(" | ")[4] == "PNMI ↑"
-    assert len(head.split(" | ")) == len(line.split(" | ")) == len(row.split(" | "))
-    assert row.split(" | ")[4] == "0.512 (0.500..0.520)"
-    assert row.count("(") == 1
-
-
-def test_a_step_is_made_once_for_the_same_words(tmp_path, capsys, monkeypatch):
-    tool, calls = load("results_units"), []
-
-    def verb(words: list[str]) -> None:
-        calls.append(words)
-        print(json.dumps(words))
-        sys.exit(int(words[0] == "bad"))
-
-    monkeypatch.setattr(tool, "main_verb", verb)
-    for words in (("score", "x"), ("score", "x"), ("score", "y")):
-        tool.step(tmp_path / "out.json", *words, stdout=True)
-    assert calls == [["score", "x"], ["score", "y"]]
-    assert json.loads((tmp_path / "out.json").read_text()) == ["score", "y"]
-    with pytest.raises(SystemExit, match="`unitdisc bad` ended with 1"):
-        tool.step(tmp_path / "bad.json", "bad", stdout=True)
-    assert not (tmp_path / "bad.json").exists()
-
-
 def test_the_curve_of_segmentation_marks_what_needs_no_labels(tmp_path):
     tool = load("segment_curve")
     rng = np.random.default_rng(0)

@@ -43,11 +43,7 @@ def run_items(options: argparse.Namespace) -> None:
     items = make_items(
         read_alignment(options.alignment), data.utt2spk, options.unit, silences, where=str(options.alignment)
     )
-    try:
-        write_items(options.out, items)
-    except OSError as error:
-        error.filename = str(options.out)
-        raise
+    write_items(options.out, items)
     print(f"{options.out}: {len(items)} items of {len(set(items.phones))} phones, {len(set(items.speakers))} speakers")
 
 

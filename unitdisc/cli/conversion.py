@@ -72,7 +72,8 @@ def run_conversion(options: argparse.Namespace) -> None:
     from unitdisc.cli.scored import show
     from unitdisc.data.kaldi import DataDir
     from unitdisc.errors import DataError
-    from unitdisc.evaluate.conversion import cepstral_distance, content_scores, read_manifest, voice_scores
+    from unitdisc.evaluate.conversion import cepstral_distance, content_scores, voice_scores
+    from unitdisc.evaluate.converted import read_manifest
     from unitdisc.evaluate.probe import ProbeConfig
     from unitdisc.evaluate.scores import Score
 

@@ -23,7 +23,7 @@ def _add_encode(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     encode = verbs.add_parser(
         "encode",
         help="turn a data directory into units",
-        description="Write OUT/units.jsonl, units.txt, units.ctm, codes.scp and codebook.npy. The units are the same "
+        description="Write OUT/units.jsonl, units.txt, units.ctm, vectors.scp and codebook.npy. The units are the same "
         "for any number of jobs. An encoding that was interrupted goes on where it was.",
         allow_abbrev=False,
     )
@@ -37,7 +37,7 @@ def _add_encode(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     )
     add_job(encode)
     add_device(encode)
-    encode.add_argument("--no-vectors", action="store_true", help="leave out codes.scp, one vector per frame")
+    encode.add_argument("--no-vectors", action="store_true", help="leave out vectors.scp, one vector per frame")
     encode.add_argument("--projection", action="store_true", help="also write projection.scp, the vectors before VQ")
     encode.add_argument(
         "--change", default="", metavar="NAME",
@@ -129,8 +129,8 @@ def run_encode(options: argparse.Namespace) -> None:
     wanted = Making(
         Path(options.out), settings, {"model": Path(options.exp), "data": data},
         lambda: ("model/**/*.pt", "model/**/*.safetensors", *feats),
-        # units.jsonl, or codes.json of a model without a codebook
-        holds=("*s.json*", "encode.json", *(["codes.scp"] if not options.no_vectors else [])),
+        # units.jsonl, or vectors.json of a model without a codebook
+        holds=("*s.json*", "encode.json", *(["vectors.scp"] if not options.no_vectors else [])),
     )  # fmt: skip
     with making(options, wanted) as task:
         if not task.unchanged:

@@ -16,6 +16,7 @@ from unitdisc.corpus import open_frames
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.store import write_features
 from unitdisc.data.subsets import subset
+from unitdisc.data.units import vectors_of
 from unitdisc.decoders.none import NoDecoderConfig
 from unitdisc.encode import EncodeOptions, encode
 from unitdisc.errors import DataError
@@ -117,8 +118,8 @@ class Maker:
             key,
             self.cache / "scores",
             features.grid.period * stride,
-            units / "test" / "codes.scp",
-            units / "train" / "codes.scp",
+            vectors_of(units / "test"),
+            vectors_of(units / "train"),
             units / "test" / "units.jsonl",
             units / "train" / "units.jsonl",
             codes,

@@ -17,12 +17,13 @@ from unitdisc.data.change import check_change
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.phones import SILENCES
 from unitdisc.data.store import FeatureReader
-from unitdisc.data.units import read_header
+from unitdisc.data.units import read_header, vectors_of
 from unitdisc.encode import EncodeOptions, encode
 from unitdisc.errors import ConfigError, DataError
 from unitdisc.evaluate.scores import Score
 from unitdisc.files import whole_file
 from unitdisc.model import UnitModel
+from unitdisc.reading import json_if_any
 
 OWN = "units"  # the name of a model's own scores, beside its baselines
 
@@ -141,8 +142,8 @@ def _encoded(
         key_of(model.model_hash(), speech.key),
         folder / "scores" / ".kept",
         model.unit_grid.period,
-        test / "codes.scp",
-        train / "codes.scp",
+        vectors_of(test),
+        vectors_of(train),
         test / "units.jsonl" if codes else None,
         train / "units.jsonl" if codes else None,
         codes,
@@ -154,13 +155,10 @@ def _encoded(
 
 def _are_there(out: Path, model: UnitModel, data: DataDir) -> bool | None:
     """Tell whether a folder has what a model makes of a data directory; None if it has nothing that is whole."""
-    note, units, vectors = (out / name for name in ("encode.json", "units.jsonl", "codes.scp"))
+    note, units, vectors = out / "encode.json", out / "units.jsonl", vectors_of(out)
     if not note.exists() or not vectors.exists() or (model.quantizer.codes and not units.exists()):
         return None
-    try:
-        record = json.loads(note.read_text("utf-8"))
-    except ValueError:
-        return False
+    record = json_if_any(note)
     made_by = read_header(units).model if units.exists() else record.get("model")
     known = set(FeatureReader(vectors)) | set(record.get("failed", ()))
     return made_by == model.model_hash() and known == set(data.utts)

@@ -20,9 +20,9 @@ from unitdisc.evaluate.robustness import unit_edit_distance
 from unitdisc.evaluate.scores import Score, file_hash, read_scores, write_scores
 from unitdisc.evaluate.speaker import read_speakers, speaker_scores
 from unitdisc.evaluate.suite import Sides, SuiteOptions, codebook_beside, score_all
-from unitdisc.files import parse_json
 from unitdisc.head import head_scores
 from unitdisc.processes import in_order
+from unitdisc.reading import json_if_any
 
 EPOCHS, STEPS = 6, 2400  # of the small ASR: few utterances are gone through more often
 
@@ -218,8 +218,4 @@ def write_subject(path: Path, subject: str, scores: Sequence[Score]) -> None:
 
 def subject_of(path: Path) -> str | None:
     """Return what a file of scores is of, if a comparison wrote it."""
-    try:
-        record = parse_json(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
-    return record.get("subject") if isinstance(record, dict) else None
+    return json_if_any(path).get("subject")

@@ -8,7 +8,7 @@ from unitdisc.compare.kept import data_key, key_of, once
 from unitdisc.data.alignment import read_alignment
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.phones import SILENCES
-from unitdisc.data.units import read_header, unit_file
+from unitdisc.data.units import read_header, unit_file, vectors_of
 from unitdisc.errors import DataError
 from unitdisc.evaluate.items import make_items, write_items
 from unitdisc.evaluate.scores import file_hash
@@ -103,7 +103,7 @@ def outside(path: Path, name: str, cache: Path) -> Subject:
     units = unit_file(split)
     header = read_header(units)
     train = unit_file(path / "train") if split != path and (path / "train").is_dir() else None
-    vectors = units.with_name("codes.scp")
+    vectors = vectors_of(units.parent)
     return Subject(
         name,
         f"units of {path}",

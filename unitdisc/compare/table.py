@@ -1,13 +1,12 @@
 """The table of a comparison: scores down, what is compared across; for a terminal, Markdown and JSON."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from unitdisc.errors import DataError
 from unitdisc.evaluate.definitions import define, place_of
 from unitdisc.evaluate.scores import Score
+from unitdisc.reading import parse_json, reading
 
 FORMAT = "unitdisc-comparison-1"
 
@@ -55,15 +54,13 @@ class Comparison(NamedTuple):
 
 def read_comparison(path: Path) -> Comparison:
     """Read a table.json."""
-    try:
-        record = json.loads(path.read_text("utf-8"))
+    with reading(path, "a table of `unitdisc compare`", advice="--renew makes it anew"):
+        record = parse_json(path.read_text("utf-8"))
         found = [(column, column.pop("scores")) for column in record["columns"]]
         columns = [Column(**column) for column, _ in found]
         scores = {column["name"]: [Score.from_json(score) for score in rows] for column, rows in found}
         by_definition = {name: {score.definition: score for score in rows} for name, rows in scores.items()}
         return Comparison(record["train"], record["test"], columns, by_definition)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise DataError(f"{path}: expected a table of `unitdisc compare`; --renew makes it anew") from None
 
 
 def cell(score: Score | None) -> str:

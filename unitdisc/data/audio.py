@@ -21,6 +21,7 @@ from unitdisc.data.programs import decoded, decoder_of
 from unitdisc.data.resample import needed_input, resample, resampled_count
 from unitdisc.errors import DataError, clipped
 from unitdisc.files import whole_file
+from unitdisc.reading import reading
 
 SHORT_TAIL = 0.15  # s by which an MP3 or Ogg may end before its header says; it is filled with silence, and counted
 LOWEST, HIGHEST = 4_000, 768_000  # Hz; other rates come of damaged headers, and resampling would fill the memory
@@ -188,14 +189,12 @@ class AudioSource:
         return begin, end
 
     def _read(self, sound: soundfile.SoundFile, begin: int, end: int) -> np.ndarray:
-        try:
+        with reading(self._name(), "audio", got="a damaged file", advice="copy it again"):
             if sound.format in SEEKS or sound.subtype == "VORBIS":
                 sound.seek(begin)
                 samples = sound.read(end - begin, dtype="float32", always_2d=True)
             else:
                 samples = sound.read(end, dtype="float32", always_2d=True)[begin:]
-        except (soundfile.LibsndfileError, RuntimeError) as error:
-            raise DataError(f"{self._name()}: damaged: {error}; copy it again") from None
         missing = end - begin - len(samples)
         if 0 < missing <= SHORT_TAIL * sound.samplerate and sound.format not in SEEKS and self.command is None:
             # Headers of MP3 and Ogg count the padding of the coder, which some files lack at their end.
@@ -215,14 +214,9 @@ class AudioSource:
 
 @contextmanager
 def _opened(file: Path | io.BytesIO, name: str) -> Iterator[soundfile.SoundFile]:
-    try:
+    size = file.stat().st_size if isinstance(file, Path) else len(file.getvalue())
+    with reading(name, "audio (wav, flac, ogg, mp3, sph)", got=f"{size} bytes that are none"):
         sound = soundfile.SoundFile(file)
-    except (soundfile.LibsndfileError, TypeError) as error:
-        size = file.stat().st_size if isinstance(file, Path) else len(file.getvalue())
-        reason = getattr(error, "error_string", str(error))
-        raise DataError(
-            f"{name}: expected audio (wav, flac, ogg, mp3, sph), got {size} bytes that are none: {reason}"
-        ) from None
     with sound:
         yield sound
 

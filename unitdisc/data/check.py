@@ -14,7 +14,7 @@ from unitdisc.data.headers import ogg_is_cut
 from unitdisc.data.kaldi import FORMS, DataDir, data_digest
 from unitdisc.data.tables import scan_rows
 from unitdisc.errors import DataError
-from unitdisc.files import parse_json
+from unitdisc.reading import json_if_any
 
 LISTENED, LISTENED_S = 20, 30.0  # utterances whose spectrum is looked at, and seconds of each
 SHORT = 0.1  # s; shorter utterances hardly hold a phone
@@ -136,12 +136,10 @@ def _stale_features(data: DataDir) -> Iterator[str]:
         if not data.utts or not path.exists():
             continue
         again = "`unitdisc features --force` makes them again"
-        try:
-            made_of = parse_json(path.read_text("utf-8"))["data"]
-        except (OSError, ValueError, KeyError, TypeError):
+        made_of = json_if_any(path).get("data")
+        if made_of is None:
             yield f"{path}: no description of features; {again}"
-            continue
-        if made_of != data_digest(data.path):
+        elif made_of != data_digest(data.path):
             yield f"{path}: made before wav.scp, segments or utt2spk changed; {again}"
 
 

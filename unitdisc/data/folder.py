@@ -14,6 +14,7 @@ from unitdisc.data.kaldi import DataDir, Segment, write_data_dir
 from unitdisc.data.names import name_problem
 from unitdisc.data.programs import FFMPEG, is_missing
 from unitdisc.errors import DataError
+from unitdisc.reading import reading
 
 MOST = 0.1  # share of the recordings that may be left out as unreadable
 
@@ -160,12 +161,8 @@ def _transcripts(paths: dict[str, Path]) -> dict[str, str] | None:
     for utt, path in paths.items():
         transcript = path.with_suffix(".txt")
         if transcript.is_file():
-            try:
+            with reading(transcript, "UTF-8 text"):
                 text[utt] = " ".join(transcript.read_text("utf-8-sig").split())
-            except UnicodeDecodeError as error:
-                raise DataError(
-                    f"{transcript}: expected UTF-8 text, got byte 0x{error.object[error.start]:02x}"
-                ) from None
     return text or None
 
 

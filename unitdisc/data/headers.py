@@ -4,6 +4,7 @@ import struct
 from pathlib import Path
 
 from unitdisc.errors import DataError, shown
+from unitdisc.reading import reading
 
 # Programs that write WAV into a pipe cannot know its length and write a number near 2^31 or 2^32 instead.
 ENDLESS = 0x7FFF0000
@@ -11,22 +12,19 @@ ENDLESS = 0x7FFF0000
 
 def check_header(path: Path) -> None:
     """Refuse a WAV or NIST SPHERE file that has less audio than its header says; leave other formats alone."""
-    try:
+    with reading(path, "audio"), path.open("rb") as file:
         size = path.stat().st_size
-        with path.open("rb") as file:
-            head = file.read(12)
-            if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
-                while len(chunk := file.read(8)) == 8:
-                    name, length = struct.unpack("<4sI", chunk)
-                    if name == b"data":
-                        _compare(path, length, size - file.tell())
-                        return
-                    file.seek(length + length % 2, 1)
-            elif head[:7] == b"NIST_1A":
-                file.seek(0)
-                _check_sphere(path, file.read(1 << 14), size)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+        head = file.read(12)
+        if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
+            while len(chunk := file.read(8)) == 8:
+                name, length = struct.unpack("<4sI", chunk)
+                if name == b"data":
+                    _compare(path, length, size - file.tell())
+                    return
+                file.seek(length + length % 2, 1)
+        elif head[:7] == b"NIST_1A":
+            file.seek(0)
+            _check_sphere(path, file.read(1 << 14), size)
 
 
 def _compare(path: Path, wanted: int, came: int) -> None:
@@ -70,13 +68,9 @@ def _check_sphere(path: Path, head: bytes, size: int) -> None:
             f"{path}: expected plain SPHERE audio, got {coding!r}; "
             "convert it once, as with `sph2pipe -f wav -p IN OUT`, and point wav.scp to the result"
         )
-    try:
+    with reading(path, "a SPHERE header with sample_count", got=shown(sorted(fields), 200)):
         wanted = (
             int(fields["sample_count"]) * int(fields.get("sample_n_bytes", 2)) * int(fields.get("channel_count", 1))
         )
         start = int(lines[1])
-    except (KeyError, ValueError, IndexError):
-        raise DataError(
-            f"{path}: expected a SPHERE header with sample_count, got {shown(sorted(fields), 200)}"
-        ) from None
     _compare(path, wanted, size - start)

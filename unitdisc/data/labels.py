@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import textgrid
 
-from unitdisc.data.reading import reading
 from unitdisc.data.tables import BLANKS
 from unitdisc.errors import DataError, shown
+from unitdisc.reading import reading
 
 TIMIT_RATE = 16000  # Hz; .phn and .wrd count samples
 
@@ -30,11 +30,8 @@ class Label(NamedTuple):
 def read_textgrid(path: Path, tier: str) -> list[Label]:
     """Read the tier of this name (or the only one); intervals without a label are left out."""
     with reading(path, "a Praat TextGrid"):
-        try:
-            grid = textgrid.TextGrid()
-            grid.read(str(path), round_digits=9)  # the library's 15 digits are kept to 1 ns
-        except textgrid.exceptions.TextGridError as error:
-            raise ValueError(error) from None
+        grid = textgrid.TextGrid()
+        grid.read(str(path), round_digits=9)  # the library's 15 digits are kept to 1 ns
         # The library makes a number of a name that looks like one.
         tiers = {str(t.name): t for t in grid.tiers if isinstance(t, textgrid.IntervalTier)}
     chosen = [t for name, t in tiers.items() if name.lower() == tier or name.lower().endswith(f" {tier}")]
@@ -121,10 +118,8 @@ def _add(labels: list[Label], new: Label) -> None:
 
 
 def _latin1_lines(path: Path) -> list[str]:
-    try:
+    with reading(path, "labels"):
         return path.read_text("latin-1").split("\n")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 # By suffix: (tier that it holds, reader); a TextGrid holds any.

@@ -8,6 +8,7 @@ import io
 import os
 import struct
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -17,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unitdisc.data.names import name_problem
-from unitdisc.data.reading import TRIPS
 from unitdisc.errors import DataError, clipped, shown
 from unitdisc.files import whole_file
+from unitdisc.reading import reading
 
 FloatMatrix = NDArray[np.float32]
 # Kaldi's binary objects that are numbers: float and double matrices and vectors, compressed matrices.
@@ -63,10 +64,8 @@ class FeatureReader(Mapping[str, FloatMatrix]):
         place = self._places[utt]
         stream = self._stream(place)
         kind = _kind(stream, place, utt)
-        try:
+        with _reading(place, utt):
             return _read_text(stream) if kind == "text" else kaldiio.matio.read_kaldi(stream)
-        except (*TRIPS, AssertionError) as error:
-            raise _damaged(place, utt, clipped(error)) from None
 
     def __iter__(self) -> Iterator[str]:
         """Go through the utterances in the order of the file."""
@@ -99,25 +98,17 @@ class FeatureReader(Mapping[str, FloatMatrix]):
         stream.seek(place.offset + len("\0B ") + len(kind))
         # A compressed matrix has its lowest value and its range before the two sizes, another a mark before each.
         header = stream.read(16) if kind.startswith("CM") else stream.read(10)
-        try:
-            if kind.startswith("CM"):
-                rows, columns = struct.unpack("<8xii", header)
-            else:
-                rows, columns = struct.unpack("<xixi", header)
-        except struct.error as error:
-            raise _damaged(place, utt, str(error)) from None
-        return rows, columns
+        with _reading(place, utt):
+            rows, columns = struct.unpack("<8xii" if kind.startswith("CM") else "<xixi", header)
+            return rows, columns
 
     def _stream(self, place: Place) -> BinaryIO:
         """Return the archive, open and at the place; a process that was forked off opens its own."""
         if self._open is None or self._open[0] != place.path or self._process != os.getpid():
             self.close()
-            try:
+            where, again = f"{place.where}: {clipped(place.path, 1000)}", "make it again"
+            with reading(where, "an archive", none=again, advice=again):
                 self._open, self._process = (place.path, place.path.open("rb")), os.getpid()
-            except OSError as error:
-                raise DataError(
-                    f"{place.where}: cannot open {clipped(place.path, 1000)}: {error.strerror}; make it again"
-                ) from None
         self._open[1].seek(place.offset)
         return self._open[1]
 
@@ -135,12 +126,8 @@ class FeatureReader(Mapping[str, FloatMatrix]):
 def _read_scp(path: Path) -> dict[str, Place]:
     places: dict[str, Place] = {}
     resolved: dict[str, Path] = {}
-    try:
+    with reading(path, "an index of an archive, in UTF-8", none="`unitdisc features` makes it"):
         lines = path.read_text("utf-8").split("\n")
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file; `unitdisc features` makes it") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as UTF-8 text: {error}") from None
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -200,8 +187,9 @@ def _read_text(stream: BinaryIO) -> NDArray[np.float64]:
     return np.array(rows, dtype=np.float64).reshape(len(rows), -1)
 
 
-def _damaged(place: Place, utt: str, reason: str) -> DataError:
-    return DataError(f"{place.path}: {utt}: truncated or damaged at byte {place.offset}: {reason}; make it again")
+def _reading(place: Place, utt: str) -> AbstractContextManager[None]:
+    what, got = f"a matrix at byte {place.offset}", "one that is truncated or damaged"
+    return reading(f"{place.path}: {utt}", what, got=got, advice="make it again")
 
 
 def record(utt: str, matrix: NDArray[np.floating], half: bool = False) -> bytes:

@@ -13,7 +13,8 @@ from unitdisc.data.pipes import replace_path
 from unitdisc.data.store import FeatureReader
 from unitdisc.data.tables import read_table, write_table
 from unitdisc.errors import DataError
-from unitdisc.files import parse_json, whole_file
+from unitdisc.files import whole_file
+from unitdisc.reading import json_if_any
 
 ALIGNMENTS = ("phones.ctm", "words.ctm")
 FEATURES = ("feats", "targets")  # <stem>.scp with <stem>.json beside it
@@ -157,13 +158,7 @@ def _carry_features(datas: Sequence[DataDir], utts: Collection[str], out: Path) 
 
 def _note(path: Path) -> dict[str, Any] | None:
     """Return what stands beside an archive, if both are there."""
-    if not path.exists() or not path.with_suffix(".scp").exists():
-        return None
-    try:
-        note = parse_json(path.read_text("utf-8"))
-    except ValueError:
-        return None
-    return note if isinstance(note, dict) else None
+    return (json_if_any(path) or None) if path.with_suffix(".scp").exists() else None
 
 
 def _write_note(out: Path, stem: str, note: dict[str, Any], fresh: bool) -> None:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from unitdisc.data.names import name_problem
 from unitdisc.errors import DataError, shown
 from unitdisc.files import whole_file
+from unitdisc.reading import reading
 
 BLANKS = re.compile(r"[ \t]+")  # not \s: a no-break space belongs to the text
 FIX = "`unitdisc check --fix` mends it"
@@ -34,14 +35,9 @@ class Line(NamedTuple):
 
 def scan_lines(path: Path) -> Iterator[Line]:
     """Read the lines of what should be UTF-8 text with Unix line ends, mending others."""
-    try:
-        with path.open("rb") as lines:
-            for number, raw in enumerate(lines, start=1):
-                yield _line(path, number, raw)
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+    with reading(path, "lines of text"), path.open("rb") as lines:
+        for number, raw in enumerate(lines, start=1):
+            yield _line(path, number, raw)
 
 
 def _line(path: Path, number: int, raw: bytes) -> Line:

@@ -17,6 +17,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,9 +25,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from unitdisc.data.names import name_problem
-from unitdisc.data.reading import reading
 from unitdisc.errors import DataError, shown
-from unitdisc.files import parse_json, whole_file
+from unitdisc.files import whole_file
+from unitdisc.reading import parse_json, reading
 
 FORMAT = "unitdisc-units-2"
 UNCOUNTED = "unitdisc-units-1"  # of 0.1.0, and of those who write unit files by hand: without a count at the end
@@ -96,6 +97,12 @@ def unit_file(path: str | Path) -> Path:
     return path / "units.jsonl" if path.is_dir() else path
 
 
+def vectors_of(folder: Path) -> Path:
+    """Return the index of the vectors beside units: vectors.scp, which version 0.1.0 called codes.scp."""
+    new, old = folder / "vectors.scp", folder / "codes.scp"
+    return old if old.exists() and not new.exists() else new
+
+
 def read_header(path: str | Path) -> UnitHeader:
     """Read and check the first line of a unit file, or of the one in the folder of an encoding."""
     return _read_first(unit_file(path))[1]
@@ -103,21 +110,16 @@ def read_header(path: str | Path) -> UnitHeader:
 
 def _read_first(path: Path) -> tuple[str, UnitHeader]:
     """Return the format that a unit file says it has, and its header."""
-    try:
-        with path.open(encoding="utf-8") as lines:
-            record = parse_json(lines.readline())
+    none = "`unitdisc encode` makes one"
+    if not path.exists() and (near := sorted(path.parent.glob("units/*/units.jsonl"))):  # a run's folder was given
+        none = f"did you mean {near[0].parent}?"
+    what = f'a unit file, whose first line is {{"format": "{FORMAT}", ...}}'
+    with reading(path, what, none=none), path.open(encoding="utf-8") as lines:
+        record = parse_json(lines.readline())
         kind = record.pop("format")
         if kind not in (FORMAT, UNCOUNTED):
-            raise KeyError("format")
+            raise ValueError(f"format {shown(kind)}")
         header = UnitHeader(**{**record, "codes": tuple(record["codes"])})
-    except FileNotFoundError:
-        near = sorted(path.parent.glob("units/*/units.jsonl"))  # a run's folder was given
-        hint = f"did you mean {near[0].parent}?" if near else "`unitdisc encode` makes one"
-        raise DataError(f"{path}: no such unit file; {hint}") from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise DataError(f'{path}:1: expected the header of a unit file, {{"format": "{FORMAT}", ...}}') from None
     _check_header(header, f"{path}:1")
     return kind, header
 
@@ -189,19 +191,15 @@ def _record(text: str, where: str) -> dict[str, Any]:
 
 
 def _unit_line(record: dict[str, Any], text: str, cardinality: int, where: str) -> UnitLine:
-    try:
+    what = '{"utt", "frames", "units", "durations"}, a string, a whole number and two lists of them'
+    with reading(where, what, got=partial(shown, text)):
         utt, frames = record["utt"], record["frames"]
         units, durations = record["units"], record["durations"]
         lists = type(utt) is str and type(frames) is int and type(units) is list and type(durations) is list
         # By type, since NumPy makes 1 of 1.9 and of true without a word.
         if not lists or any(type(number) is not int for number in (*units, *durations)):
-            raise TypeError
+            raise TypeError("values of other types")
         line = UnitLine(utt, np.asarray(units, dtype=np.int64), np.asarray(durations, dtype=np.int64))
-    except (KeyError, TypeError, OverflowError):
-        raise DataError(
-            f'{where}: expected {{"utt", "frames", "units", "durations"}}, a string, a whole number and two lists of '
-            f"them, got {shown(text)}"
-        ) from None
     if problem := name_problem(utt):
         raise DataError(f"{where}: expected a name of an utterance, got {problem}")
     _check_line(line, frames, cardinality, where)

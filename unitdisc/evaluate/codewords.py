@@ -15,7 +15,7 @@ def read_codewords(frames: Frames, codebook: Path | None, distance: str) -> np.n
     if not frames.units:
         raise DataError(f"{frames.path}: --distance {distance} needs a unit file; for vectors use angular")
     if len(frames.codes) != 1:
-        raise DataError(f"{frames.path}: has {len(frames.codes)} codebooks; score codes.scp by --distance angular")
+        raise DataError(f"{frames.path}: has {len(frames.codes)} codebooks; score vectors.scp by --distance angular")
     path = codebook or frames.path.with_name("codebook.npy")
     if not path.exists():
         raise DataError(f"{path}: no such codebook; give --codebook FILE, an array [K, D] (.npy, .pt, .txt)")

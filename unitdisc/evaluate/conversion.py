@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -18,53 +18,18 @@ from unitdisc.data.kaldi import DataDir
 from unitdisc.data.store import FeatureReader
 from unitdisc.errors import DataError
 from unitdisc.evaluate.aligned import Labeller
+from unitdisc.evaluate.converted import MANIFEST, SAME, read_manifest
 from unitdisc.evaluate.logistic import LogisticRegression, fit_logistic, folds
 from unitdisc.evaluate.probe import DEFAULT, CTCProbe, ProbeConfig
 from unitdisc.evaluate.scores import Counts, Groups, Score, bootstrap, file_hash, ratio
 from unitdisc.evaluate.sides import Side
-from unitdisc.files import parse_json
+from unitdisc.reading import parse_json, reading
 
-SAME = "same"  # the target that means resynthesis
 FOLDS = 5
 CEPSTRA = 13  # of the mel-cepstral distance, c0 left out
 MELS, WINDOW, HOP = 40, 400, 160  # of the mel-cepstral distance, at RATE
 RATE = 16000
 RANGE_DB = 40.0  # below an utterance's loudest frame: what is fainter counts as silence for the distance
-
-
-class Converted(NamedTuple):
-    """One line of a manifest."""
-
-    utt: str
-    source: str
-    speaker: str
-    target: str
-    path: Path
-
-    @property
-    def resynthesis(self) -> bool:
-        """Tell resynthesis from conversion."""
-        return self.target in (SAME, self.speaker)
-
-
-def read_manifest(folder: str | Path) -> list[Converted]:
-    """Read what `unitdisc convert` made."""
-    path = Path(folder) / "manifest.jsonl"
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; expected a folder that `unitdisc convert` wrote")
-    rows = []
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
-        try:
-            row = parse_json(line)
-            texts = {key: str(row[key]) for key in ("utt", "source", "speaker", "target")}
-            rows.append(Converted(**texts, path=path.parent / str(row["path"])))
-        except (ValueError, KeyError, TypeError):
-            raise DataError(
-                f'{path}:{number}: expected {{"utt", "source", "speaker", "target", "path"}}, got {line[:60]!r}'
-            ) from None
-    if not rows:
-        raise DataError(f"{path}: is empty; nothing was converted")
-    return rows
 
 
 # Whose voice
@@ -108,7 +73,7 @@ def voice_scores(
     about: dict[str, Any] = {
         "options": {"classifier": "logistic regression on means and deviations", "speakers": len(speakers)},
         "counts": Counts({"conversions": used, "real utterances": len(names)}, dict(dropped)),
-        "hashes": {"manifest": file_hash(Path(converted[0]) / "manifest.jsonl")},
+        "hashes": {"manifest": file_hash(Path(converted[0]) / MANIFEST)},
     }
     parts = {
         "accuracy on real utterances": _held_out(vectors, labels, seed),
@@ -160,12 +125,9 @@ def _features(folder: str | Path, like: str | Path) -> FeatureReader:
 
 def _kind(folder: Path) -> str:
     notes = folder / "feats.json"
-    try:
+    none = f"make features with `unitdisc features CONFIG {folder}`"
+    with reading(notes, "a description of features with a digest", none=none):
         return str(parse_json(notes.read_text("utf-8"))["digest"])
-    except FileNotFoundError:
-        raise DataError(f"{notes}: no such file; make features with `unitdisc features CONFIG {folder}`") from None
-    except (OSError, ValueError, KeyError, TypeError):
-        raise DataError(f"{notes}: expected a description of features with a digest") from None
 
 
 def _held_out(vectors: np.ndarray, labels: np.ndarray, seed: int) -> float:

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from unitdisc.data.units import read_header
+from unitdisc.data.units import read_header, vectors_of
 from unitdisc.errors import DataError
 from unitdisc.evaluate.units import AnyUnits, Units
-from unitdisc.files import parse_json
+from unitdisc.reading import parse_json, reading
 
 UNITS = "units.jsonl"  # what `unitdisc encode` calls its unit file
 FEATURES = "feats.scp"  # what `unitdisc features` leaves in a data directory
@@ -86,7 +86,7 @@ class UnitFrames(Frames):
 def open_frames(path: AnyUnits, frame_shift: float | None = None) -> Frames:
     """Open a folder of arrays, a feats.scp or a unit file, or the folder that `unitdisc features` or `encode` wrote to.
 
-    A feats.scp takes its frame period from feats.json beside it, a codes.scp from units.jsonl; `frame_shift`, in
+    A feats.scp takes its frame period from feats.json beside it, a vectors.scp from units.jsonl; `frame_shift`, in
     seconds, must agree with what the file says.
     """
     if isinstance(path, Units):
@@ -108,6 +108,8 @@ def open_frames(path: AnyUnits, frame_shift: float | None = None) -> Frames:
 def _opened(path: Path) -> Frames:
     if path.is_dir():
         return _folder(path)
+    if path.name == "codes.scp":  # what version 0.1.0 called the vectors of units
+        path = vectors_of(path.parent)
     if not path.exists():
         raise DataError(f"{path}: no such file or folder of features")
     if path.suffix == ".scp":
@@ -134,14 +136,12 @@ def _archive(path: Path) -> Frames:
     reader = FeatureReader(path)
     notes, period, offset = path.with_suffix(".json"), None, 0.0
     if not notes.exists() and path.with_name(UNITS).exists():
-        header = read_header(path.with_name(UNITS))  # codes.scp: vectors of those units
+        header = read_header(path.with_name(UNITS))  # vectors.scp: vectors of those units
         period, offset = header.period, header.offset
     elif notes.exists():
-        try:
+        with reading(notes, f"the period and offset of {path.name}"):
             record = parse_json(notes.read_text("utf-8"))
             period, offset = float(record["period"]), float(record["offset"])
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise DataError(f"{notes}: expected the period and offset of {path.name}: {error!r}") from None
     frames = ArchiveFrames({utt: lambda utt=utt: reader[utt] for utt in reader}, path, period)
     frames.offset = offset
     return frames
@@ -158,7 +158,7 @@ def _of_units(units: Units) -> Frames:
 
 def read_array(path: Path) -> np.ndarray:
     """Read one .npy, .pt (weights only) or .txt array; never a pickle."""
-    try:
+    with reading(path, "an array"):
         if path.suffix == ".npy":
             return np.load(path, allow_pickle=False)
         if path.suffix == ".txt":
@@ -166,10 +166,6 @@ def read_array(path: Path) -> np.ndarray:
         import torch
 
         return torch.load(path, map_location="cpu", weights_only=True).detach().float().numpy()
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except Exception as error:  # torch.load raises whatever the file makes it raise
-        raise DataError(f"{path}: cannot be read as an array: {' '.join(str(error).split())[:200]}") from None
 
 
 def checked(array: np.ndarray, where: str) -> np.ndarray:

@@ -14,6 +14,7 @@ import numpy as np
 from unitdisc.data.phones import SILENCES
 from unitdisc.errors import DataError, clipped, shown
 from unitdisc.files import whole_file
+from unitdisc.reading import reading
 
 COLUMNS = ("#file", "onset", "offset", "#phone", "prev-phone", "next-phone", "speaker")
 Unit = Literal["triphone", "phone"]
@@ -54,12 +55,8 @@ class Items:
 def read_items(path: str | Path) -> Items:
     """Read an item file; further columns are ignored."""
     path = Path(path)
-    try:
+    with reading(path, "an item file", none="`unitdisc items` makes one from an alignment"):
         lines = path.read_text("utf-8").split("\n")
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such item file; `unitdisc items` makes one from an alignment") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as text: {error}") from None
     head = lines[0].split() if lines else []
     missing = [name for name in COLUMNS if name not in head]
     if missing:

@@ -19,7 +19,7 @@ from unitdisc.data.audio import AudioSource
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.phones import SILENCES, plain
 from unitdisc.errors import DataError
-from unitdisc.evaluate.conversion import Converted, read_manifest
+from unitdisc.evaluate.converted import Converted, read_manifest
 from unitdisc.evaluate.definitions import DEFINITIONS
 from unitdisc.evaluate.edits import edits
 from unitdisc.evaluate.judges import RATE, Judge, Wave, find_judges, prepared, words_of

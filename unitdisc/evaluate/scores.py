@@ -7,6 +7,7 @@ import math
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ import numpy as np
 from scipy import sparse
 
 from unitdisc import __version__
-from unitdisc.errors import DataError, clipped, shown
+from unitdisc.digests import add_file
+from unitdisc.errors import shown
 from unitdisc.evaluate.definitions import define
-from unitdisc.files import parse_json, whole_file
+from unitdisc.files import whole_file
+from unitdisc.reading import parse_json, reading
 
 FORMAT = "unitdisc-scores-1"
 DRAWN = 500_000  # numbers of resampled sums in memory at once
@@ -68,16 +71,14 @@ class Score:
         return _plain({self.name: self.value, **asdict(self)})
 
     @classmethod
-    def from_json(cls, record: dict[str, Any]) -> "Score":
-        """Build a score from what to_json made."""
-        try:
+    def from_json(cls, record: dict[str, Any], where: str | Path = "scores") -> "Score":
+        """Build a score from what to_json made; `where` it stands is said if it is none."""
+        with reading(where, "a score of unitdisc", got=partial(shown, record)):
             fields = {key: record[key] for key in cls.__dataclass_fields__}
             fields["counts"] = Counts(**fields["counts"])
             fields["interval"] = ConfidenceInterval(**fields["interval"]) if fields["interval"] else None
             fields["value"] = math.nan if fields["value"] is None else float(fields["value"])
             return cls(**fields)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise DataError(f"not a score of unitdisc: {clipped(repr(error))} in {shown(record)}") from None
 
 
 def _plain(value: Any) -> Any:
@@ -106,19 +107,12 @@ def write_scores(path: str | Path, scores: Iterable[Score], subject: str = "") -
 def read_scores(path: str | Path) -> list[Score]:
     """Read what write_scores wrote."""
     path = Path(path)
-    try:
+    what = f'a file of scores, {{"format": "{FORMAT}", "scores": [...]}}'
+    with reading(path, what, none="`unitdisc score all` makes one"):
         record = parse_json(path.read_text("utf-8"))
         if record["format"] != FORMAT:
-            raise KeyError("format")
-        records = list(record["scores"])
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file of scores; `unitdisc score all` makes one") from None
-    except (OSError, ValueError, KeyError, TypeError):
-        raise DataError(f'{path}: expected a file of scores, {{"format": "{FORMAT}", "scores": [...]}}') from None
-    try:
-        return [Score.from_json(record) for record in records]
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from None
+            raise ValueError(f"format {shown(record['format'])}")
+        return [Score.from_json(score, path) for score in record["scores"]]
 
 
 def table(scores: Iterable[Score]) -> str:
@@ -144,9 +138,7 @@ def file_hash(path: str | Path) -> str:
     for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
         if path.is_dir():
             whole.update(str(file.relative_to(path)).encode() + b"\0")
-        with file.open("rb") as data:
-            while block := data.read(1 << 20):
-                whole.update(block)
+        add_file(whole, file)
     return whole.hexdigest()[:12]
 
 

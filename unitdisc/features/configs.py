@@ -12,6 +12,7 @@ from typing import Any, Literal, Union
 
 from unitdisc.config import to_tree
 from unitdisc.data.timing import FrameGrid
+from unitdisc.digests import add_file
 from unitdisc.errors import ConfigError
 
 LATER = ("dither", "floor", "floor_db")  # options that are off by default and came after version 0.1.0
@@ -244,7 +245,5 @@ def _content_hash(path: Path) -> str:
 def _hash_of(files: tuple[tuple[Path, int, int], ...]) -> str:
     hasher = hashlib.sha256()
     for file, _, _ in files:
-        with file.open("rb") as content:
-            while block := content.read(1 << 20):
-                hasher.update(block)
+        add_file(hasher, file)
     return hasher.hexdigest()[:12]

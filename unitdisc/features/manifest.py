@@ -8,7 +8,7 @@ from typing import Any
 
 from unitdisc.errors import DataError
 from unitdisc.features.configs import ArchiveConfig, archive_tree
-from unitdisc.files import parse_json
+from unitdisc.reading import parse_json, reading
 
 FORMAT = "unitdisc-features"
 VERSION = 1
@@ -45,18 +45,14 @@ def tree_digest(tree: dict[str, Any]) -> str:
 def read_manifest(data_dir: Path, name: str) -> Manifest | None:
     """Read DATA/NAME.json; None if there is no archive, or none that is whole."""
     path = data_dir / f"{name}.json"
-    try:
-        record = parse_json(path.read_text("utf-8"))
-        if record.pop("format") != FORMAT or record.pop("version") != VERSION:
-            raise KeyError("format")
-        return Manifest(**record)
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise DataError(
-            f"{path}: expected a description of features, format {FORMAT} {VERSION}; "
-            "run `unitdisc features --force` to make them again"
-        ) from None
+    again = "run `unitdisc features --force` to make them again"
+    with reading(path, f"a description of features, format {FORMAT} {VERSION}", advice=again):
+        record = parse_json(path.read_text("utf-8"))
+        if (record.pop("format"), record.pop("version")) != (FORMAT, VERSION):
+            raise ValueError("another format or version")
+        return Manifest(**record)
 
 
 def layer_archive(layer: int) -> str:

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from unitdisc.data.store import parse_record, scp_line, write_matrices
 from unitdisc.errors import DataError
 from unitdisc.features.cmvn import frame_sums, stats_name
-from unitdisc.files import parse_json
 from unitdisc.processes import Part
+from unitdisc.reading import parse_json
 
 FOLDER = "features.partial"
 

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from unitdisc.errors import CheckpointError, ConfigError, clipped
+from unitdisc.errors import CheckpointError, ConfigError
 from unitdisc.features.configs import SSLConfig
 from unitdisc.features.ssl_network import KERNELS, STRIDES, Network, Shape
-from unitdisc.files import parse_json
+from unitdisc.reading import json_if_any, parse_json, reading
 
 EXTRACTOR, PROJECTION, ENCODER = "feature_extractor.", "feature_projection.", "encoder."
 PARTS = (EXTRACTOR, PROJECTION, ENCODER)
@@ -52,28 +51,19 @@ def load_network(config: SSLConfig, layers: int) -> Loaded:
         raise CheckpointError(
             f"{config.checkpoint}: the config says kind: {config.kind}, the weights are of hubert or wav2vec2"
         )
-    try:
+    with reading(config.checkpoint, f"the weights of a {config.kind} model", got="others", error=CheckpointError):
         shape = _shape(config, state, said)
         if not 1 <= layers <= shape.layers:
             raise ConfigError(f"{config.checkpoint}: layer must lie in 1..{shape.layers}, got {layers}")
         network = _network(shape, layers, state)
-    except (KeyError, IndexError, RuntimeError, ValueError, AssertionError) as error:
-        raise CheckpointError(
-            f"{config.checkpoint}: are not the weights of a {config.kind} model: {clipped(error)}"
-        ) from None
     return Loaded(network, bool(said.get("do_normalize", not shape.group_norm)))
 
 
 def frame_width(config: SSLConfig) -> int:
     """Return the width of a model's frames: as config.json says, or from the header of the weights."""
-    path = config.checkpoint / "config.json"
-    if path.is_file():
-        try:
-            width = parse_json(path.read_text("utf-8"))["hidden_size"]
-        except (OSError, ValueError, KeyError, TypeError):
-            width = None
-        if isinstance(width, int) and width > 0:
-            return width
+    width = json_if_any(config.checkpoint / "config.json").get("hidden_size")
+    if isinstance(width, int) and width > 0:
+        return width
     state, _ = _read(config.checkpoint)
     if PROJECTION + "projection.weight" not in state:
         raise CheckpointError(f"{config.checkpoint}: are not the weights of a {config.kind} model")
@@ -83,20 +73,18 @@ def frame_width(config: SSLConfig) -> int:
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the weights by our names, and what the files beside them say."""
     said: dict[str, Any] = {}
-    try:
-        if not path.is_dir():
-            state = _weights(path)
-        else:
-            for name in ("preprocessor_config.json", "config.json"):
-                if (path / name).exists():
-                    said.update(parse_json((path / name).read_text("utf-8")))
-            state = _folder_weights(path)
-    except FileNotFoundError:
+    if not path.exists():
         raise ConfigError(
             f"{path}: no such checkpoint; nothing is downloaded, so fetch it first and name the file or folder"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: cannot be read: {error}") from None
+        )
+    if not path.is_dir():
+        state = _weights(path)
+    else:
+        for name in ("preprocessor_config.json", "config.json"):
+            if (path / name).exists():
+                with reading(path / name, "a JSON object", error=CheckpointError):
+                    said.update(parse_json((path / name).read_text("utf-8")))
+        state = _folder_weights(path)
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise CheckpointError(
             f"{path}: expected a state dict, got {type(state).__name__}; save model.state_dict() alone"
@@ -111,16 +99,11 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def _weights(path: Path) -> Any:
-    try:
+    with reading(path, "plain weights", error=CheckpointError):
         try:  # mapped into memory, so that only what is used is read
             return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         except RuntimeError:  # a format that is too old for it
             return torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # the unpickler stumbles over other files in more ways than one can name
-        first = next(iter(str(error).splitlines()), type(error).__name__)
-        raise CheckpointError(f"{path}: cannot be read as plain weights: {first}") from None
 
 
 def _folder_weights(path: Path) -> Mapping[str, Tensor]:
@@ -128,15 +111,13 @@ def _folder_weights(path: Path) -> Mapping[str, Tensor]:
     if (path / "model.safetensors").exists() or index.exists():
         names = ["model.safetensors"]
         if index.exists():  # large models lie in several files
-            names = sorted(
-                {Path(str(name)).name for name in parse_json(index.read_text("utf-8"))["weight_map"].values()}
-            )
+            with reading(index, "an index of weights", error=CheckpointError):
+                files = parse_json(index.read_text("utf-8"))["weight_map"].values()
+                names = sorted({Path(str(name)).name for name in files})
         state: dict[str, Tensor] = {}
         for name in names:
-            try:
+            with reading(path / name, "weights", got="a damaged file", advice="fetch it again", error=CheckpointError):
                 state.update(load_file(path / name))
-            except SafetensorError as error:
-                raise CheckpointError(f"{path / name}: damaged: {error}; fetch it again") from None
         return state
     if (path / "pytorch_model.bin").exists():
         return _weights(path / "pytorch_model.bin")

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unitdisc.errors import CheckpointError, clipped
+from unitdisc.errors import CheckpointError
+from unitdisc.reading import reading
 
 NAMES = ("cluster_centers_", "centroids", "centers", "codebook")  # of the centres, in a file that holds more
 # What its owner runs, who knows whether to trust the file.
@@ -18,12 +19,9 @@ NUMPY, ZIP = b"\x93NUMPY", b"PK"
 
 def read_centroids(path: Path) -> Tensor:
     """Return the centres [K, D] of a file."""
-    try:
+    with reading(path, "centres as plain numbers", error=CheckpointError):
         with path.open("rb") as content:
             head = content.read(len(NUMPY))
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from None
-    try:
         if head == NUMPY:
             found: Any = np.load(path, allow_pickle=False)
         elif head.startswith(ZIP):
@@ -34,10 +32,6 @@ def read_centroids(path: Path) -> Tensor:
                 f"joblib or scikit-learn) can run code, so it is not read; if you trust it: {CONVERT} "
                 f"{shlex.join(map(str, (path, path.with_suffix('.npy'))))}"
             )
-    except CheckpointError:
-        raise
-    except Exception as error:  # torch and NumPy raise many kinds for a damaged file
-        raise CheckpointError(f"{path}: cannot be read as plain numbers: {clipped(error)}") from None
     if isinstance(found, dict):
         found = next((found[name] for name in NAMES if name in found), None)
     if isinstance(found, np.ndarray) and found.dtype.kind == "f":

@@ -9,8 +9,9 @@ from unitdisc.data.alignment import Alignment, read_alignment
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.units import UnitHeader, read_header
 from unitdisc.errors import ConfigError, DataError
+from unitdisc.evaluate.converted import MANIFEST, Converted, read_manifest
 from unitdisc.evaluate.scores import FORMAT, Score
-from unitdisc.files import parse_json
+from unitdisc.reading import json_if_any
 from unitdisc.report.judged import Key, read_judged
 from unitdisc.runlog import read_metrics
 
@@ -28,14 +29,6 @@ class ReportOptions:
     examples: int = 10  # of each unit
     max_mb: float = 15.0  # 10^6 bytes
     seed: int = 0  # of the draws
-
-
-class Conversion(NamedTuple):
-    """One line of a manifest of conversions."""
-
-    source: str  # utterance
-    target: str
-    path: Path
 
 
 class FoundScore(NamedTuple):
@@ -60,7 +53,7 @@ class Experiment:
     header: UnitHeader | None = None
     data: DataDir | None = None
     alignment: Alignment | None = None
-    conversions: list[Conversion] = field(default_factory=list)
+    conversions: list[Converted] = field(default_factory=list)
     judged: dict[Key, str] = field(default_factory=dict)  # what judges heard, by sound
     licence: str = ""
     data_licence: str = ""
@@ -158,11 +151,8 @@ def _open_data(exp: Experiment, options: ReportOptions) -> None:
 
 def read_starts(path: Path) -> list[dict[str, Any]]:
     """Read the starts of a training run; none if the file is missing or damaged."""
-    try:
-        starts = parse_json(path.read_text("utf-8"))["starts"]
-        return [dict(start) for start in starts]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
+    starts = json_if_any(path).get("starts")
+    return [start for start in starts if isinstance(start, dict)] if isinstance(starts, list) else []
 
 
 def decoder_of(config: str) -> str:
@@ -173,22 +163,10 @@ def decoder_of(config: str) -> str:
     return "\n".join(line for line in lines[:end] if line.startswith("    ") and not line.startswith("     "))
 
 
-def read_conversions(path: Path) -> list[Conversion]:
+def read_conversions(path: Path) -> list[Converted]:
     """Read the manifests of conversions below a run folder."""
-    found = []
-    for manifest in sorted([*path.glob("manifest.jsonl"), *path.glob("*/manifest.jsonl")]):
-        for number, line in enumerate(manifest.read_text("utf-8").split("\n"), start=1):
-            if not line:
-                continue
-            try:
-                row = parse_json(line)
-                file = manifest.parent / str(row["path"])
-                found.append(Conversion(str(row["source"]), str(row["target"]), file))
-            except (ValueError, KeyError, TypeError):
-                raise DataError(
-                    f'{manifest}:{number}: expected {{"source", "target", "path", ...}}, got {line[:60]!r}'
-                ) from None
-    return found
+    manifests = sorted([*path.glob(MANIFEST), *path.glob(f"*/{MANIFEST}")])
+    return [row for manifest in manifests if manifest.stat().st_size for row in read_manifest(manifest.parent)]
 
 
 def read_found(path: Path, units: Path | None) -> list[FoundScore]:
@@ -197,19 +175,11 @@ def read_found(path: Path, units: Path | None) -> list[FoundScore]:
     files += [] if units is None else [units.parent / "scores.json"]
     found: list[FoundScore] = []
     for file in files:
-        try:
-            record = parse_json(file.read_text("utf-8"))
-        except (OSError, ValueError):
-            continue
-        if not isinstance(record, dict):
-            continue
+        record = json_if_any(file)
         rows = (
             record.get("scores", []) if record.get("format") == FORMAT else [record] if "definition" in record else []
         )
-        try:
-            found += [FoundScore(file.stem, Score.from_json(row), str(record.get("subject", ""))) for row in rows]
-        except DataError as error:
-            raise DataError(f"{file}: {error}") from None
+        found += [FoundScore(file.stem, Score.from_json(row, file), str(record.get("subject", ""))) for row in rows]
     return found
 
 

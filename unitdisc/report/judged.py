@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from unitdisc.errors import DataError
-from unitdisc.files import parse_json
+from unitdisc.reading import json_lines
 
 ROWS = "judged*.jsonl"  # in the folder of a run, or in its scores
 RECORDING = "recording"  # the side of a row that is no sound of a model
@@ -24,17 +23,13 @@ def read_judged(exp: Path) -> dict[Key, str]:
     """Return the figures of each sound below a run's folder, as the page shows them, by key."""
     found: dict[Key, str] = {}
     for file in sorted([*exp.glob(ROWS), *exp.glob(f"scores/{ROWS}")]):
-        for number, line in enumerate(file.read_text("utf-8").splitlines(), start=1):
-            try:
-                row = parse_json(line)
-                recording = row["side"] == RECORDING
-                found[recording_key(row["utt"]) if recording else key_of(row["audio"])] = figures(row)
-            except (ValueError, KeyError, TypeError):
-                raise DataError(
-                    f'{file}:{number}: expected {{"audio", "side", ...}}, got {line[:60]!r}; '
-                    "unitdisc score conversion --judges --rows writes such a file"
-                ) from None
+        advice = "unitdisc score conversion --judges --rows writes such a file"
+        found.update(json_lines(file, '{"audio", "side", ...}', _judged, advice=advice))
     return found
+
+
+def _judged(row: dict[str, Any]) -> tuple[Key, str]:
+    return recording_key(row["utt"]) if row["side"] == RECORDING else key_of(row["audio"]), figures(row)
 
 
 def key_of(path: str | Path) -> Key:

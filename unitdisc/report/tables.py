@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from unitdisc.errors import DataError
 from unitdisc.evaluate.definitions import define, place_of
 from unitdisc.evaluate.scores import Score
+from unitdisc.reading import reading
 from unitdisc.report.collect import Experiment, FoundScore
 from unitdisc.report.facts import UnitFacts
 
@@ -205,10 +205,10 @@ def differences(exps: Sequence[Experiment]) -> list[tuple[str, list[str]]]:
     """Return the settings in which configurations differ, with each experiment's value."""
     import yaml
 
-    try:
-        trees = [_flat(yaml.safe_load(exp.config)) if exp.config else None for exp in exps]
-    except yaml.YAMLError as error:
-        raise DataError(f"a config.yaml cannot be read: {' '.join(str(error).split())[:200]}") from None
+    trees: list[dict[str, str] | None] = []
+    for exp in exps:
+        with reading(exp.path / "config.yaml", "YAML"):
+            trees.append(_flat(yaml.safe_load(exp.config)) if exp.config else None)
     known = [tree for tree in trees if tree is not None]
     if len(known) < 2:
         return []

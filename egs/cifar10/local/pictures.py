@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from unitdisc.errors import DataError
+from unitdisc.reading import reading
 
 SHAPE = (3, 32, 32)
 RECORD = 1 + 3 * 32 * 32  # a label, then the three colours row by row
@@ -92,17 +93,14 @@ def _records(data: bytes, where: str) -> np.ndarray:
 
 
 def _of_files(files: Iterable[tuple[str, bytes, object]], where: Path) -> dict[str, np.ndarray]:
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     found: dict[str, list[np.ndarray]] = {"train": [], "test": []}
     for split, data, name in files:
         if split not in found:
             continue
-        try:
-            with Image.open(io.BytesIO(data)) as image:
-                pixels = np.asarray(image.convert("RGB")).transpose(2, 0, 1)
-        except (UnidentifiedImageError, OSError) as error:
-            raise DataError(f"{name}: cannot be read as an image: {error}") from None
+        with reading(name, "an image"), Image.open(io.BytesIO(data)) as image:
+            pixels = np.asarray(image.convert("RGB")).transpose(2, 0, 1)
         if pixels.shape != SHAPE:
             raise DataError(f"{name}: expected an image of 32 x 32 pixels, got {pixels.shape[2]} x {pixels.shape[1]}")
         found[split].append(pixels)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from unitdisc.errors import DataError, UnitdiscError
 from unitdisc.files import whole_file
+from unitdisc.reading import parse_json, reading
 from unitdisc.runlog import read_metrics
 
 METRICS = "metrics"  # stands for the log of the training, in place of a file of scores
@@ -30,13 +31,11 @@ class Wanted(NamedTuple):
 
 def read_golden(path: Path) -> list[Wanted]:
     """Read the golden file: a list of [file, definition, value, tolerance]."""
-    try:
-        rows = [Wanted(*row) for row in json.loads(path.read_text("utf-8"))["scores"]]
+    with reading(path, '{"scores": [[file, definition, value, tolerance], ...]}'):
+        rows = [Wanted(*row) for row in parse_json(path.read_text("utf-8"))["scores"]]
         if not rows or not all(row.tolerance > 0 for row in rows):
-            raise ValueError
-    except (OSError, ValueError, KeyError, TypeError):
-        raise DataError(f'{path}: expected {{"scores": [[file, definition, value, tolerance], ...]}}') from None
-    return rows
+            raise ValueError("none, or a tolerance of 0")
+        return rows
 
 
 def found(exp: Path, row: Wanted) -> float:
@@ -47,10 +46,8 @@ def found(exp: Path, row: Wanted) -> float:
             raise DataError(f"{exp / 'metrics.jsonl'}: has no validation with {row.definition}")
         return float(last[0][row.definition])
     path = exp / "scores" / f"{row.file}.json"
-    try:
-        record = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file; run ./run.sh --stage score --stop-stage score") from None
+    with reading(path, "scores", none="run ./run.sh --stage score --stop-stage score"):
+        record = parse_json(path.read_text("utf-8"))
     for score in record.get("scores", [record]):
         if score.get("definition") == row.definition:
             return float(score["value"])

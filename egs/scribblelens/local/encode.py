@@ -1,6 +1,6 @@
 """Write the units of the lines and the vectors that the decoder sees, one for each four columns.
 
-python local/encode.py EXP DATA OUT    writes codes.scp, and with a bottleneck units.jsonl, into OUT/train and OUT/test
+python local/encode.py EXP DATA OUT    writes vectors.scp, and units.jsonl if there are units, into OUT/{train,test}
 """
 
 import hashlib
@@ -27,7 +27,7 @@ def encode(exp: Path, data: Path, out: Path) -> list[str]:
         lines = Lines.read(data / split)
         # Whole lines, one at a time: nothing depends on what else is in a batch.
         found = {utt: model.quantizer(model.encoder(torch.from_numpy(lines[utt])[None])) for utt in lines}
-        write_features(out / split / "codes", ((utt, q.values[0].numpy()) for utt, q in found.items()))
+        write_features(out / split / "vectors", ((utt, q.values[0].numpy()) for utt, q in found.items()))
         if model.quantizer.codes:
             header = UnitHeader(PERIOD, model.quantizer.codes, codebook=codebook_hash(model))
             rows = (UnitLine.of_frames(utt, q.units[0, :, 0].numpy()) for utt, q in found.items())
@@ -47,5 +47,5 @@ if __name__ == "__main__":
         "exp",
         "data",
         "out",
-        makes=Output("out", ("test/codes.scp",), ("exp/checkpoints/*.pt", "data/train/*", "data/test/*")),
+        makes=Output("out", ("test/vectors.scp",), ("exp/checkpoints/*.pt", "data/train/*", "data/test/*")),
     )

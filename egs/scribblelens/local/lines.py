@@ -12,6 +12,7 @@ from unitdisc.data.alignment import Interval, read_alignment
 from unitdisc.data.kaldi import DataDir
 from unitdisc.errors import DataError
 from unitdisc.files import whole_file
+from unitdisc.reading import reading
 
 HEIGHT = 32  # pixels
 COLUMN = 0.01  # alignments give a column of a line, scaled to 32 pixels, as so many seconds
@@ -62,15 +63,10 @@ def write_lines(data: DataDir) -> int:
 
 def read_line(path: Path) -> np.ndarray:
     """Read an image in grey, scaled to 32 pixels in height, as uint8 [32, W]."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
-    try:
-        with Image.open(path) as image:
-            grey = image.convert("L")
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such image") from None
-    except (UnidentifiedImageError, OSError) as error:
-        raise DataError(f"{path}: cannot be read as an image: {error}") from None
+    with reading(path, "an image"), Image.open(path) as image:
+        grey = image.convert("L")
     if grey.height != HEIGHT:
         grey = grey.resize((max(1, round(grey.width * HEIGHT / grey.height)), HEIGHT), Image.Resampling.BICUBIC)
     return np.asarray(grey)

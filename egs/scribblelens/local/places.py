@@ -14,6 +14,7 @@ from lines import COLUMN, SPACE
 
 from unitdisc.data.alignment import Interval
 from unitdisc.errors import DataError
+from unitdisc.reading import reading
 
 NOWHERE = "*"
 BLANKS = ("SPACE", "_")
@@ -22,16 +23,13 @@ UNALIGNED = ".'"  # marks that the authors took out of the transcripts before th
 
 def read_places(archive: Path, texts: Mapping[str, tuple[str, str]]) -> dict[str, list[Interval]]:
     """Return the characters of lines, utt -> (name in the zip, transcript); lines that are not in it are left out."""
-    try:
-        with zipfile.ZipFile(archive) as files:
-            known = set(files.namelist())
-            return {
-                utt: placed(columns_of(files.read(name).decode("utf-8"), f"{archive}:{name}"), text)
-                for utt, (name, text) in texts.items()
-                if name in known
-            }
-    except (zipfile.BadZipFile, UnicodeDecodeError) as error:
-        raise DataError(f"{archive}: expected a zip of alignments in UTF-8: {error}") from None
+    with reading(archive, "a zip of alignments in UTF-8"), zipfile.ZipFile(archive) as files:
+        known = set(files.namelist())
+        return {
+            utt: placed(columns_of(files.read(name).decode("utf-8"), f"{archive}:{name}"), text)
+            for utt, (name, text) in texts.items()
+            if name in known
+        }
 
 
 def columns_of(text: str, where: str) -> list[str]:

@@ -65,7 +65,7 @@ def character_error(config: Config, data: Path, units: Path) -> Score:
         directory = DataDir.read(data / split)
         if not (data / split / "chars.ctm").exists():
             probe = replace(probe, seconds=WHOLE)
-        sides.append(Side(units / split / "codes.scp", labeller(directory, Lines.read(data / split)), None, PERIOD))
+        sides.append(Side(units / split / "vectors.scp", labeller(directory, Lines.read(data / split)), None, PERIOD))
     return probe_ctc(sides[0], sides[1], probe, resamples=0)
 
 

@@ -7,7 +7,6 @@ challenge of 2020 wants the languages in a folder 2019/, and what metadata.yaml 
 there. Fill in metadata.yaml and zip the folder.
 """
 
-import json
 import shutil
 import sys
 from pathlib import Path
@@ -15,7 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from unitdisc.data.store import FeatureReader
+from unitdisc.data.units import vectors_of
 from unitdisc.errors import DataError
+from unitdisc.evaluate.converted import SAME, read_manifest
 from unitdisc.files import whole_file
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "common"))  # for who starts it without run.sh
@@ -41,20 +42,19 @@ def write(exp: Path, converted: Path, out: Path, language: str, layout: str) -> 
     test = system / language / "test"
     shutil.rmtree(test, ignore_errors=True)  # metadata.yaml may be filled in already
     test.mkdir(parents=True)
-    vectors = FeatureReader(exp / "units" / "test" / "codes.scp")
+    vectors = FeatureReader(vectors_of(exp / "units" / "test"))
     for utt in vectors:
         with whole_file(test / f"{utt}.txt") as file:
             np.savetxt(file, vectors[utt], fmt="%.6g")
     waves: dict[str, str] = {}
-    for line in (converted / "manifest.jsonl").read_text("utf-8").splitlines():
-        row = json.loads(line)
-        if row["target"] == "same":  # a resynthesis, in nobody's voice of the challenge
+    for row in read_manifest(converted):
+        if row.target == SAME:  # a resynthesis, in nobody's voice of the challenge
             continue
-        name = f"{row['target']}_{row['source'].split('_', 1)[1]}.wav"
+        name = f"{row.target}_{row.source.split('_', 1)[1]}.wav"
         if name in waves:
-            raise DataError(f"{converted}: {row['source']} and {waves[name]} would both be {name}")
-        waves[name] = row["source"]
-        shutil.copyfile(converted / row["path"], test / name)
+            raise DataError(f"{converted}: {row.source} and {waves[name]} would both be {name}")
+        waves[name] = row.source
+        shutil.copyfile(row.path, test / name)
     metadata = {out: ABOUT, system: SYSTEM} if system != out else {out: ABOUT + SYSTEM}
     for folder, text in metadata.items():
         if not (folder / "metadata.yaml").exists():

@@ -1,5 +1,6 @@
 """Arrays of whole numbers: a folder of .npy or .pt, one for each utterance, or one .npz or .pt of them all."""
 
+import pickle
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from unitdisc.data.foreign.base import SAFE, Format, ReadOptions, Source, Utterance
-from unitdisc.errors import DataError, clipped
+from unitdisc.errors import DataError
+from unitdisc.reading import reading
 
 SUFFIXES = (".npy", ".pt")
 
@@ -28,15 +30,17 @@ def read_arrays(source: Source, options: ReadOptions) -> Iterator[Utterance]:
 
 def load(path: Path) -> Any:
     """Load an array, or several by name; never a pickle."""
-    try:
-        if path.suffix in (".npy", ".npz"):
-            return np.load(path, allow_pickle=False)
-        import torch
+    with reading(path, "an array"):
+        try:
+            if path.suffix in (".npy", ".npz"):
+                return np.load(path, allow_pickle=False)
+            import torch
 
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises whatever the file makes it raise
-        pickled = "pickle" in str(error).lower() or "weights_only" in str(error)
-        raise DataError(f"{path}: {SAFE if pickled else clipped(error)}") from None
+            return torch.load(path, map_location="cpu", weights_only=True)
+        except (ValueError, pickle.UnpicklingError) as error:
+            if "pickle" in str(error).lower() or "weights_only" in str(error):
+                raise DataError(f"{path}: {SAFE}") from None
+            raise
 
 
 def _units(value: Any, where: str) -> np.ndarray:

@@ -7,18 +7,17 @@ source is of the format, `read` yields its utterances. Periods, names and number
 
 import gzip
 import io
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
 import numpy as np
 
-from unitdisc.data.reading import reading
 from unitdisc.errors import DataError, shown
+from unitdisc.reading import parse_json, reading
 
 LOOK = 65536  # bytes from the beginning that tell what a file is
 GZIP = b"\x1f\x8b"
@@ -102,8 +101,8 @@ class Source:
     def record(self) -> dict[str, Any]:
         """Return the first line of JSON lines; of others, an empty object."""
         try:
-            record = json.loads(self.first[0]) if self.first else {}
-        except (ValueError, RecursionError):
+            record = parse_json(self.first[0]) if self.first else {}
+        except ValueError:
             return {}
         return record if isinstance(record, dict) else {}
 
@@ -144,11 +143,13 @@ class Source:
 
 def unit_numbers(words: Iterable[str], where: str) -> np.ndarray:
     """Return units [N] of words such as 7 or <7>."""
-    try:
+    words = list(words)
+
+    def wrong() -> str:
+        return shown(next((word for word in words if not re.fullmatch(r"<?\d{1,18}>?", word)), words))
+
+    with reading(where, "units as whole numbers", got=wrong):
         return np.array([int(word[1:-1] if word[0] == "<" else word) for word in words], dtype=np.int64)
-    except (ValueError, IndexError, OverflowError):
-        wrong = next((word for word in words if not re.fullmatch(r"<?\d{1,18}>?", word)), "")
-        raise DataError(f"{where}: expected units as whole numbers, got {shown(wrong)}") from None
 
 
 def numbers_of(values: Any, where: str) -> np.ndarray:
@@ -156,21 +157,14 @@ def numbers_of(values: Any, where: str) -> np.ndarray:
     # By type, since NumPy makes 1 of 1.9 and of true without a word.
     if not isinstance(values, list) or any(type(value) is not int for value in values):
         raise DataError(f"{where}: expected a list of units as whole numbers, got {shown(values)}")
-    try:
+    with reading(where, "units of at most 64 bits", got="a larger one"):
         return np.array(values, dtype=np.int64)
-    except OverflowError:
-        raise DataError(f"{where}: expected units of at most 64 bits, got a larger one") from None
 
 
 def record_of(line: str, where: str) -> dict[str, Any]:
     """Return the object of a line of JSON."""
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        record = None
-    if not isinstance(record, dict):
-        raise DataError(f"{where}: expected a JSON object, got {shown(line)}")
-    return record
+    with reading(where, "a JSON object", got=partial(shown, line)):
+        return dict(parse_json(line))
 
 
 def name_of(path: str) -> str:

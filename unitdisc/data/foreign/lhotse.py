@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from unitdisc.data.foreign.base import Format, ReadOptions, Source, Utterance, record_of, unit_numbers
-from unitdisc.errors import DataError, shown
+from unitdisc.reading import reading
 
 FILES = ("supervisions.jsonl", "supervisions.jsonl.gz", "cuts.jsonl", "cuts.jsonl.gz")
 
@@ -15,12 +15,10 @@ def read_lhotse(source: Source, options: ReadOptions) -> Iterator[Utterance]:
     """Read the supervisions of a manifest, or those of its cuts."""
     for where, line in _file(source).lines():
         record = record_of(line, where)
-        for supervision in record.get("supervisions", [record]):
-            try:
-                cut = float(record["start"]) if "supervisions" in record else 0.0
-                yield _utterance(supervision, options.tier, where, cut)
-            except (KeyError, TypeError, ValueError, IndexError) as error:
-                raise DataError(f"{where}: expected a supervision of lhotse, got {shown(str(error))}") from None
+        with reading(where, "a supervision of lhotse"):
+            cut = float(record["start"]) if "supervisions" in record else 0.0
+            found = [_utterance(one, options.tier, where, cut) for one in record.get("supervisions", [record])]
+        yield from found
 
 
 def _utterance(supervision: dict[str, Any], tier: str, where: str, cut: float) -> Utterance:

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from unitdisc.data.foreign.base import Format, ReadOptions, Source, Utterance
-from unitdisc.data.reading import reading
 from unitdisc.errors import DataError
+from unitdisc.reading import reading
 
 
 def read_zerospeech2019(source: Source, options: ReadOptions) -> Iterator[Utterance]:
