@@ -91,7 +91,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     root = tmp_path_factory.mktemp("trained")
     make_data(root / "data", 140, features=False)
-    tree = {"decoder": {"kind": "none"}, "weights": {"echo": 1.0}}
+    tree = {"decoder": {"kind": "none"}, "weights": {"input_reconstruction": 1.0}}
     tree |= {"quantizer": {"codes": 8, "dim": 8, "schedule": {"warm_up": 0, "until": 0}}}
     whole = config.from_tree(Config, {"model": tree}, "")
     whole = Config(config.from_tree(type(whole.model), {**config.to_tree(tiny_model()), **tree}, ""), whole.train)

@@ -32,7 +32,7 @@ CASES: dict[str, tuple[str, list[str]]] = {
     "prediction": ("librispeech/conf/small.yaml", [*SMALL, TARGETS]),
     "codebook-later": (
         "librispeech/conf/small.yaml",
-        [*SMALL, TARGETS, "weights.echo=1", "train.freeze=0.02", "train.steps=100", "quantizer.codes=8",
+        [*SMALL, TARGETS, "weights.input_reconstruction=1", "train.freeze=0.02", "train.steps=100", "quantizer.codes=8",
          "train.thaw=0.1"],
     ),
     "frame-decoder": (
@@ -129,7 +129,11 @@ def test_the_host_waits_for_a_gpu_once_a_log_interval(
 @pytest.mark.parametrize("encoder", ["conv", "gated"])
 def test_a_gpu_encodes_many_blocks_at_once_to_the_units_of_one_at_a_time(encoder: str, monkeypatch: pytest.MonkeyPatch):
     torch.manual_seed(0)
-    tree = {"encoder": {"kind": encoder, "channels": 16}, "decoder": {"kind": "none"}, "weights": {"echo": 1.0}}
+    tree = {
+        "encoder": {"kind": encoder, "channels": 16},
+        "decoder": {"kind": "none"},
+        "weights": {"input_reconstruction": 1.0},
+    }
     tree["quantizer"] = {"kind": "vq", "codes": 32, "schedule": {"warm_up": 0, "until": 0}}
     options = config.from_tree(Config, {"model": tree}, "").model
     model = UnitModel(options, ["a"]).eval()

@@ -39,7 +39,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "decoder": {"kind": "frame", "wavenet": WAVENET, "output": {"loss": "laplace"}},
         "conditioning": {"speaker": "reference"},
     },
-    "frame, all losses, 33 Hz": {"encoder": {"strides": [3]}, "weights": {"ctc": 2.0, "framewise": 0.5, "echo": 0.3}},
+    "frame, all losses, 33 Hz": {
+        "encoder": {"strides": [3]},
+        "weights": {"ctc": 2.0, "framewise": 0.5, "input_reconstruction": 0.3},
+    },
     "frame, no quantiser": {"quantizer": {"kind": "none"}},
     "frame, ema": {"quantizer": {"kind": "ema", **QUANTIZER}, "conditioning": {"speaker": "none"}},
     "waveform": {"features": {"hop": HOP, "window": 400}, "decoder": {"kind": "waveform", "wavenet": WAVENET}},
@@ -134,7 +137,9 @@ def test_every_variant_takes_a_step_and_its_parts_add_up(name: str):
         optimizer.step()
         totals.append(float(loss.total.detach()))
     assert totals[-1] < totals[0]
-    wanted = {"quantizer"} | {key for key in ("ctc", "framewise", "echo") if getattr(model.config.weights, key)}
+    wanted = {"quantizer"} | {
+        key for key in ("ctc", "framewise", "input_reconstruction") if getattr(model.config.weights, key)
+    }
     assert set(loss.parts) == wanted | ({"reconstruction"} if model.decoder else set())
 
 

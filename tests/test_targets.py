@@ -191,11 +191,11 @@ def test_other_losses_and_a_decoder_train_beside_the_prediction(data: Path, tmp_
     model = tiny_model()
     tree = run(
         data, tmp_path / "exp", quantizer=model.quantizer, decoder=model.decoder,
-        weights=LossWeights(prediction=1.0, echo=0.3, ctc=0.5),
+        weights=LossWeights(prediction=1.0, input_reconstruction=0.3, ctc=0.5),
     )  # fmt: skip
     assert tree["step"] == 8
     dev = [r for r in read_metrics(tmp_path / "exp") if r["kind"] == "dev"][-1]
-    assert {"prediction", "echo", "ctc", "reconstruction"} <= dev.keys()
+    assert {"prediction", "input_reconstruction", "ctc", "reconstruction"} <= dev.keys()
 
 
 LATE = replace(OPTIONS, targets=replace(TARGETS, at=(0.0,)), freeze=0.5, save_every=2)

@@ -71,7 +71,7 @@ def run_part(part: str, folder: Path) -> dict[str, float]:
     elif part == "features":
         extract(DataDir.read(data), ExtractConfig(ModelConfig().features), force=True)
     elif part == "batches":
-        tree = {"decoder": {"kind": "none"}, "weights": {"echo": 1.0}}
+        tree = {"decoder": {"kind": "none"}, "weights": {"input_reconstruction": 1.0}}
         config = configs.from_tree(ModelConfig, tree, "batches")
         directory = DataDir.read(data)
         corpus = open_corpus(config, directory, UnitModel(config, sorted(directory.spk2utt)))

@@ -47,7 +47,7 @@ def load(path: Path, device: str | torch.device = "cpu") -> dict[str, Any]:
         tree = torch.load(path, map_location=device, weights_only=True)
     if not isinstance(tree, dict) or tree.get("format") != FORMAT:
         raise CheckpointError(f"{path}: expected a file of format {FORMAT}")
-    return tree
+    return {**tree, **{key: configs.renamed(tree[key]) for key in ("config", "model", "average") if key in tree}}
 
 
 def step_files(exp: Path) -> list[Path]:

@@ -28,6 +28,7 @@ from unitdisc.errors import ConfigError, clipped, shown
 from unitdisc.reading import reading
 
 C = TypeVar("C")
+RENAMED = {"echo": "input_reconstruction"}  # keys of version 0.1.0, wherever they stand
 
 
 def load(path: str | Path, cls: type[C], overrides: Iterable[str] = ()) -> C:
@@ -130,7 +131,19 @@ def _read_yaml(path: Path, parents: tuple[Path, ...]) -> dict[str, Any]:
     tree = {} if tree is None else tree
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: expected 'key: value' lines, got {type(tree).__name__}")
-    return tree
+    return renamed(tree)
+
+
+def renamed(tree: Any) -> Any:
+    """Return a tree with the keys of today in place of old ones; of dotted names the first word counts."""
+    return {_key_of_today(key): renamed(value) for key, value in tree.items()} if isinstance(tree, dict) else tree
+
+
+def _key_of_today(key: Any) -> Any:
+    if not isinstance(key, str):
+        return key
+    first, dot, rest = key.partition(".")
+    return RENAMED.get(first, first) + dot + rest
 
 
 def merge(base: dict[str, Any], delta: Mapping[str, Any]) -> dict[str, Any]:
@@ -193,13 +206,13 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
     path, equals, text = override.partition("=")
     if not equals or not path:
         raise ConfigError(f"--set {override}: expected KEY.KEY=VALUE")
-    *sections, last = path.strip().split(".")
+    *sections, last = (RENAMED.get(key, key) for key in path.strip().split("."))
     for section in sections:
         inner = tree.get(section)
         tree[section] = dict(inner) if isinstance(inner, Mapping) else {}
         tree = tree[section]
     with reading(f"--set {override}", "a YAML value", got=shown(text), advice="quote it", error=ConfigError):
-        value = yaml.load(text, _Loader)
+        value = renamed(yaml.load(text, _Loader))
     tree.update(merge(tree, {last: value}))
 
 

@@ -29,9 +29,9 @@ from unitdisc.model_config import LossWeights, ModelConfig
 from unitdisc.networks.blocks import BlockEncoder, one_thread
 from unitdisc.networks.conditioning import Conditioning
 from unitdisc.networks.draws import Stream, draw_seeds, row_uniforms
-from unitdisc.networks.echo import Echo
 from unitdisc.networks.encoders.build import build_encoder
 from unitdisc.networks.heads import CTCHead, FramewiseHead, HeadLoss
+from unitdisc.networks.input_reconstruction import InputReconstruction
 from unitdisc.networks.jitter import TimeJitter
 from unitdisc.networks.padding import ceil_divide, masked, padding_mask
 from unitdisc.networks.perturb import Perturbation
@@ -117,9 +117,11 @@ class UnitModel(nn.Module):
         shape = (config.heads, self.quantizer.dim, len(self.phones))
         self.ctc = CTCHead(*shape) if config.weights.ctc > 0 else None
         self.framewise = FramewiseHead(*shape) if config.weights.framewise > 0 else None
-        self.echo: Echo | None = None
-        if config.weights.echo > 0:
-            self.echo = Echo(config.echo, self.quantizer.dim, self.encoder.stride, self.dim_in)
+        self.input_reconstruction: InputReconstruction | None = None
+        if config.weights.input_reconstruction > 0:
+            self.input_reconstruction = InputReconstruction(
+                config.input_reconstruction, self.quantizer.dim, self.encoder.stride, self.dim_in
+            )
         self.prediction: Prediction | None = None
         if config.weights.prediction > 0:
             self.prediction = Prediction(
@@ -213,8 +215,8 @@ class UnitModel(nn.Module):
         if self.decoder is not None and self.config.weights.reconstruction > 0:
             said = self._partly_vectors(values, y, lengths, seeds)
             parts["reconstruction"] = self._reconstruction(batch, frames, said, frame_lengths, seeds) / count
-        if self.echo is not None:
-            parts["echo"] = self.echo.loss(values, frames, frame_lengths) / count
+        if self.input_reconstruction is not None:
+            parts["input_reconstruction"] = self.input_reconstruction.loss(values, frames, frame_lengths) / count
         for name, head in self._head_losses(batch, values, lengths):
             scale = self.encoder.stride if name == "framewise" else 1
             parts[name] = head.total * scale / count

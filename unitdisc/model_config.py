@@ -7,10 +7,10 @@ from unitdisc.decoders.frame import FrameDecoderConfig
 from unitdisc.errors import ConfigError
 from unitdisc.features.configs import FbankConfig, FeatureConfig, LogMelConfig, MfccConfig
 from unitdisc.networks.conditioning import ConditioningConfig
-from unitdisc.networks.echo import EchoConfig
 from unitdisc.networks.encoders.build import EncoderConfig
 from unitdisc.networks.encoders.conv import ConvEncoderConfig
 from unitdisc.networks.heads import HeadConfig
+from unitdisc.networks.input_reconstruction import InputReconstructionConfig
 from unitdisc.networks.perturb import PerturbationConfig
 from unitdisc.networks.prediction import PredictionConfig
 from unitdisc.quantizers.build import QuantizerConfig
@@ -26,7 +26,7 @@ class LossWeights:
     quantizer: float = 1.0
     ctc: float = 0.0
     framewise: float = 0.0
-    echo: float = 0.0  # of the encoder's own input, said again by each unit alone
+    input_reconstruction: float = 0.0  # of the encoder's own input, by each unit alone
     prediction: float = 0.0  # of the clusters that units of the unchanged utterance belong to
 
     def __post_init__(self) -> None:
@@ -57,7 +57,7 @@ class ModelConfig:
     conditioning: ConditioningConfig = field(default_factory=ConditioningConfig)
     decoder: DecoderConfig = field(default_factory=FrameDecoderConfig)
     heads: HeadConfig = field(default_factory=HeadConfig)
-    echo: EchoConfig = field(default_factory=EchoConfig)
+    input_reconstruction: InputReconstructionConfig = field(default_factory=InputReconstructionConfig)
     prediction: PredictionConfig = field(default_factory=PredictionConfig)
     weights: LossWeights = field(default_factory=LossWeights)
 
@@ -82,7 +82,8 @@ class ModelConfig:
         learns = max(self.weights.on_values, self.weights.prediction) > 0
         if not fitted and not self.decoder.speaks and not learns:
             raise ConfigError(
-                "nothing to learn: decoder.kind is none, so set weights.prediction, ctc, framewise or echo above 0"
+                "nothing to learn: decoder.kind is none; set one of weights.prediction, input_reconstruction, ctc and "
+                "framewise above 0"
             )
 
     @property

@@ -62,7 +62,7 @@ def pack(exp: str | Path, out: str | Path, options: PackOptions | None = None, *
 
 def _slim_(model: UnitModel, tree: dict[str, Any], decoder: bool) -> dict[str, Any]:
     """Take from a model what only its training needs; return what is packed of its checkpoint."""
-    unwanted = ("prediction", "echo") if decoder else packed.PARTS
+    unwanted = ("prediction", "input_reconstruction") if decoder else packed.PARTS
     without = [part for part in unwanted if getattr(model, part) is not None]
     hashes = {"codebook": model.codebook_hash(), "model_hash": model.model_hash()}
     for part in without:

@@ -32,7 +32,7 @@ ABOUT, WEIGHTS, CONFIG, CODEBOOK, CARD, FEATURES = (
     "model.json", "model.safetensors", "config.yaml", "codebook.npy", "README.md", "features",
 )  # fmt: skip
 FILES = (ABOUT, WEIGHTS, CONFIG, CODEBOOK, CARD, f"{FEATURES}/*")
-PARTS = ("prediction", "echo", "decoder", "conditioning")  # of a model, that may be left out
+PARTS = ("prediction", "input_reconstruction", "decoder", "conditioning")  # of a model, that may be left out
 BESIDE = ("postfilter", "voices")  # what a checkpoint has beside the network, tensors by name each
 KEPT = ("speakers", "phones", "step", "codebook", "model", "without")
 
@@ -89,9 +89,10 @@ def read(folder: Path) -> dict[str, Any]:
     config = configs.read_alone(folder / CONFIG)
     _at_home(config, folder)
     tree: dict[str, Any] = {"config": config, "average": None, **{key: about[key] for key in KEPT[:3]}}
-    tree["without"] = tuple(about["without"])
+    tree["without"] = tuple(configs.RENAMED.get(part, part) for part in about["without"])
     for kind in ("model", *BESIDE):
         tree[kind] = {name[len(kind) + 1 :]: value for name, value in tensors.items() if name.startswith(f"{kind}.")}
+    tree["model"] = configs.renamed(tree["model"])
     return tree
 
 
@@ -104,7 +105,7 @@ def _about(path: Path) -> dict[str, Any]:
                 f"unitdisc {__version__} is too old or too new for it"
             )
         missing = [key for key in (*KEPT, "sha256") if key not in about]
-        if missing or not set(about["without"]) <= set(PARTS):
+        if missing or not set(about["without"]) <= {*PARTS, *configs.RENAMED}:
             raise KeyError(missing[0] if missing else "without")
         names = [*about["speakers"], *about["phones"]]
         if not all(isinstance(name, str) for name in names) or not isinstance(about["step"], int):

@@ -138,7 +138,7 @@ def check_schedule(config: Config) -> None:
     if not config.model.decoder.speaks and not config.model.weights.on_values:
         raise ConfigError(
             "train.freeze or units_of: with the encoder held still nothing would learn: set decoder.kind, or "
-            "weights.echo, ctc or framewise above 0, or leave both options as they are"
+            "weights.input_reconstruction, ctc or framewise above 0, or leave both options as they are"
         )
 
 
@@ -147,7 +147,7 @@ def check_augment(config: Config) -> None:
     if config.train.augment.tempo and (config.model.decoder.speaks or config.model.weights.on_values > 0):
         raise ConfigError(
             "augment.tempo: only a prediction of clusters knows what to do with speech that is faster or slower; "
-            "set decoder.kind to none and weights.echo, ctc and framewise to 0, or augment.tempo to 0"
+            "set decoder.kind to none and weights.input_reconstruction, ctc and framewise to 0, or augment.tempo to 0"
         )
 
 

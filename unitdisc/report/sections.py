@@ -23,7 +23,8 @@ CURVES = (
     ("PNMI of the dev set", "", "pnmi"),
     ("CTC loss", "ctc", "ctc"),
     ("framewise loss", "framewise", "framewise"),
-    ("echo of the input", "echo", "echo"),
+    ("units' own reconstruction of the input", "input_reconstruction", "input_reconstruction"),
+    ("units' own reconstruction of the input", "echo", "echo"),  # what version 0.1.0 called it
     ("gradient norm", "gradient_norm", ""),
     ("learning rate", "learning_rate", ""),
 )

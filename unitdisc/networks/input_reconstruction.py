@@ -1,7 +1,7 @@
-"""An echo: each unit says again the frames that it was made of, and those around it, from its own vector alone.
+"""The units' own reconstruction of the encoder's input: each unit alone says its frames, and those around it.
 
-A decoder fills in from neighbouring units, past frames and the voice what a unit leaves out. The echo has no such help,
-and its targets are the encoder's own input, normalised, so that all of its dimensions count the same.
+A decoder fills in what a unit leaves out: it sees the neighbouring units, the past frames and the voice. This network
+sees the vector of one unit. Its targets are the encoder's input, normalised, so that all dimensions count the same.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from unitdisc.networks.padding import ceil_divide
 
 
 @dataclass(frozen=True)
-class EchoConfig:
+class InputReconstructionConfig:
     """How far it reaches, and one hidden layer."""
 
     context: int = 3  # units to each side whose frames a unit says, too
@@ -24,14 +24,15 @@ class EchoConfig:
     def __post_init__(self) -> None:
         if self.context < 0 or self.hidden < 1:
             raise ConfigError(
-                f"echo: context must be 0 or more and hidden above 0, got {self.context} and {self.hidden}"
+                "input_reconstruction: context must be 0 or more and hidden above 0, "
+                f"got {self.context} and {self.hidden}"
             )
 
 
-class Echo(nn.Module):
+class InputReconstruction(nn.Module):
     """The frames in and around each unit, from its value."""
 
-    def __init__(self, config: EchoConfig, dim: int, stride: int, channels: int) -> None:
+    def __init__(self, config: InputReconstructionConfig, dim: int, stride: int, channels: int) -> None:
         """Build for values of width dim, stride frames a unit, and channels a frame."""
         super().__init__()
         self.context, self.stride = config.context, stride
