@@ -116,7 +116,7 @@ class Model:
         from unitdisc.convert import Target, known_voice
         from unitdisc.speaking import Line, SpeakOptions, say
 
-        _ = self._speaking.decoder  # says it if there is none
+        self._speaking.check_speaks()
         frames = np.asarray(units, dtype=np.int64)
         if frames.ndim != 1 or not len(frames) or frames.min() < 0 or frames.max() >= self.codes:
             raise DataError(f"expected units [T] between 0 and {self.codes - 1}, one or more of them")

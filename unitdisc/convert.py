@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unitdisc.corpus import open_frames
+from unitdisc.corpus import open_features
 from unitdisc.data.audio import save_audio
 from unitdisc.data.batches import FrameReader, pad
 from unitdisc.data.kaldi import DataDir, Recording
@@ -128,7 +128,7 @@ def convert_with(
     """Convert by a model that is loaded already, as `convert` does."""
     out, options = Path(out), options or ConvertOptions()
     model, voices = speaking.network, speaking.voices
-    _ = speaking.decoder  # says it if there is none, before anything is read
+    speaking.check_speaks()  # before anything is read
     if options.vectors and not model.config.vectors:
         raise ConfigError(f"{speaking.path}: its decoder has heard units only; train with model.vectors above 0")
     if not options.postfilter:
@@ -184,7 +184,7 @@ def open_sources(sources: Sequence[str | Path], model: UnitModel) -> tuple[DataD
     paths = [Path(source) for source in sources]
     if len(paths) == 1 and paths[0].is_dir():
         data = DataDir.read(paths[0])
-        return data, open_frames(model.config.features, data)
+        return data, open_features(model.config.features, data)
     for path in paths:
         if not path.exists():
             raise DataError(f"{path}: no such file or data directory")

@@ -165,7 +165,7 @@ def label_numbers(
     )
 
 
-def open_frames(config: FeatureConfig, data: DataDir, change: str = "", device: str = "cpu") -> FrameReader:
+def open_features(config: FeatureConfig, data: DataDir, change: str = "", device: str = "cpu") -> FrameReader:
     """Return the frames of a data directory: from its archive if it has one, else computed as they are asked for.
 
     With `change`, a name of data/change.py, they are computed from audio changed so.

@@ -25,7 +25,7 @@ import torch
 from unitdisc import __version__, dist
 from unitdisc import config as configs
 from unitdisc.checkpoint import load_model
-from unitdisc.corpus import open_frames
+from unitdisc.corpus import open_features
 from unitdisc.data.change import check_change
 from unitdisc.data.exports import write_ctm, write_text
 from unitdisc.data.kaldi import DataDir
@@ -165,7 +165,7 @@ def unit_header(model: UnitModel, data: DataDir, change: str = "") -> UnitHeader
         origin={
             "tool": f"unitdisc {__version__}",
             "data": str(data.path),
-            **({"perturbation": change} if change else {}),
+            **({"change": change} if change else {}),
         },
     )
 
@@ -201,7 +201,7 @@ class _Encoder:
     def __init__(self, job: _Job, model: UnitModel | None = None) -> None:
         self.model = model if model is not None else load_model(job.exp, job.device)
         self.data = DataDir.read(job.data)
-        self.frames = open_frames(self.model.config.features, self.data, job.options.change, job.device)
+        self.frames = open_features(self.model.config.features, self.data, job.options.change, job.device)
         self.job = job
 
     def encode(self, shard: Shard) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from unitdisc.checkpoint import load_model
-from unitdisc.corpus import ALIGNMENT, open_frames
+from unitdisc.corpus import ALIGNMENT, open_features
 from unitdisc.data.alignment import read_alignment
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.phones import SILENCES
@@ -21,7 +21,7 @@ Heard = dict[str, tuple[list[str], list[str]]]
 def hear(model: UnitModel, data: DataDir, alignment: Path | None = None) -> Heard:
     """Return (phones of the alignment, phones heard) of each utterance that has an alignment."""
     phones = read_alignment(alignment or data.path / ALIGNMENT)
-    frames = open_frames(model.config.features, data)
+    frames = open_features(model.config.features, data)
     heard: Heard = {}
     for utt in data.utts:
         if utt in phones and utt in frames:

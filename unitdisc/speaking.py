@@ -75,7 +75,7 @@ def speak_units(
     out, options = Path(out), options or SpeakOptions()
     speaking = load_speech_model(exp, device)
     model = speaking.network
-    _ = speaking.decoder  # says it if there is none, before anything is read
+    speaking.check_speaks()  # before anything is read
     if (out / "manifest.jsonl").exists() and not force:
         raise DataError(f"{out}: there are sounds already; --force replaces them")
     own = model.codebook_hash()

@@ -19,11 +19,16 @@ class SpeechModel(NamedTuple):
     postfilter: Postfilter | None
     voices: Voices | None
 
+    def check_speaks(self) -> None:
+        """Refuse a model without a decoder."""
+        if self.network.decoder is None:
+            raise ConfigError(f"{self.path}: its model has no decoder (decoder.kind: none), so it cannot speak")
+
     @property
     def decoder(self) -> Decoder:
         """Return the decoder; a model without one cannot speak."""
-        if self.network.decoder is None:
-            raise ConfigError(f"{self.path}: its model has no decoder (decoder.kind: none), so it cannot speak")
+        self.check_speaks()
+        assert self.network.decoder is not None
         return self.network.decoder
 
     def filtered(self, said: Streams, voice: int | None) -> Streams:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from unitdisc import dist
-from unitdisc.corpus import open_frames
+from unitdisc.corpus import open_features
 from unitdisc.data.batches import Batch, Corpus
 from unitdisc.digests import add_file
 from unitdisc.errors import CheckpointError, ConfigError
@@ -213,7 +213,7 @@ def _units(corpus: Corpus, stride: int) -> dict[str, int]:
 
 def _feature_vectors(model: UnitModel, corpus: Corpus) -> Vectors:
     """Return what reads the features of an utterance, normalised by speaker."""
-    reader = open_frames(replace(model.config.features, cmvn="speaker", cmvn_variance=True), corpus.data)
+    reader = open_features(replace(model.config.features, cmvn="speaker", cmvn_variance=True), corpus.data)
     return lambda utt: torch.from_numpy(reader[utt])
 
 

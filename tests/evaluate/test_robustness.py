@@ -30,9 +30,10 @@ def test_by_hand_and_equal_to_editdistance(tmp_path):
     assert same.parts["exactly equal utterances"] == 10
 
 
-def test_the_changed_file_names_its_change(tmp_path):
+@pytest.mark.parametrize("key", ["change", "perturbation"])  # as it is called, and as version 0.1.0 called it
+def test_the_changed_file_names_its_change(key: str, tmp_path):
     clean = write_unit_file(tmp_path / "a.jsonl", {"a": np.arange(3)}, 3)
-    header = UnitHeader(0.02, (3,), codebook="c0", origin={"perturbation": "gain-up"})
+    header = UnitHeader(0.02, (3,), codebook="c0", origin={key: "gain-up"})
     write_units(tmp_path / "b.jsonl", header, [UnitLine.of_frames("a", [0, 1, 1, 1])])
     score = unit_edit_distance(clean, tmp_path / "b.jsonl")
     assert (score.definition, score.value) == ("unit-edit-distance-gain-up", 1 / 3)

@@ -51,7 +51,7 @@ MODULES = (
     "abx",
     "score",
     "segment",
-    "sound",
+    "convert",
     "compare",
     "report",
     "share",

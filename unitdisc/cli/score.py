@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `score`."""
     from unitdisc.cli.abx import add_abx
-    from unitdisc.cli.conversion import add_conversion
+    from unitdisc.cli.score_conversion import add_conversion
 
     verb = verbs.add_parser(
         "score",

@@ -12,7 +12,7 @@ from unitdisc import config as configs
 from unitdisc.cluster import PLAIN, fit_kmeans
 from unitdisc.compare.kept import key_of, once
 from unitdisc.compare.subjects import Speech, Subject
-from unitdisc.corpus import open_frames
+from unitdisc.corpus import open_features
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.store import write_features
 from unitdisc.data.subsets import subset
@@ -151,7 +151,7 @@ def _has(data: DataDir, features: FeatureConfig) -> bool:
 
 def _write_inputs(model: UnitModel, data: DataDir, out: Path) -> None:
     """Write the frames of each utterance, normalised."""
-    frames = open_frames(model.config.features, data)
+    frames = open_features(model.config.features, data)
 
     def inputs() -> Iterator[tuple[str, np.ndarray]]:
         for utt in data.utts:

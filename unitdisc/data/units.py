@@ -51,6 +51,11 @@ class UnitHeader:
         """Return how many different units there can be."""
         return int(np.prod(self.codes, dtype=np.int64))
 
+    @property
+    def change(self) -> str:
+        """Return how the audio was changed before it was encoded, such as noise-10; empty if it was not."""
+        return self.origin.get("change") or self.origin.get("perturbation", "")  # as version 0.1.0 called it
+
 
 class UnitLine(NamedTuple):
     """The units of one utterance, de-duplicated with durations."""

@@ -27,7 +27,7 @@ def unit_edit_distance(
             f"{changed}: has {other.codes} codes and a period of {other.period:g} s, but {clean} has {one.codes} and "
             f"{one.period:g} s; encode both with the same checkpoint"
         )
-    condition = condition or other.origin.get("perturbation", "") or theirs.path.stem
+    condition = condition or other.change or theirs.path.stem
     rows, missing, extra, used = Groups(), 0, 0, 0
     for left, right in common(ours, theirs):
         if left is None or right is None:

@@ -190,4 +190,4 @@ def score_all(
 
 def condition_of(units: Units, path: Path) -> str:
     """Return the name of a change of audio: what the unit file says, else the name of its folder or file."""
-    return units.header.origin.get("perturbation", "") or (path.name if path.is_dir() else path.stem)
+    return units.header.change or (path.name if path.is_dir() else path.stem)
