@@ -57,7 +57,7 @@ COLUMNS = (
 )
 DEFINITIONS = {name: definition for name, _, definition in COLUMNS}
 # Columns of the tables of images, by how they begin.
-LOWER = ("CER", "bits", "reconstruction bits", "latent bits by")
+LOWER = ("PER", "CER", "bits", "reconstruction bits", "latent bits by")
 HIGHER = ("NMI", "mapping accuracy", "codes", "perplexity")
 
 

@@ -55,7 +55,7 @@ def test_the_table_has_means_and_spreads_in_the_paper_s_order(ablation, tmp_path
     exps = results(tmp_path / "exp", ablation)
     text = ablation.write_table(exps, tmp_path / "RESULTS.md", tmp_path / "plot.png", [])
     assert text.splitlines()[:6] == [
-        "| row | seeds | PER ↓ | codes ↑ | seconds of training |",
+        "| row | seeds | PER ↓ | codes | seconds of training |",
         "|---|---|---|---|---|",
         "| no bottleneck | 1 | 0.1000 |  | 10 |",
         "| vanilla VQ | 1 | 10.00 | 12.00 | 10 |",
@@ -67,7 +67,14 @@ def test_the_table_has_means_and_spreads_in_the_paper_s_order(ablation, tmp_path
     with Image.open(tmp_path / "plot.png") as picture:
         assert picture.width > 200
     chosen = ablation.write_table(exps, tmp_path / "RESULTS.md", None, ["codes"])
-    assert chosen.startswith("| row | seeds | codes ↑ | seconds of training |")
+    assert chosen.startswith("| row | seeds | codes | seconds of training |")
+
+
+def test_arrows_are_those_of_the_scores(ablation):
+    assert ablation.headed("ABX-across") == "ABX-across ↓"
+    assert ablation.headed("PNMI") == "PNMI ↑"
+    assert ablation.headed("units-per-second") == "units-per-second"
+    assert ablation.headed("reconstruction bits") == "reconstruction bits ↓"  # of images
 
 
 def test_a_table_of_what_is_not_there_is_refused(ablation, tmp_path: Path):

@@ -16,7 +16,6 @@ OPTIONS = """#!/usr/bin/env bash
 set -euo pipefail
 cd "$(dirname "$0")"
 corpus=corpus/full # where
-model= # weights (a path)
 stage=corpus # from
 stop_stage=report # until
 exp= # folder
@@ -24,10 +23,12 @@ set= # changes
 jobs=2 # at once (a number above 0)
 max_failed=0.1 # share that may fail (a share)
 flag=false # true or not
+model=none # weights (a path)
 cmd=env # what runs jobs
 . {egs}/common/parse_options.sh
 later=1 # no option
 printf '%s|%s|%s|%s' "$corpus" "$stop_stage" "$set" "${{changes[*]}}"
+[ "$model" = none ] || printf '|%s' "$model"
 """
 
 
@@ -119,6 +120,7 @@ def test_what_is_to_be_read_is_looked_for_here_and_then_where_the_recipe_was_cal
         (tmp_path / name).mkdir(parents=True)
     path, found = path.format(caller=caller), found.format(caller=caller)
     assert recipe(f"--corpus={path}", folder=caller).stdout.split("|")[0] == found
+    assert recipe(f"--model={path}", folder=caller).stdout.split("|")[-1] == found
 
 
 def test_help_is_the_head_and_the_lines_of_the_options(recipe):

@@ -52,7 +52,7 @@ def test_all_stages_run_and_a_second_start_makes_nothing_anew(tmp_path: Path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--modle", "x"], "unknown option --modle"),
+        (["--modle", "x"], "unknown option '--modle'"),
         (["--model"], "--model: a value must follow"),
         (["--model", "none"], "--model: no such file or folder: none"),
         (["--layer", "0"], "--layer: expected a number above 0, got '0'"),
