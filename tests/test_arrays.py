@@ -144,3 +144,113 @@ def test_processes_of_torchrun_have_the_bytes_of_one(verb: str, trained: Path, t
     alone = two.read_bytes()
     run([*words, "--force"])
     assert two.read_bytes() == alone
+
+
+def copied(trained: Path, folder: Path) -> Path:
+    """Copy model and data into a folder, with a configuration of features."""
+    shutil.copytree(trained / "exp", folder / "exp")
+    shutil.copytree(trained / "data", folder / "data")
+    (folder / "features.yaml").write_text("features: {kind: mfcc}\n")
+    return folder
+
+
+FEATURES, ENCODE = ["features", "features.yaml", "data"], ["encode", "exp", "data", "units"]
+
+
+def test_parts_may_come_from_a_machine_that_shares_no_disk(trained: Path, tmp_path: Path, monkeypatch):
+    here, there, alone = (copied(trained, tmp_path / name) for name in ("here", "there", "alone"))
+    monkeypatch.chdir(alone)
+    run(ENCODE)
+    run(FEATURES)
+    monkeypatch.chdir(there)
+    run([*ENCODE, "--job", "2/3"])
+    run([*FEATURES, "--job", "2/3"])
+    shutil.copytree(there / "data", here / "data", dirs_exist_ok=True)  # as rsync does
+    shutil.copytree(there / "units", here / "units")
+    shutil.rmtree(there)
+    monkeypatch.chdir(here)
+    for part in ("1/3", "3/3"):
+        run([*ENCODE, "--job", part])
+        run([*FEATURES, "--job", part])
+    monkeypatch.setattr(module, "_make_task", None)
+    monkeypatch.setattr("unitdisc.encode._Encoder.encode", None)
+    run(ENCODE)
+    run(FEATURES)
+    for folder in ("data", "units"):
+        one, parts = files(alone / folder), files(here / folder)
+        assert {name for name in one if "made" not in name and one[name] != parts.get(name)} == set(), folder
+        assert one.keys() - {name for name in one if ".lock" in name} <= parts.keys()
+
+
+@pytest.mark.parametrize("words", [FEATURES, ENCODE])
+def test_parts_are_made_anew_if_what_is_there_was_made_of_something_else(
+    words: list[str], trained: Path, tmp_path: Path, monkeypatch, capsys
+):
+    monkeypatch.chdir(copied(trained, tmp_path / "work"))
+    run(words)
+    shorter = [line for line in Path("data/utt2spk").read_text().splitlines(keepends=True) if "9 " not in line]
+    kept = {line.split()[0] for line in shorter}
+    wavs = Path("data/wav.scp").read_text().splitlines(keepends=True)
+    Path("data/utt2spk").write_text("".join(shorter))
+    Path("data/wav.scp").write_text("".join(line for line in wavs if line.split()[0] in kept))
+    for part in ("1/2", "2/2"):
+        run([*words, "--renew", "--job", part])
+    monkeypatch.setattr(module, "_make_task", None)
+    monkeypatch.setattr("unitdisc.encode._Encoder.encode", None)
+    run([*words, "--renew"])
+    capsys.readouterr()
+    run([*words, "--renew", "--job", "1/2"])
+    assert capsys.readouterr().out == f"{words[-1]}: unchanged\n"
+
+
+def test_an_encoding_of_fewer_utterances_keeps_no_vectors_of_the_others(trained: Path, tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(copied(trained, tmp_path / "work"))
+    run(ENCODE)
+    assert len(Path("units/vectors.scp").read_text().splitlines()) == 140
+    for name in ("utt2spk", "wav.scp"):
+        lines = Path("data", name).read_text().splitlines(keepends=True)
+        Path("data", name).write_text("".join(lines[:64]))
+    run([*ENCODE, "--force"])
+    assert len(Path("units/vectors.scp").read_text().splitlines()) == 64
+    assert sorted(path.name for path in Path("units/vectors").iterdir()) == ["00000.ark", "00000.scp"]
+
+
+LOSES_ONE = """
+import os, signal, sys, time
+from unitdisc import dist
+from unitdisc.cli import main
+from unitdisc.encode import _Encoder
+from unitdisc.features import extract
+def then_lost(work):
+    def lost(*arguments, **named):
+        if dist.rank() == 1 and os.path.exists("first"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        open("first", "w").close()
+        return work(*arguments, **named)
+    return lost
+extract._make_task, _Encoder.encode = then_lost(extract._make_task), then_lost(_Encoder.encode)
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.slow  # five starts of torch for each verb
+@pytest.mark.parametrize("verb", ["features", "encode"])
+def test_a_process_that_is_killed_ends_the_others_and_any_number_goes_on(
+    verb: str, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    words, made = {"features": (FEATURES, "data/feats.ark"), "encode": (ENCODE, "units/units.jsonl")}[verb]
+    copied(trained, tmp_path / "alone")
+    monkeypatch.chdir(tmp_path / "alone")
+    run(words)
+    copied(trained, tmp_path / "lost")
+    monkeypatch.chdir(tmp_path / "lost")
+    Path("program.py").write_text(LOSES_ONE)
+    several = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
+    done = subprocess.run([*several, "2", "program.py", *words], capture_output=True, text=True, timeout=120)
+    assert done.returncode != 0
+    assert "Signal 9 (SIGKILL)" in done.stderr  # torchrun says which process was lost, and ends the others
+    assert not Path(made).exists()
+    again = subprocess.run([*several, "3", "-m", "unitdisc", *words], capture_output=True, text=True, timeout=250)
+    assert again.returncode == 0, again.stderr
+    assert Path(made).read_bytes() == (tmp_path / "alone" / made).read_bytes()
+    assert not list(Path().glob("*/*.partial*")) + list(Path().glob("*/.shards"))

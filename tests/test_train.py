@@ -487,6 +487,35 @@ def test_a_process_that_is_lost_ends_the_others_and_one_alone_goes_on(data: Path
     assert checkpoint.newest(exp)["step"] == TRAIN.steps  # type: ignore[index]
 
 
+STOPS_ONE = """
+import os, signal, sys, time
+from unitdisc import config, dist, train
+step = train.train_step
+def told(state, *rest):
+    step(state, *rest)
+    if state.step == 2 and dist.rank() == 1:
+        os.kill(os.getpid(), signal.SIGTERM)
+train.train_step = told
+try:
+    train.train(config.load(sys.argv[1], train.Config), *sys.argv[2:5])
+except KeyboardInterrupt:
+    pass
+"""
+
+
+def test_processes_stop_after_the_same_step_if_one_is_told_to(data: Path, tmp_path: Path):
+    path, exp, program = tmp_path / "config.yaml", tmp_path / "exp", tmp_path / "program.py"
+    path.write_text(config.dump(Config(tiny_model(), replace(TRAIN, save_every=100, validate_every=100, steps=100))))
+    program.write_text(STOPS_ONE)
+    words = [str(path), str(exp), str(data / "train"), str(data / "dev")]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", str(program)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*command, *words], capture_output=True, text=True, env=environment, timeout=200)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert [path.stem for path in checkpoint.step_files(exp)] == ["00000003"]
+    assert "stopped after step 3, and saved" in (exp / "log.txt").read_text()
+
+
 PLATEAU = """
 import os, sys
 from made_up import tiny_model

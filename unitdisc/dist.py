@@ -77,7 +77,7 @@ def group(device: str = "cpu") -> Iterator[None]:
 
     if device.startswith("cuda"):
         torch.cuda.set_device(local_rank())
-    torch_dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    torch_dist.init_process_group("cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo")
     try:
         yield
     except RuntimeError as error:
@@ -85,7 +85,7 @@ def group(device: str = "cpu") -> Iterator[None]:
             raise
         raise UnitdiscError(
             f"another of the {world_size()} processes has ended, or does not answer; what it said stands above. "
-            "The same command goes on from the last checkpoint, also with another number of processes"
+            "The same command goes on where it was, also with another number of processes"
         ) from error
     finally:
         torch_dist.destroy_process_group()
@@ -136,6 +136,18 @@ def gather_objects(value: Any) -> list[Any]:
     values: list[Any] = [None] * world_size()
     torch_dist.all_gather_object(values, value)
     return values
+
+
+def any_of(flag: bool) -> bool:
+    """Tell whether something holds in some process. They agree on their CPUs: no GPU is waited for."""
+    if world_size() == 1:
+        return flag
+    import torch
+    import torch.distributed as torch_dist
+
+    value = torch.tensor(int(flag))
+    torch_dist.all_reduce(value, op=torch_dist.ReduceOp.MAX)
+    return bool(value)
 
 
 def barrier() -> None:

@@ -231,6 +231,8 @@ class _Encoder:
             if items:
                 (out / name).mkdir(parents=True, exist_ok=True)
                 write_features(out / name / f"{shard.number:05d}", items)
+            else:  # nothing of another encoding is left
+                (out / name / f"{shard.number:05d}.scp").unlink(missing_ok=True)
         # Written last: a shard is done when this file is there.
         with whole_file(_shard_path(out / ".shards", shard)) as file:
             for line in lines:
@@ -322,9 +324,7 @@ def _merge(
         )
     for name, wanted in (("vectors", options.vectors), ("projection", options.projection)):
         if wanted:
-            with whole_file(out / f"{name}.scp") as scp:
-                for path in sorted((out / name).glob("*.scp")):
-                    scp.write(path.read_text("utf-8"))
+            _join_indexes(out, name, shards)
     with whole_file(out / "failed.txt") as file:
         file.writelines(f"{utt} {reason}\n" for utt, reason in failed.items())
     record = {"stamp": stamp, "model": header.model, "utterances": total - len(failed), "failed": failed}
@@ -343,6 +343,26 @@ def _merge(
         with whole_file(out / "vectors.json") as file:
             json.dump({"period": header.period, "offset": header.offset}, file)
     rmtree(work)
+
+
+def _join_indexes(out: Path, name: str, shards: list[Shard]) -> None:
+    """Write the index of all shards' vectors, which lie here wherever they were made, and drop those of no shard."""
+    home = (out / name).resolve()
+    stems = [f"{shard.number:05d}" for shard in shards]
+    with whole_file(out / f"{name}.scp") as scp:
+        for stem in stems:
+            if not (home / f"{stem}.scp").exists():  # none of its utterances could be encoded
+                continue
+            text = (home / f"{stem}.scp").read_text("utf-8")
+            lines = text.removesuffix("\n").split("\n")
+            here = "".join(f"{line.split(' ')[0]} {home / stem}.ark:{line.rpartition(':')[2]}\n" for line in lines)
+            if here != text:
+                with whole_file(home / f"{stem}.scp") as part:
+                    part.write(here)
+            scp.write(here)
+    for path in home.glob("*.*"):
+        if path.stem not in stems:
+            path.unlink()
 
 
 def _lines(work: Path, shards: list[Shard]) -> Iterator[UnitLine]:

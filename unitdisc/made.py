@@ -96,6 +96,11 @@ def _done(making: Making, record: Path, task: Task) -> Iterator[Task]:
     _write(record, {"state": "done", **about, "result": task.result})
 
 
+def to_do(making: Making, *, renew: bool, force: bool) -> Task:
+    """Return the task that `made` would give now, for what does a part of it beforehand."""
+    return _task(making, record_path(making), renew, force)
+
+
 def is_unchanged(making: Making) -> bool:
     """Tell whether there is nothing to do for an output."""
     return _task(making, record_path(making), renew=True, force=False).unchanged

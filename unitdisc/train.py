@@ -199,7 +199,8 @@ def run_steps(
     meter = Meter()
     saved = state.step
     bar = tqdm(total=options.steps, initial=state.step, unit="step", disable=None if dist.is_main() else True)
-    while state.step < options.steps and not stop.asked:
+    stopped = False
+    while state.step < options.steps and not (stopped := dist.any_of(stop.asked)):  # all after the same step
         event = None if options.units_of else state.model.begin_step_(state.step)
         if event is not None:
             report_reestimation(state, event, log)
@@ -234,7 +235,7 @@ def run_steps(
     batches.close()
     if state.step >= options.steps and corpus.versions is not None:
         forget_versions(exp / "versions")
-    if stop.asked:
+    if stopped:
         note_skipped(meter, log)
         if state.step > saved:
             save_state(state, config, exp)

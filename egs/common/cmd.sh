@@ -43,7 +43,7 @@ while [[ ${1-} == --* ]]; do
   esac
   shift 2
 done
-[[ $backend == local || $backend == slurm ]] || fail "--backend: expected local or slurm, got '$backend'"
+[[ $backend == local || $backend == slurm || $backend == batch ]] || fail "--backend: expected local or slurm, got '$backend'"
 [[ $max_jobs =~ ^[0-9]+$ ]] || fail "--max-jobs: expected a number, got '$max_jobs'"
 [[ $threads =~ ^[1-9][0-9]*$ ]] || fail "--num-threads: expected a number above 0, got '$threads'"
 [[ $gpus =~ ^[0-9]+$ ]] || fail "--gpu: expected a number, got '$gpus'"
@@ -71,31 +71,41 @@ numbered() { # TEXT NUMBER: the text with the job's number in it
 run_one() { # NUMBER COMMAND...
   local number=$1 start=$SECONDS status=0 command=() argument
   shift
+  trap : INT TERM HUP USR1 # the command acts on them, and how it ended still comes into the log
   for argument; do command+=("$(numbered "$argument" "$number")"); done
   {
     printf '# %s\n# started %s on %s\n' "${command[*]@Q}" "$(date '+%F %T')" "$(hostname)"
     "${command[@]}" </dev/null || status=$?
     printf '# ended with code %d after %d s\n' "$status" $((SECONDS - start))
-  } >"$(numbered "$log" "$number")" 2>&1
+  } >>"$(numbered "$log" "$number")" 2>&1
 }
 
 run_local() {
-  if ((first == last)); then # in the foreground, so that Ctrl-C reaches it
-    run_one "$first" "$@"
-    return
-  fi
-  set -m # a process group for each job, so that Ctrl-C can be handed on to all of it
-  local pid number signal
-  for signal in INT TERM; do
+  local number signal
+  for signal in INT TERM HUP; do
     # shellcheck disable=SC2064 # the signal's name is meant as it is now
-    trap 'for pid in $(jobs -p); do kill -'$signal' -- "-$pid" 2>/dev/null; done; wait 2>/dev/null; exit 130' $signal
+    trap "hand_on $signal" $signal
   done
+  trap 'hand_on TERM' USR1 # Slurm's --signal=B:USR1@120 tells this process alone that the time limit is near
+  set -m # a process group for each job, so that a signal can be handed on to all of it
   for ((number = first; number <= last; number++)); do
     while ((max_jobs > 0)) && (($(jobs -rp | wc -l) >= max_jobs)); do wait -n 2>/dev/null; done
-    run_one "$number" "$@" &
+    $stopped || run_one "$number" "$@" &
   done
   set +m # or bash would tell of each job's end
-  wait
+  until wait; do :; done # a signal ends it
+}
+
+stopped=false
+hand_on() { # SIGNAL
+  local pid
+  stopped=true
+  for pid in $(jobs -p); do kill "-$1" -- "-$pid" 2>/dev/null; done
+}
+
+remove_logs() {
+  local number
+  for ((number = first; number <= last; number++)); do rm -f "$(numbered "$log" "$number")"; done
 }
 
 run_slurm() {
@@ -105,22 +115,28 @@ run_slurm() {
   script=$(dirname "$log")/slurm/$name.sh
   mkdir -p "$(dirname "$script")"
   rm -f "$script".*.out "$script.id" # of earlier days
-  # Inside the job this script runs the local way, for the one number that Slurm hands it.
+  # In the job this script runs for the one number that Slurm hands it; a job that is queued again adds to its log.
   [[ -z $job ]] || array=("--array=$first-$last$( ((max_jobs == 0)) || printf '%%%d' "$max_jobs")")
   {
-    printf '#!/usr/bin/env bash\ncd %q || exit 2\nexec %q ' "$PWD" "$(cd "$(dirname "$0")" && pwd)/$(basename "$0")"
+    printf '#!/usr/bin/env bash\ncd %q || exit 2\nexec %q --backend batch ' "$PWD" "$(cd "$(dirname "$0")" && pwd)/$(basename "$0")"
     # shellcheck disable=SC2016 # the number is known in the job only
     [[ -z $job ]] || printf '%s="$SLURM_ARRAY_TASK_ID:$SLURM_ARRAY_TASK_ID" ' "$job"
     printf '%q ' "$log" "$@"
     printf '\n'
   } >"$script"
-  for ((number = first; number <= last; number++)); do rm -f "$(numbered "$log" "$number")"; done
-  trap 'scancel "$(cut -d ";" -f 1 "$script.id")"; exit 130' INT TERM
+  trap 'cancel "$script.id"' INT TERM HUP
+  # In the background, where Ctrl-C does not reach it: it waits until the cancelled job has ended.
   sbatch --wait --parsable "--job-name=$name" "--output=$script.%a.out" "${array[@]}" "${sbatch_options[@]}" \
-    "$script" >"$script.id" || true # the logs say which jobs failed
+    "$script" >"$script.id" & # the logs say which jobs failed
+  until wait; do :; done
   local patience=10 # half seconds that a network file system may need to show the logs
   [[ -s $script.id ]] || patience=0 # it was not even accepted
   while ((patience-- > 0)) && [[ -n $(jobs_without '^# ended with code ') ]]; do sleep 0.5; done
+}
+
+cancel() { # FILE with the job's number
+  while [[ ! -s $1 && -n $(jobs -rp) ]]; do sleep 0.1; done
+  [[ ! -s $1 ]] || scancel "$(cut -d ";" -f 1 "$1")"
 }
 
 jobs_without() { # PATTERN: the numbers of the jobs whose logs do not end so
@@ -130,23 +146,26 @@ jobs_without() { # PATTERN: the numbers of the jobs whose logs do not end so
   done
 }
 
-if [[ $backend == local ]]; then run_local "$@"; else run_slurm "$@"; fi
+[[ $backend == batch ]] || remove_logs
+if [[ $backend == slurm ]]; then run_slurm "$@"; else run_local "$@"; fi
 failed=$(jobs_without '^# ended with code 0 ')
 [[ -n $failed ]] || exit 0
-if [[ -z $(jobs_without '^# ended with code \(0\|130\|143\) ') ]]; then # Ctrl-C, or told to end
-  printf 'cmd.sh: interrupted; the same command goes on (%s)\n' "$log" >&2
-  exit 130
-fi
 worst=$(numbered "$log" "$(head -n 1 <<<"$failed")")
-printf 'cmd.sh: %d of %d jobs failed; the end of %s:\n' "$(wc -l <<<"$failed")" $((last - first + 1)) "$worst" >&2
-[[ ! -s $worst ]] || tail -n 15 "$worst" >&2
+broken=$(jobs_without '^# ended with code \(0\|130\|143\) ') # the others were told to end, by Ctrl-C, say
+said=()
 if [[ $backend == slurm ]]; then # what Slurm itself said, of a time limit, say, belongs to the log
   script=$(dirname "$log")/slurm/$(basename "${log%.log}").sh
   [[ -s $script.id ]] || printf 'cmd.sh: Slurm did not accept the job; what it said stands above\n' >&2
-  for said in "$script".*.out; do
-    [[ ! -s $said ]] || sed 's/^/# slurm: /' "$said" | tee -a "$worst" >&2
-  done
-  ! grep -qs 'DUE TO TIME LIMIT' "$worst" ||
-    printf 'cmd.sh: the time limit ended it; the same command goes on where it was: raise --time, or start again\n' >&2
+  mapfile -t said < <(cat "$script".*.out 2>/dev/null)
+  ((${#said[@]} == 0)) || printf '# slurm: %s\n' "${said[@]}" >>"$worst"
 fi
+if [[ ${said[*]} == *'DUE TO TIME LIMIT'* ]]; then
+  printf 'cmd.sh: the time limit ended it; the same command goes on where it was: raise --time, or start again (%s)\n' \
+    "$worst" >&2
+elif [[ -z $broken ]]; then
+  printf 'cmd.sh: interrupted; the same command goes on (%s)\n' "$log" >&2
+  exit 130
+fi
+printf 'cmd.sh: %d of %d jobs failed; the end of %s:\n' "$(wc -l <<<"$failed")" $((last - first + 1)) "$worst" >&2
+[[ ! -s $worst ]] || tail -n 15 "$worst" >&2
 exit 1

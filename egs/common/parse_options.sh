@@ -120,15 +120,17 @@ needs() { # STAGE FILE...: files, and the stage that makes them
   done
 }
 
-job() { # [--num-threads N] [--gpu N] LOG COMMAND...: here or on a cluster, as --cmd says; its failure ends the recipe
-  local wanted=()
+job() { # [--nj N] [--num-threads N] [--gpu N] LOG COMMAND...: here or on a cluster, as --cmd says; its failure ends the recipe
+  # Of --nj above 1 each job first does its part, of which LOG.JOB is the log; then the command puts the parts together.
+  local wanted=() nj=1
   while [[ $1 == --* ]]; do
-    [[ $2 == 0 ]] || wanted+=("$1" "$2")
+    if [[ $1 == --nj ]]; then nj=$2; elif [[ $2 != 0 ]]; then wanted+=("$1" "$2"); fi
     shift 2
   done
   [[ " $* " != *" --device cuda"* ]] || wanted+=(--gpu 1)
   # What is made already, of the same, is neither sent to a cluster nor does it lose its log.
   if [[ " $* " == *" --renew "* ]] && "${@:2}" --unchanged 2>/dev/null; then return; fi
+  ((nj == 1)) || "${runner[@]}" "${wanted[@]}" "JOB=1:$nj" "${1%.log}.JOB.log" "${@:2}" --job "JOB/$nj"
   "${runner[@]}" "${wanted[@]}" "$@"
 }
 

@@ -25,7 +25,8 @@ config=conf/base.yaml  # what to train
 set=                   # changes of the configuration: 'train.steps=500 model.jitter=0'
 seed=0                 # of the training
 exp=                   # folder of the run; without it exp/<config>-<seed>
-jobs=2                 # processes for features, encoding and scores (a number above 0)
+jobs=2                 # processes of each job of features, encoding and scores (a number above 0)
+nj=1                   # jobs that share features and encoding, on as many machines of a cluster (a number above 0)
 processes=1            # processes that train together, one for each GPU (a number above 0)
 device=cpu             # of encoding and conversion: cpu, cuda or cuda:N; training takes a GPU where there is one
 gpus=0                 # GPUs that a training asks a cluster for; encoding and conversion ask for one with --device cuda
@@ -51,8 +52,8 @@ launch=(unitdisc) && [ "$processes" = 1 ] || launch=(torchrun --standalone --npr
 
 if [ $stage -le 0 ] && [ $stop_stage -ge 0 ]; then
   echo "stage 0 (corpus)"
-  [ -z "$alignment" ] || [ -e "$alignment" ] || usage_error "--alignment: no such file or folder: $alignment;" \
-    "README.md says where there are published ones"
+  [ -z "$alignment" ] || [ -e "$alignment" ] ||
+    usage_error "--alignment: no such file or folder: $alignment; README.md says where there are published ones"
   [ -z "$corpus" ] || [ -d "$corpus" ] || usage_error "--corpus: no such folder: $corpus"
   [ -n "$corpus" ] || python3 local/fetch.py corpus ${subsets:-train-clean-5 dev-clean-2}
 fi
@@ -62,16 +63,15 @@ if [ $stage -le 1 ] && [ $stop_stage -ge 1 ]; then
   echo "stage 1 (data): data directories"
   [ -d "$corpus" ] || die "there is no LibriSpeech: run ./run.sh --stage corpus --stop-stage corpus, or give --corpus"
   [ -n "$alignment" ] || [ ! -s "$corpus/phones.ctm" ] || alignment=$corpus/phones.ctm
-  python3 local/prepare.py "$corpus" "$data" ${subsets:+--subsets $subsets} ${items:+--items "$items"} \
-    ${alignment:+--alignment "$alignment"} ${test_speakers:+--test-speakers $test_speakers} \
-    ${dev_speakers:+--dev-speakers $dev_speakers} --renew
+  python3 local/prepare.py "$corpus" "$data" ${subsets:+--subsets $subsets} ${items:+--items "$items"} --renew \
+    ${alignment:+--alignment "$alignment"} ${test_speakers:+--test-speakers $test_speakers} ${dev_speakers:+--dev-speakers $dev_speakers}
   unitdisc check "$data"/{train,dev,test}
 fi
 
 if [ $stage -le 2 ] && [ $stop_stage -ge 2 ]; then
   echo "stage 2 (features)"
   needs data "$data"/{train,dev,test}/wav.scp
-  job --num-threads "$jobs" "$exp/log/features.log" unitdisc features "$config" "$data"/{train,dev,test} \
+  job --nj "$nj" --num-threads "$jobs" "$exp/log/features.log" unitdisc features "$config" "$data"/{train,dev,test} \
     "${changes[@]}" --jobs "$jobs" --max-failed "$max_failed" --renew
 fi
 
@@ -86,7 +86,7 @@ if [ $stage -le 4 ] && [ $stop_stage -ge 4 ]; then
   echo "stage 4 (encode): units"
   needs train "$exp/config.yaml"
   for part in train test; do
-    job --num-threads "$jobs" "$exp/log/encode-$part.log" unitdisc encode "$exp" "$data/$part" "$exp/units/$part" \
+    job --nj "$nj" --num-threads "$jobs" "$exp/log/encode-$part.log" unitdisc encode "$exp" "$data/$part" "$exp/units/$part" \
       --jobs "$jobs" --device "$device" --max-failed "$max_failed" --renew
   done
 fi

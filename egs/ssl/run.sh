@@ -21,7 +21,8 @@ alignment=             # phones of the test recordings, a CTM file or a folder o
 centroids=             # centres of somebody else, in place of clustering: .npy or a tensor of torch (a path)
 exp=                   # folder of the run; without it exp/KIND-lLAYER-kmCODES
 max_dropped=5%         # share of the ABX items that may reach over the end of the frames, up to 25 ms before that of the sound (a share)
-jobs=2                 # processes (a number above 0)
+jobs=2                 # processes of each job of clustering and encoding (a number above 0)
+nj=1                   # jobs that share the encoding, on as many machines of a cluster (a number above 0)
 cmd=../common/cmd.sh   # how to run jobs; on a cluster '../common/cmd.sh --backend slurm --mem 8G --time 12:00:00'
 . ../common/parse_options.sh
 
@@ -45,16 +46,16 @@ if [ $stage -le 3 ] && [ $stop_stage -ge 3 ]; then
   if [ -n "$centroids" ]; then
     job "$exp/log/kmeans.log" unitdisc kmeans "--$kind" "$model" --layer "$layer" "$exp" --centroids "$centroids" --renew
   else
-    job "$exp/log/kmeans.log" unitdisc kmeans "--$kind" "$model" --layer "$layer" "$exp" --train "$train" --codes "$codes" \
-      --jobs "$jobs" --renew
+    job --num-threads "$jobs" "$exp/log/kmeans.log" unitdisc kmeans "--$kind" "$model" --layer "$layer" "$exp" \
+      --train "$train" --codes "$codes" --jobs "$jobs" --renew
   fi
 fi
 
 if [ $stage -le 4 ] && [ $stop_stage -ge 4 ]; then
   echo "stage 4 (encode): units of the recordings"
   for part in test train; do
-    [ -z "${!part}" ] ||
-      job "$exp/log/encode-$part.log" unitdisc encode "$exp" "${!part}" "$exp/units/$part" --jobs "$jobs" --renew
+    [ -z "${!part}" ] || job --nj "$nj" --num-threads "$jobs" "$exp/log/encode-$part.log" \
+      unitdisc encode "$exp" "${!part}" "$exp/units/$part" --jobs "$jobs" --renew
   done
 fi
 

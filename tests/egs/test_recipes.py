@@ -33,7 +33,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("espeakng_loader")
     copy = copy_of_recipes(tmp_path_factory.mktemp("prepared") / "egs")
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    got = run_recipe(copy / "mini", *SHORT, "--stop-stage", "features", PATH=path)
+    got = run_recipe(copy / "mini", *SHORT, "--stop-stage", "features", "--nj", "2", PATH=path)
     assert got.returncode == 0, got.stderr
     return copy / "mini"
 
@@ -50,6 +50,9 @@ def test_the_first_stages_of_mini_make_features(prepared: Path):
     for split in ("train", "dev", "test"):
         utts = [line.split()[0] for line in (data / split / "utt2spk").read_text().splitlines()]
         assert [line.split()[0] for line in (data / split / "feats.scp").read_text().splitlines()] == utts
+    logs = [(prepared / f"exp/short-0/log/features{job}.log").read_text() for job in (".1", ".2", "")]
+    assert ["part 1 of 2 of feats" in logs[0], "part 2 of 2 of feats" in logs[1]] == [True, True]
+    assert "test: feats, targets: " in logs[2]
 
 
 def test_mini_runs_to_a_report_and_only_once(mini: Path):
@@ -237,6 +240,7 @@ def test_a_recipe_is_short_and_shows_its_stages_in_order(path: Path):
     numbers = re.findall(r"if \[ \$stage -le (\d) \] && \[ \$stop_stage -ge (\d) \]", text)
     assert [one for one, _ in numbers] == [other for _, other in numbers] == sorted(one for one, _ in numbers)
     assert {"3", "4", "5", "7"} <= {one for one, _ in numbers}
+    assert ("6" in dict(numbers)) == (path.parent.name != "ssl")  # which converts nothing
     assert "()" not in text  # no functions
 
 

@@ -446,11 +446,15 @@ def test_the_stages_of_a_recipe_fit_together(recipe: str, egs: Path, monkeypatch
     corpus = egs.parent / "corpus"
     corpus.mkdir()
     last = "score" if recipe == "zerospeech2019" else "report"  # whose submission is made of real vectors
-    wanted = [*options_of(recipe, PUT[recipe](corpus)), "--stop-stage", last]
+    wanted = [*options_of(recipe, PUT[recipe](corpus)), "--stop-stage", last, "--nj", "2"]
     got = run_recipe(egs / recipe, *wanted)
     assert got.returncode == 0, got.stderr + got.stdout
     lines = (egs.parent / "calls").read_text().splitlines()
     assert {"features", "train", "encode", "compare"} <= {line.split()[0] for line in lines}
+    for verb in ("features", "encode"):
+        shared = [line for line in lines if line.startswith(f"{verb} ")][:3]
+        assert sorted(shared[:2]) == [f"{shared[2]} --job {part}/2" for part in (1, 2)]
+        assert shared[2].endswith(" --renew")
     again = run_recipe(egs / recipe, *wanted)
     assert again.returncode == 0, again.stderr
     made = {line.split()[0] for line in (egs.parent / "calls").read_text().splitlines()[len(lines) :]}

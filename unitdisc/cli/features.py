@@ -102,25 +102,27 @@ def run(options: argparse.Namespace) -> int:
     with dist.group(options.device):
         for path in map(Path, options.data):
             if dist.world_size() > 1:  # each process does its part, then the first puts them together
-                extract_and_print(options, path, options.force, Part(dist.rank() + 1, dist.world_size()))
+                _run_one(options, path, Part(dist.rank() + 1, dist.world_size()))
                 dist.barrier()
             if dist.is_main():
-                _run_one(options, path)
+                _run_one(options, path, options.job)
             dist.barrier()
     return 0
 
 
-def _run_one(options: argparse.Namespace, path: Path) -> None:
-    from unitdisc.cli.making import making
+def _run_one(options: argparse.Namespace, path: Path, part: "Part | None") -> None:
+    from unitdisc.cli.making import making, part_of_making
 
-    if options.job is not None:
-        extract_and_print(options, path, options.force, options.job)
-        return
     named = ssl_tree(options)
     if named is None:
         wanted = making_of(options.config, path, options.set, options.half)
     else:
         wanted = making_of_layers(options, named, path)
+    if part is not None and not options.unchanged:
+        task = part_of_making(options, wanted)
+        if not task.unchanged:
+            extract_and_print(options, path, task.force, part)
+        return
     with making(options, wanted) as task:
         if not task.unchanged:
             task.result = extract_and_print(options, path, task.force)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from unitdisc.made import Making, Task, is_unchanged, made
+from unitdisc.made import Making, Task, is_unchanged, made, to_do
 
 # Options that change no result.
 UNTOLD = {"takes_units", "unit_arguments", "period_option"}  # how units are told from those of other tools
@@ -29,12 +29,16 @@ def making(options: argparse.Namespace, wanted: Making) -> Iterator[Task]:
     else:
         work = made(wanted, renew=options.renew, force=getattr(options, "force", False), say=_say)
     with work as task:
-        if task.unchanged and os.environ.get("RANK", "0") == "0":
-            if getattr(options, "json", False):
-                print(json.dumps({**task.result, "unchanged": True}, ensure_ascii=False))
-            else:
-                print(f"{wanted.output}: unchanged")
+        _say_unchanged(options, wanted, task)
         yield task
+
+
+def part_of_making(options: argparse.Namespace, wanted: Making) -> Task:
+    """Return the task of a verb that does one job's part: what the call that puts the parts together will be given."""
+    task = to_do(wanted, renew=options.renew, force=options.force)
+    if options.job is not None:  # not one of torchrun's processes, of which the first goes on to say so
+        _say_unchanged(options, wanted, task)
+    return task
 
 
 def of_options(options: argparse.Namespace, output: Path, *outputs: str, **more: Any) -> Making:
@@ -54,6 +58,15 @@ def of_options(options: argparse.Namespace, output: Path, *outputs: str, **more:
         else:
             settings[name] = value
     return replace(Making(output, settings, places), **more)
+
+
+def _say_unchanged(options: argparse.Namespace, wanted: Making, task: Task) -> None:
+    if not task.unchanged or os.environ.get("RANK", "0") != "0":
+        return
+    if getattr(options, "json", False):
+        print(json.dumps({**task.result, "unchanged": True}, ensure_ascii=False))
+    else:
+        print(f"{wanted.output}: unchanged")
 
 
 def _say(line: str) -> None:

@@ -112,10 +112,7 @@ def _add_inspect(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 
 def run_encode(options: argparse.Namespace) -> None:
     """Encode and print what came of it."""
-    if options.job is not None:
-        encode_and_print(options, options.force)
-        return
-    from unitdisc.cli.making import making
+    from unitdisc.cli.making import making, part_of_making
     from unitdisc.data.kaldi import is_data_dir
     from unitdisc.made import Making
 
@@ -132,6 +129,11 @@ def run_encode(options: argparse.Namespace) -> None:
         # units.jsonl, or vectors.json of a model without a codebook
         holds=("*s.json*", "encode.json", *(["vectors.scp"] if not options.no_vectors else [])),
     )  # fmt: skip
+    if options.job is not None and not options.unchanged:
+        task = part_of_making(options, wanted)
+        if not task.unchanged:
+            encode_and_print(options, task.force)
+        return
     with making(options, wanted) as task:
         if not task.unchanged:
             task.result = encode_and_print(options, task.force)

@@ -1,6 +1,5 @@
 """Features of data directories: audio in, archives out, by one process or many, with the same bytes."""
 
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -28,7 +27,7 @@ from unitdisc.features.configs import (
 )
 from unitdisc.features.frames import POOL, FrameMaker
 from unitdisc.features.manifest import Manifest, differences, layer_archive, read_manifest, tree_digest
-from unitdisc.features.partial import FOLDER, Made, PartialArchives, parts_of
+from unitdisc.features.partial import Made, PartialArchives, parts_of, remove_parts
 from unitdisc.processes import Part, in_order, single_thread
 
 TASK = 8  # utterances that a process is given at a time
@@ -138,8 +137,7 @@ def extract(
                 utterances, archives.frames, archives.failed, archives.short,
             ).to_json()  # fmt: skip
         archives.finish(manifests)
-        for one in parts:
-            shutil.rmtree(data.path / f"{FOLDER}-{one.number}-of-{one.of}", ignore_errors=True)
+        remove_parts(data.path)
     finally:
         archives.close()
     return Summary(tuple(missing), utterances, archives.frames, archives.failed, archives.short)

@@ -199,10 +199,26 @@ class PartialArchives:
 
 
 def parts_of(data_dir: Path) -> list[Part]:
-    """Return the parts that jobs have left beside a data directory's tables, all of one division."""
-    found = [re.fullmatch(rf"{re.escape(FOLDER)}-(\d+)-of-(\d+)", path.name) for path in data_dir.glob(f"{FOLDER}-*")]
-    parts = sorted(Part(int(match[1]), int(match[2])) for match in found if match)
-    return [part for part in parts if part.of == parts[0].of]
+    """Return the parts that jobs have left beside a data directory's tables, of the division that was done furthest."""
+    sizes: dict[int, int] = {}
+    parts = sorted(_parts(data_dir).items())
+    for part, folder in parts:
+        size = sum(path.stat().st_size for path in folder.glob("*.ark"))
+        sizes[part.of] = sizes.get(part.of, 0) + size
+    furthest = max(sizes, key=lambda of: (sizes[of], of), default=0)
+    return [part for part, _ in parts if part.of == furthest]
+
+
+def remove_parts(data_dir: Path) -> None:
+    """Remove all that jobs have left, whatever number of jobs it was."""
+    for folder in _parts(data_dir).values():
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _parts(data_dir: Path) -> dict[Part, Path]:
+    form = re.compile(rf"{re.escape(FOLDER)}-(\d+)-of-(\d+)")
+    found = ((path, form.fullmatch(path.name)) for path in data_dir.glob(f"{FOLDER}-*"))
+    return {Part(int(match[1]), int(match[2])): path for path, match in found if match}
 
 
 def _write(stream: FileIO, blob: bytes) -> None:

@@ -1,0 +1,158 @@
+"""Jobs of recipes on a real Slurm: that of this machine, on loopback (Debian: apt-get install slurm-wlm)."""
+
+import os
+import signal
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from recipe_files import EGS
+from slurm_cluster import MISSING, call, installed, slurm, until
+
+
+@pytest.fixture(scope="module")
+def conf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Start a cluster of two machines, of which n2 has a GPU."""
+    if not installed():
+        warnings.warn(f"not tested: jobs on Slurm; {MISSING}", stacklevel=1)
+        pytest.skip(MISSING)
+    with slurm(tmp_path_factory.mktemp("slurm") / "cluster") as conf:
+        yield conf
+
+
+@pytest.fixture(autouse=True)
+def here(conf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_CONF", str(conf))
+    monkeypatch.chdir(tmp_path)
+
+
+def command(*arguments: str) -> list[str]:
+    return [str(EGS / "common" / "cmd.sh"), "--backend", "slurm", *arguments]
+
+
+def cmd(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run cmd.sh."""
+    return subprocess.run(command(*arguments), text=True, capture_output=True, timeout=200)
+
+
+def start(*arguments: str) -> "subprocess.Popen[str]":
+    """Start cmd.sh in a session of its own, as a terminal does."""
+    return subprocess.Popen(command(*arguments), text=True, stderr=subprocess.PIPE, start_new_session=True)
+
+
+def job_number(log: str) -> str:
+    """Return the number of the job that writes a log."""
+    return (Path(log).parent / "slurm" / f"{Path(log).stem}.sh.id").read_text().strip()
+
+
+def holds(path: str, text: str) -> bool:
+    return Path(path).is_file() and text in Path(path).read_text()
+
+
+# Stands for a training: saves when it is told to end, and goes on from there.
+TRAINING = """
+import pathlib, signal, sys, time
+step = pathlib.Path("step")
+def end(number, frame):
+    step.write_text("7")
+    print("saved", flush=True)
+    sys.exit(143)
+signal.signal(signal.SIGTERM, end)
+print("from step", step.read_text() if step.exists() else 0, flush=True)
+while not step.exists():
+    time.sleep(0.1)
+"""
+
+
+def test_an_array_has_a_log_for_each_job_and_the_failure_is_shown():
+    script = "echo job JOB of it\\'s $HOME, $SLURM_ARRAY_TASK_ID; exit $((JOB == 2 ? 3 : 0))"
+    got = cmd("--max-jobs", "2", "JOB=1:3", "log/a.JOB.log", "bash", "-c", script)
+    assert got.returncode == 1
+    assert "cmd.sh: 1 of 3 jobs failed; the end of log/a.2.log:" in got.stderr
+    for number in (1, 2, 3):
+        lines = Path(f"log/a.{number}.log").read_text().splitlines()
+        assert lines[2] == f"job {number} of it's {os.environ['HOME']}, {number}"
+        assert lines[3].startswith(f"# ended with code {3 if number == 2 else 0} after ")
+
+
+def test_a_refused_job_says_why_and_nothing_of_an_earlier_one(conf: Path):
+    assert cmd("log/a.log", "echo", "of the first").returncode == 0
+    for options, why in (
+        (["--sbatch", "--partition=none"], "invalid partition specified: none"),
+        (["--mem", "900G"], "Memory specification can not be satisfied"),
+        (["--gpu", "2"], "Requested node configuration is not available"),
+    ):
+        got = cmd(*options, "log/a.log", "true")
+        assert got.returncode == 1
+        assert why in got.stderr
+        assert "Slurm did not accept the job" in got.stderr
+        assert "of the first" not in got.stderr
+        assert not Path("log/a.log").exists()
+
+
+def test_a_job_gets_what_it_asks_for_and_quotes_hold():
+    asked = 'echo "$SLURMD_NODENAME $SLURM_CPUS_PER_TASK $SLURM_MEM_PER_NODE gpu=${CUDA_VISIBLE_DEVICES-none}"'
+    asked += "; squeue --noheader --jobs $SLURM_JOB_ID --format '%k %l'"
+    options = ["--num-threads", "2", "--mem", "1G", "--time", "2:00:00", "--sbatch", "--comment='two words'"]
+    options += ["--sbatch-gpu", "--comment='on a GPU'"]
+    assert cmd(*options, "--gpu", "1", "log/gpu.log", "bash", "-c", asked).returncode == 0
+    assert Path("log/gpu.log").read_text().splitlines()[2:4] == ["n2 2 1024 gpu=0", "on a GPU 2:00:00"]
+    options = ["--num-threads", "3", "--sbatch", "--comment='two words' --exclude='n2,'"]
+    assert cmd(*options, "log/cpu.log", "bash", "-c", asked).returncode == 0
+    assert Path("log/cpu.log").read_text().splitlines()[2:4] == ["n1 3  gpu=none", "two words UNLIMITED"]
+
+
+def test_ctrl_c_cancels_the_job_which_saves(conf: Path):
+    running = start("log/a.log", sys.executable, "-c", TRAINING)
+    assert until(lambda: holds("log/a.log", "from step 0"), 60)
+    os.killpg(running.pid, signal.SIGINT)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == 130, said
+    assert said == "cmd.sh: interrupted; the same command goes on (log/a.log)\n"
+    log = Path("log/a.log").read_text()
+    assert "saved\n" in log
+    assert "# ended with code 143 after" in log
+    assert call(conf, "squeue", "--noheader", "--jobs", job_number("log/a.log")).strip() == ""
+
+
+def test_a_job_that_is_queued_again_goes_on_and_adds_to_its_log(conf: Path):
+    running = start("--sbatch", "--requeue", "log/a.log", sys.executable, "-c", TRAINING)
+    assert until(lambda: holds("log/a.log", "from step 0"), 60)
+    number = job_number("log/a.log")
+    call(conf, "scontrol", "requeue", number)
+    pending = ["squeue", "--noheader", "--jobs", number, "--format", "%T"]
+    assert until(lambda: call(conf, *pending).strip() == "PENDING", 60)
+    call(conf, "scontrol", "update", f"jobid={number}", "StartTime=now")  # Slurm would wait for two minutes
+    _, said = running.communicate(timeout=90)
+    assert (running.returncode, said) == (0, "")
+    lines = Path("log/a.log").read_text().splitlines()
+    said = [line for line in lines if line[0] != "#" and line != "Terminated"]
+    assert said == ["from step 0", "saved", "from step 7"]
+    assert [line[:19] for line in lines if "ended" in line] == ["# ended with code 1", "# ended with code 0"]
+
+
+def test_the_warning_before_a_time_limit_reaches_the_command(conf: Path):
+    running = start("log/a.log", sys.executable, "-c", TRAINING)
+    assert until(lambda: holds("log/a.log", "from step 0"), 60)
+    call(conf, "scancel", "--batch", "--signal=USR1", job_number("log/a.log"))  # as --signal=B:USR1@120 does
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == 130, said
+    log = Path("log/a.log").read_text()
+    assert "saved\n" in log
+    assert "# ended with code 143 after" in log
+
+
+@pytest.mark.slow  # Slurm counts time limits in minutes
+def test_a_time_limit_saves_stands_in_the_log_and_the_same_command_goes_on():
+    job = ["--time", "0:01:00", "log/a.log", sys.executable, "-c", TRAINING]
+    got = cmd(*job)
+    assert got.returncode == 1
+    log = Path("log/a.log").read_text()
+    assert "saved\n" in log
+    assert "DUE TO TIME LIMIT" in log
+    assert "the time limit ended it; the same command goes on where it was" in got.stderr
+    assert cmd(*job).returncode == 0
+    assert "from step 7" in Path("log/a.log").read_text()
