@@ -1,6 +1,7 @@
 """Packaging of unitdisc. The tools' settings (ruff, mypy, pytest) stand in pyproject.toml."""
 
 import re
+import sys
 from pathlib import Path
 
 from setuptools import find_packages, setup
@@ -34,6 +35,7 @@ DOCS = [
     "ipykernel>=6.29",
 ]
 DEV = [
+    "setuptools>=70.1,<81",  # builds wheels by itself, and still has pkg_resources, which some peers ask for
     "pytest>=8",
     "pytest-timeout>=2.3",
     "pytest-xdist>=3.5",
@@ -44,7 +46,9 @@ DEV = [
     "types-tqdm",
     # Peers and oracles of the tests: none is imported by unitdisc itself.
     # torchaudio refuses to import beside a torch of another CUDA version; 2.11 came out together with its torch.
+    # It is pinned, and so is torch with it: all figures and stored values of the tests were made with this pair.
     "torchaudio==2.11.*",
+    "librosa>=0.10.2",
     "scikit-learn>=1.4",
     "kaldi-native-fbank>=1.20",
     "kaldi-native-io>=1.22",
@@ -59,6 +63,13 @@ DEV = [
     "matplotlib>=3.8",  # figures of tools/
     "pillow>=10.1",
 ]
+
+# The recipes are in the wheel for `unitdisc recipe`, without what they have made in this checkout.
+sys.path.insert(0, str(HERE))
+from unitdisc.recipes import all_files  # noqa: E402  # it needs nothing but Python itself
+
+RECIPES = "unitdisc.egs"
+RECIPE_FILES = [str(path) for path in all_files(HERE / "egs")]
 
 setup(
     name="unitdisc",
@@ -79,16 +90,16 @@ setup(
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
         "Typing :: Typed",
     ],
-    packages=find_packages(include=["unitdisc", "unitdisc.*"]),
-    package_data={"unitdisc": ["py.typed"], "unitdisc.report": ["templates/*"]},
+    packages=[*find_packages(include=["unitdisc", "unitdisc.*"]), RECIPES],
+    package_dir={RECIPES: "egs"},
+    package_data={"unitdisc": ["py.typed"], "unitdisc.report": ["templates/*"], RECIPES: RECIPE_FILES},
     python_requires=">=3.10,<3.14",
     install_requires=[
-        "torch>=2.11",  # 2.11 is what all was run with
+        "torch>=2.6",  # docs/install.md says with which versions what was run
         "numpy>=1.26",
         "scipy>=1.11",
         "threadpoolctl>=3.1",
         "soundfile>=0.12.1",
-        "librosa>=0.10.2",
         "numba>=0.59",
         "kaldiio>=2.18",
         "textgrid>=1.6",

@@ -12,11 +12,11 @@ from scipy.fft import dct
 from unitdisc.cli import main
 from unitdisc.data.store import write_features
 from unitdisc.errors import DataError
+from unitdisc.evaluate.cepstra import MELS, N_FFT, RATE, mel_cepstra, triangles
 from unitdisc.evaluate.conversion import (
     cepstral_distance,
     content_scores,
     frame_distances,
-    mel_cepstra,
     read_manifest,
     voice_scores,
 )
@@ -160,6 +160,12 @@ def test_the_distance_is_zero_for_the_same_sound_at_any_level():
     total, frames = frame_distances(0.25 * wave, wave)
     assert total / frames < 1e-6
     assert frame_distances(noise(seed=1), wave)[0] / frames > 2
+
+
+def test_mel_filters_are_those_of_librosa():
+    librosa = pytest.importorskip("librosa", reason="librosa is not installed")
+    theirs = librosa.filters.mel(sr=RATE, n_fft=N_FFT, n_mels=MELS, norm=None)
+    np.testing.assert_allclose(triangles(), theirs.T, atol=1e-6)
 
 
 def test_the_distance_is_the_formula():

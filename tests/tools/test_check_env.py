@@ -42,7 +42,7 @@ def test_versions_are_compared_by_number(tool, version, conditions, answer):
 def test_the_list_is_that_of_setup_py(tool):
     wanted = tool.requirements(TOOL.parent.parent / "setup.py")
     assert {r: extra for r, extra in wanted.items() if r.startswith("torch")} == {
-        "torch>=2.11": "", "torchaudio==2.11.*": "dev",
+        "torch>=2.6": "", "torchaudio==2.11.*": "dev",
     }  # fmt: skip
     assert wanted["kaldiio>=2.18"] == ""
     assert wanted["jinja2>=3.1"] == "report"
@@ -76,7 +76,7 @@ def test_a_pair_that_does_not_go_together(tool, tmp_path, monkeypatch):
     assert broken.state == "broken"
     assert "different CUDA versions" in broken.got
     assert "\n" not in broken.got
-    assert "pip install 'torch>=2.11' 'torchaudio==2.11.*'" in broken.mend
+    assert "pip install 'torch>=2.6' 'torchaudio==2.11.*'" in broken.mend
     (tmp_path / "torchaudio" / "__init__.py").write_text("__version__ = '2.9.1'; functional = None")
     assert tool.check_pair(findings)[0][1:4] == ("wrong", False, "torch 2.11.0, torchaudio 2.9.1")
     (tmp_path / "torchaudio" / "__init__.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")

@@ -57,6 +57,7 @@ MODULES = (
     "share",
     "foreign",
     "words",
+    "recipe",
 )
 
 

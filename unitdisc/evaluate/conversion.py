@@ -18,6 +18,7 @@ from unitdisc.data.kaldi import DataDir
 from unitdisc.data.store import FeatureReader
 from unitdisc.errors import DataError
 from unitdisc.evaluate.aligned import Labeller
+from unitdisc.evaluate.cepstra import CEPSTRA, HOP, MELS, RATE, mel_cepstra
 from unitdisc.evaluate.converted import MANIFEST, SAME, read_manifest
 from unitdisc.evaluate.logistic import LogisticRegression, fit_logistic, folds
 from unitdisc.evaluate.probe import DEFAULT, CTCProbe, ProbeConfig
@@ -26,9 +27,6 @@ from unitdisc.evaluate.sides import Side
 from unitdisc.reading import parse_json, reading
 
 FOLDS = 5
-CEPSTRA = 13  # of the mel-cepstral distance, c0 left out
-MELS, WINDOW, HOP = 40, 400, 160  # of the mel-cepstral distance, at RATE
-RATE = 16000
 RANGE_DB = 40.0  # below an utterance's loudest frame: what is fainter counts as silence for the distance
 
 
@@ -235,19 +233,3 @@ def frame_distances(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, int]:
     spoken = level > level.max(initial=-math.inf) - RANGE_DB
     distance = 10 / math.log(10) * np.sqrt(2 * np.square(one - other).sum(axis=1))
     return float(distance[spoken].sum()), int(spoken.sum())
-
-
-def mel_cepstra(wave: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return mel cepstra c1..c13 [T, 13] of the log magnitude, and the level in dB [T], of samples at RATE."""
-    from librosa.filters import mel
-    from scipy.fft import dct
-
-    if len(wave) < WINDOW:
-        wave = np.pad(wave, (0, WINDOW - len(wave)))
-    starts = np.arange(0, len(wave) - WINDOW + 1, HOP)
-    frames = np.asarray(wave, dtype=np.float64)[starts[:, None] + np.arange(WINDOW)] * np.hanning(WINDOW)
-    power = np.abs(np.fft.rfft(frames, 512)) ** 2
-    bands = np.log(np.maximum(power @ mel(sr=RATE, n_fft=512, n_mels=MELS, norm=None).T, 1e-10)) / 2
-    # One-sided, log |X| = sum of c_m cos(m w): the distance is then the root mean square of log spectra in dB.
-    cepstra = dct(bands, type=2, axis=1) / MELS
-    return cepstra[:, 1 : CEPSTRA + 1], 10 * np.log10(np.maximum(power.sum(axis=1), 1e-10))
