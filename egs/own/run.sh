@@ -3,6 +3,7 @@
 #
 #   ./run.sh --wavs ~/recordings                        a folder for each speaker in it
 #   ./run.sh --wavs ~/recordings --speaker '^[^_]+'     the speaker is what stands before the first _ of the name
+#   ./run.sh --wavs ~/recordings --speaker unknown      nobody knows who speaks
 #
 # Options, as --name value or --name=value:
 
@@ -12,7 +13,8 @@ cd "$(dirname "$0")"
 stage=corpus           # first stage to run, by number or name: corpus data features train encode score convert report
 stop_stage=report      # last stage to run
 wavs=                  # folder of recordings: wav, flac, ogg, mp3 or SPHERE, with x.TextGrid beside x.wav where you have it
-speaker=               # regular expression that finds the speaker in a path; without it, the folder's name
+speaker=               # regular expression that finds the speaker in a path; without it, the folder's name; 'unknown': each recording for itself
+cut=30                 # s; longer recordings are cut at pauses
 channel=0              # of recordings with several, from 0
 data=data              # folder of the data directories
 config=conf/base.yaml  # what to train
@@ -50,7 +52,8 @@ fi
 
 if [ $stage -le 1 ] && [ $stop_stage -ge 1 ]; then
   echo "stage 1 (data): data directories of all recordings, and of train, dev and test"
-  unitdisc import "$wavs" "$data/all" ${speaker:+--speaker "$speaker"} --channel "$channel" --max-bad "$max_failed" --renew
+  who=(${speaker:+--speaker "$speaker"}) && [ "$speaker" != unknown ] || who=(--unknown-speakers)
+  unitdisc import "$wavs" "$data/all" "${who[@]}" --cut "$cut" --channel "$channel" --max-bad "$max_failed" --renew
   unitdisc check "$data/all"
   python3 local/odd.py "$data/all"
   python3 local/split.py "$data/all" "$data" --renew

@@ -9,7 +9,9 @@ import pytest
 import soundfile
 from recipe_files import EGS, run_recipe, with_stub
 
+from unitdisc.config import load
 from unitdisc.data.folder import import_folder
+from unitdisc.train import Config
 
 
 @pytest.fixture
@@ -82,6 +84,18 @@ def test_own_says_what_is_odd(tmp_path: Path):
     assert "1 recordings (speaker_0-half) have a channel that is nearly empty" in said
     assert "only 1.1 minutes in all" in said
     assert "all recordings are by one speaker, 'speaker_0'" in said
+
+
+def test_own_trains_the_default_units_and_a_decoder_on_top_of_them():
+    own, small = (
+        load(EGS / recipe / "conf" / f"{name}.yaml", Config)
+        for recipe, name in (("own", "base"), ("librispeech", "small"))
+    )
+    assert own == small
+    voices = load(EGS / "own" / "conf" / "voices.yaml", Config)
+    assert (voices.model.decoder.kind, voices.train.units_of) == ("voice", "exp/base-0")
+    assert (voices.model.features, voices.model.encoder) == (own.model.features, own.model.encoder)
+    assert voices.model.quantizer == own.model.quantizer  # or the units could not be taken over
 
 
 def test_own_gives_every_recording_units(egs: Path):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unitdisc.cli.arguments import add_json, add_renew, count, positive, share
+from unitdisc.cli.arguments import above_zero, add_json, add_renew, count, positive, share
 
 if TYPE_CHECKING:
     from unitdisc.data.check import Report
@@ -66,7 +66,13 @@ def _add_import(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     )
     add.add_argument("folder", type=Path, metavar="FOLDER", help="folder of wav, flac, ogg, mp3, sph, ... at any depth")
     add.add_argument("data", type=Path, metavar="DATA", help="data directory to write")
-    add.add_argument(
+    who = add.add_mutually_exclusive_group()
+    who.add_argument(
+        "--unknown-speakers",
+        action="store_true",
+        help="nobody knows who speaks: each recording has a speaker of its own",
+    )
+    who.add_argument(
         "--speaker",
         metavar="REGEX",
         help="what it (or its first group) matches in a path relative to FOLDER is the speaker; "
@@ -78,6 +84,12 @@ def _add_import(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         default=0,
         metavar="N",
         help="channel of stereo recordings, counted from 0 (default: %(default)s)",
+    )
+    add.add_argument(
+        "--cut",
+        type=above_zero,
+        metavar="SECONDS",
+        help="cut longer recordings at pauses, into utterances of at most so many seconds (default: leave them whole)",
     )
     add.add_argument(
         "--max-bad", type=share, default=0.1, metavar="SHARE",
@@ -195,7 +207,7 @@ def run_import(options: argparse.Namespace) -> None:
     from unitdisc.cli.making import making
     from unitdisc.made import Making
 
-    settings = {name: getattr(options, name) for name in ("speaker", "channel", "max_bad")}
+    settings = {name: getattr(options, name) for name in ("speaker", "unknown_speakers", "channel", "cut", "max_bad")}
     wanted = Making(options.data, settings, {"folder": options.folder}, holds=("wav.scp", "utt2spk"), noun="import")
     with making(options, wanted) as task:
         if not task.unchanged:
@@ -207,7 +219,10 @@ def import_and_print(options: argparse.Namespace) -> None:
     """Make a data directory of a folder of recordings, and print what it holds."""
     from unitdisc.data.folder import import_folder
 
-    imported = import_folder(options.folder, options.data, options.speaker, options.channel, options.max_bad)
+    imported = import_folder(
+        options.folder, options.data, options.speaker, options.channel, options.max_bad,
+        cut=options.cut, unknown_speakers=options.unknown_speakers,
+    )  # fmt: skip
     for message in imported.left_out:
         print(f"left out: {message}", file=sys.stderr)
     for note in imported.notes:

@@ -190,6 +190,15 @@ def cut_at(intervals: Iterable[Interval], seconds: float) -> list[Interval]:
     return [i._replace(end=min(i.end, seconds)) for i in intervals if i.start < seconds]
 
 
+def cut_out(intervals: Iterable[Interval], start: float, end: float) -> list[Interval]:
+    """Return the intervals whose middle lies in a stretch of time, in times of the stretch, cut at its edges."""
+    return [
+        Interval(round(max(i.start - start, 0.0), 4), round(min(i.end, end) - start, 4), i.label)
+        for i in intervals
+        if start <= (i.start + i.end) / 2 < end
+    ]
+
+
 def frame_labels(
     intervals: Sequence[Interval], frames: int, period: float, offset: float = 0.0, silence: str = SILENCE
 ) -> list[str]:

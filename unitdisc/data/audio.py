@@ -92,6 +92,19 @@ class AudioSource:
             samples = resample(self._read(sound, begin + there, begin + until), info.rate, rate)
             return samples[first - becomes : last - becomes]
 
+    def blocks(self, seconds: float) -> Iterator[np.ndarray]:
+        """Yield all samples [S] at the recording's own rate, so many seconds at a time; each is decoded once."""
+        with self._errors(), self._open() as sound:
+            info = self._info(sound)
+            left, last = self._span(info)
+            sound.seek(left)
+            while left < last:
+                samples = sound.read(min(round(seconds * info.rate), last - left), dtype="float32", always_2d=True)
+                if not len(samples):
+                    return  # whoever needs the rest will say that it is missing
+                left += len(samples)
+                yield samples.mean(axis=1) if self.channel == "mix" else samples[:, self.channel]
+
     def samples(self, rate: int) -> int:
         """Return the number of samples at a rate, without decoding where the header has it."""
         with self._errors(), self._open() as sound:

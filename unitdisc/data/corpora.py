@@ -5,10 +5,10 @@ phones.ctm and words.ctm where the corpus has alignments, and returns it.
 """
 
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
-from unitdisc.data.alignment import Alignment, Interval, cut_at, read_alignment, write_ctm
+from unitdisc.data.alignment import Interval, cut_at, read_alignment, write_ctm
 from unitdisc.data.kaldi import DataDir, write_data_dir
 from unitdisc.data.tables import read_lines
 from unitdisc.errors import DataError
@@ -159,7 +159,9 @@ def speechocean762(root: str | Path, out: str | Path, part: str = "train") -> Da
     return data
 
 
-def write_alignment(data: DataDir, alignment: Alignment, tier: str = "phones", name: Callable[[str], str] = str) -> int:
+def write_alignment(
+    data: DataDir, alignment: Mapping[str, list[Interval]], tier: str = "phones", name: Callable[[str], str] = str
+) -> int:
     """Write what an alignment has of a data directory's utterances to its <tier>.ctm, cut at the end of the audio.
 
     Labels are written as `name` of them. Return the number of utterances with an alignment.

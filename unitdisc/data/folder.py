@@ -3,15 +3,16 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from unitdisc.data.alignment import join_alignments
+from unitdisc.data.alignment import Alignment, Interval, cut_out, join_alignments
 from unitdisc.data.audio import AudioSource
 from unitdisc.data.corpora import AUDIO, write_alignment
 from unitdisc.data.kaldi import DataDir, Segment, write_data_dir
 from unitdisc.data.names import name_problem
+from unitdisc.data.pauses import cut_at_pauses
 from unitdisc.data.programs import FFMPEG, is_missing
 from unitdisc.errors import DataError
 from unitdisc.reading import reading
@@ -29,7 +30,14 @@ class Imported(NamedTuple):
 
 
 def import_folder(
-    folder: str | Path, out: str | Path, speaker: str | None = None, channel: int = 0, most: float = MOST
+    folder: str | Path,
+    out: str | Path,
+    speaker: str | None = None,
+    channel: int = 0,
+    most: float = MOST,
+    *,
+    cut: float | None = None,
+    unknown_speakers: bool = False,
 ) -> Imported:
     """Write a data directory of all recordings below a folder, in place: nothing is copied or decoded.
 
@@ -37,7 +45,8 @@ def import_folder(
     or the whole match. Without one it is the name of the folder that the recording lies in, and recordings that lie
     in `folder` itself are all by one speaker. Utterances are named <speaker>-<path>, or as their file if that name
     begins with the speaker and is the only one. Beside a recording x.wav may lie x.txt, its transcript, and
-    x.TextGrid, x.phn or x.wrd, its alignment.
+    x.TextGrid, x.phn or x.wrd, its alignment. With `unknown_speakers` each recording is by a speaker of its own.
+    Recordings of more than `cut` seconds are cut at pauses into utterances <utt>-<start>-<end>, in 1/100 s.
     """
     folder = Path(folder).absolute()
     if not folder.is_dir():
@@ -48,7 +57,7 @@ def import_folder(
     if not audio:
         kinds = f"expected recordings ({', '.join((*AUDIO, *FFMPEG))}), got none"
         raise DataError(f"{folder}: {'; '.join([kinds, *unread])}; convert other formats first")
-    speaker_of = _speakers(speaker)
+    speaker_of = _each_alone if unknown_speakers else _speakers(speaker)
     short = Counter(_short(path.relative_to(folder), speaker_of(path.relative_to(folder), folder)) for path in audio)
     paths: dict[str, Path] = {}
     utt2spk, durations, left_out, missed = {}, {}, [], []
@@ -80,16 +89,53 @@ def import_folder(
             f"{folder}: {len(left_out)} of {len(audio)} recordings cannot be used: {'; '.join(left_out[:5])}"
             f"{' ...' if len(left_out) > 5 else ''}; mend or remove them, or raise --max-bad (now {most:g})"
         )
+    pieces, cuts = _pieces(paths, durations, channel, cut)
+    segmented = bool(channel) or len(pieces) > len(paths)
     data = write_data_dir(
         out,
         paths.items(),
-        utt2spk,
-        _transcripts(paths),
-        segments={utt: Segment(utt, 0.0, None, channel) for utt in paths} if channel else None,
-        utt2dur=durations,
+        {utt: utt2spk[piece.recording] for utt, piece in pieces.items()},
+        _transcripts({utt: paths[utt] for utt in pieces if utt in paths}),
+        segments=pieces if segmented else None,
+        utt2dur={utt: durations[utt] if p.end is None else round(p.end - p.start, 3) for utt, p in pieces.items()},
     )
-    aligned, notes = _alignments(data, paths)
-    return Imported(data, left_out, aligned, [*unread, *notes])
+    aligned, notes = _alignments(data, paths, pieces)
+    return Imported(data, left_out, aligned, [*unread, *cuts, *notes])
+
+
+def _pieces(
+    paths: dict[str, Path], durations: dict[str, float], channel: int, longest: float | None
+) -> tuple[dict[str, Segment], list[str]]:
+    """Cut what is too long at pauses; return the utterances, and what is to be said of the cuts."""
+    pieces: dict[str, Segment] = {}
+    long = [utt for utt, seconds in durations.items() if longest is not None and seconds > longest]
+    forced = 0
+    for utt in paths:
+        if longest is None or durations[utt] <= longest:
+            pieces[utt] = Segment(utt, 0.0, None, channel or None)
+            continue
+        found = cut_at_pauses(AudioSource(paths[utt], channel), longest)
+        forced += found.forced
+        for start, end in found.spans:
+            name = f"{utt}-{round(100 * start):07d}-{round(100 * end):07d}"
+            pieces[name] = Segment(utt, start, round(end, 3), channel or None)
+    if not long:
+        return pieces, []
+    made = len(pieces) - len(paths) + len(long)
+    notes = [f"{len(long)} recordings longer than {longest:g} s were cut at pauses into {made} utterances"]
+    if forced:
+        notes.append(f"{forced} cuts are at the quietest place, since there was no pause in {longest:g} s")
+    slow = sum(paths[utt].suffix.lower() in (".mp3", ".opus", *FFMPEG) for utt in long)
+    if slow:
+        notes.append(
+            f"{slow} of them are decoded from their beginning for each utterance; as flac they are read faster"
+        )
+    untold = sum(paths[utt].with_suffix(".txt").is_file() for utt in long)
+    if untold:
+        notes.append(
+            f"{untold} transcripts of cut recordings were left out: which words are in which part is not known"
+        )
+    return pieces, notes
 
 
 def _recordings(files: list[Path]) -> tuple[list[Path], list[str]]:
@@ -125,6 +171,10 @@ def _speakers(pattern: str | None) -> Callable[[Path, Path], str | None]:
         return _word(match[1] if expression.groups else match[0]) if match and match[expression.groups and 1] else None
 
     return found
+
+
+def _each_alone(name: Path, folder: Path) -> str:
+    return _word("-".join(name.with_suffix("").parts))
 
 
 def _word(text: str) -> str:
@@ -166,7 +216,7 @@ def _transcripts(paths: dict[str, Path]) -> dict[str, str] | None:
     return text or None
 
 
-def _alignments(data: DataDir, paths: dict[str, Path]) -> tuple[dict[str, int], list[str]]:
+def _alignments(data: DataDir, paths: dict[str, Path], pieces: dict[str, Segment]) -> tuple[dict[str, int], list[str]]:
     aligned, notes = {}, []
     for tier, suffixes in (("phones", (".TextGrid", ".phn", ".PHN")), ("words", (".TextGrid", ".wrd", ".WRD"))):
         (data.path / f"{tier}.ctm").unlink(missing_ok=True)
@@ -178,7 +228,18 @@ def _alignments(data: DataDir, paths: dict[str, Path]) -> tuple[dict[str, int], 
         if not found:
             continue
         try:
-            aligned[tier] = write_alignment(data, join_alignments(found, tier), tier)
+            aligned[tier] = write_alignment(data, _of_pieces(join_alignments(found, tier), pieces), tier)
         except DataError as error:
             notes.append(f"no {tier}.ctm, since {error}")
     return aligned, notes
+
+
+def _of_pieces(whole: Alignment, pieces: dict[str, Segment]) -> Mapping[str, list[Interval]]:
+    """Return an alignment of recordings as one of the utterances that they were cut into."""
+    if all(piece.end is None for piece in pieces.values()):
+        return whole
+    return {
+        utt: whole[piece.recording] if piece.end is None else cut_out(whole[piece.recording], piece.start, piece.end)
+        for utt, piece in pieces.items()
+        if piece.recording in whole
+    }

@@ -65,7 +65,8 @@ def oddities(data: DataDir) -> list[str]:
     if len(data.spk2utt) == 1 and len(data.utts) > 1:
         who = next(iter(data.spk2utt))
         lines.append(
-            f"all recordings are by one speaker, {who!r}; if there are several, name them by folders or --speaker"
+            f"all recordings are by one speaker, {who!r}; if there are several, name them by folders or --speaker, "
+            "or say --speaker unknown"
         )
     return lines
 
