@@ -4,6 +4,7 @@ import os
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 import reference_data
 from hypothesis import given, settings
@@ -12,7 +13,10 @@ from made_data import put_grid
 
 from unitdisc.data.alignment import Interval, check_end, cut_at, frame_labels, read_alignment, write_ctm
 from unitdisc.data.labels import read_xlabel
+from unitdisc.data.units import UnitHeader, UnitLine, write_units
 from unitdisc.errors import DataError
+from unitdisc.evaluate.aligned import AlignedUnits, Labeller
+from unitdisc.evaluate.clusters import cluster_scores
 
 
 def test_ctm_is_read(tmp_path: Path):
@@ -75,7 +79,7 @@ def test_a_centre_on_a_boundary_belongs_to_what_begins():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", ": expected lines '<utt> <channel> <start> <duration> <label>', got none"),
+        ("", ": expected lines '<utt> <channel> <start> <duration> <label> [<confidence>]', got none"),
         (
             "a 1 0.0 K\n",
             ":1: expected '<utt> <channel> <start> <duration> <label> [<confidence>]', got 'a 1 0.0 K'",
@@ -219,3 +223,79 @@ def test_real_alignments_are_taken_as_they_are():
         for intervals in alignment.values():
             for one, other in pairwise(intervals):
                 assert one.start <= one.end <= other.start
+
+
+# Files of ZeroSpeech and DiscoPhon
+
+DISCOPHON = "#file onset offset #phone\nf-1 0.0 0.12 SIL\nf-1 0.12 0.2 a\nf-1 0.2 0.31 b\nf-2 0.0 0.1 a\n"
+ZEROSPEECH = "s01 0.3 0.42 ah\ns01 0.42 0.5 b\ns01 0.7 0.81 ah\ns02 0.0 0.1 k\n"  # of 2017: silence is left out
+
+
+def test_an_alignment_of_discophon_is_read_by_its_first_line(tmp_path: Path):
+    (tmp_path / "alignment-deu-dev.txt").write_text(DISCOPHON)
+    alignment = read_alignment(tmp_path / "alignment-deu-dev.txt")
+    assert dict(alignment) == {
+        "f-1": [(0.0, 0.12, "SIL"), (0.12, 0.2, "a"), (0.2, 0.31, "b")],
+        "f-2": [(0.0, 0.1, "a")],
+    }
+    (tmp_path / "more.txt").write_text("#file speaker_id onset offset #phone\nf x 0 0.1 a\n")
+    assert read_alignment(tmp_path / "more.txt")["f"] == [(0.0, 0.1, "a")]
+    (tmp_path / "other.txt").write_text("#file onset duration #phone\nf 0 0.1 a\n")
+    with pytest.raises(DataError, match="expected the columns '#file onset offset #phone', got"):
+        read_alignment(tmp_path / "other.txt")
+
+
+@pytest.mark.parametrize("name", ["english.phn", "english.txt", "english.wrd"])
+def test_an_alignment_of_zerospeech_2017_is_read_by_its_times(name: str, tmp_path: Path):
+    (tmp_path / name).write_text(ZEROSPEECH)
+    alignment = read_alignment(tmp_path / name)
+    assert alignment["s01"] == [(0.3, 0.42, "ah"), (0.42, 0.5, "b"), (0.7, 0.81, "ah")]
+    assert list(alignment) == ["s01", "s02"]
+
+
+def test_times_that_may_be_either_are_refused_with_what_to_do(tmp_path: Path):
+    path = tmp_path / "a.txt"
+    path.write_text("u1 0.1 0.3 a\nu2 0.2 0.5 b\n")
+    with pytest.raises(DataError, match=r"may be onset and offset, or start and duration; put the line '#file onset"):
+        read_alignment(path)
+    path.write_text("#file onset offset #phone\n" + path.read_text())
+    assert read_alignment(path)["u1"] == [(0.1, 0.3, "a")]
+    path.write_text("u1 0.0 0.3 a\nu1 0.3 0.1 b\nu1 0.4 0.2 a\n")
+    with pytest.raises(DataError, match=r"start and duration, without a channel; make it a CTM file: awk"):
+        read_alignment(path)
+
+
+def test_an_item_file_is_no_alignment(tmp_path: Path):
+    path = tmp_path / "dev-clean.item"
+    path.write_text(
+        "#file onset offset #phone prev-phone next-phone speaker\n6295-244435-0009 0.2925 0.4725 IH L NG 6295\n"
+    )
+    with pytest.raises(DataError, match="is an item file, whose rows are stretches to compare"):
+        read_alignment(path)
+
+
+def test_a_wrong_row_of_them_is_said_with_its_line(tmp_path: Path):
+    path = tmp_path / "a.txt"
+    path.write_text(DISCOPHON + "f-3 0.0 x a\n")
+    with pytest.raises(DataError, match=r"a.txt:6: expected '#file onset offset #phone', got 'f-3 0.0 x a'"):
+        dict(read_alignment(path))
+    path.write_text(DISCOPHON + "f-1 0.4 0.5 a\n")
+    with pytest.raises(DataError, match=r"a.txt:6: .* sort -s -k1,1 -k2,2n"):
+        read_alignment(path)
+
+
+@pytest.mark.parametrize("text", [DISCOPHON, ZEROSPEECH])
+def test_scores_are_those_of_the_same_alignment_as_ctm(text: str, tmp_path: Path):
+    (tmp_path / "a.txt").write_text(text)
+    alignment = read_alignment(tmp_path / "a.txt")
+    write_ctm(tmp_path / "a.ctm", alignment.items())
+    lines = [UnitLine.of_frames(utt, np.arange(round(rows[-1].end / 0.02)) // 4) for utt, rows in alignment.items()]
+    write_units(tmp_path / "u.jsonl", UnitHeader(0.02, (20,)), lines)
+    one, two = (
+        [
+            score.value
+            for score in cluster_scores(AlignedUnits(tmp_path / "u.jsonl", Labeller(tmp_path / name)), resamples=0)
+        ]
+        for name in ("a.txt", "a.ctm")
+    )
+    assert one == two

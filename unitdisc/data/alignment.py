@@ -1,4 +1,4 @@
-"""Alignments: who said which phone (or word) when, from CTM files and folders of label files, in one type."""
+"""Alignments: who said which phone (or word) when, from files of rows and folders of label files, in one type."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -9,7 +9,7 @@ import numpy as np
 
 from unitdisc.data.labels import READERS, Label
 from unitdisc.data.phones import SILENCE
-from unitdisc.data.tables import read_lines
+from unitdisc.data.rows import is_table, read_rows
 from unitdisc.errors import DataError, shown
 from unitdisc.files import whole_file
 
@@ -46,8 +46,9 @@ class Alignment(Mapping[str, list[Interval]]):
 
 
 def read_alignment(path: str | Path, tier: str = "phones") -> Alignment:
-    """Open a CTM file, or a folder of .TextGrid, .phn (.wrd), .lablaut or .lab files, or one such file.
+    """Open a file of rows, or a folder of .TextGrid, .phn (.wrd), .lablaut or .lab files, or one such file.
 
+    Rows are those of CTM, or of onset and offset as DiscoPhon and ZeroSpeech have them, by the file's content.
     `tier` chooses among the tiers of a TextGrid and between TIMIT's .phn ("phones") and .wrd ("words").
     """
     path = Path(path)
@@ -55,9 +56,9 @@ def read_alignment(path: str | Path, tier: str = "phones") -> Alignment:
         return _read_folder(path, tier)
     if not path.exists():
         raise DataError(f"{path}: no such alignment; expected a CTM file or a folder of label files")
-    if path.suffix.lower() in READERS:
+    if path.suffix.lower() in READERS and not is_table(path):
         return Alignment({_utt_of(path, path.parent): _LabelFile(path, tier)})
-    return _read_ctm(path)
+    return Alignment(read_rows(path, ROUNDING))
 
 
 def join_alignments(files: Mapping[str, Path], tier: str = "phones") -> Alignment:
@@ -71,65 +72,6 @@ class _LabelFile:
 
     def __call__(self) -> list[Label]:
         return READERS[self.path.suffix.lower()][1](self.path, self.tier)
-
-
-class _CtmBlock:
-    """The lines of one utterance in a CTM file."""
-
-    __slots__ = ("line", "offset", "path", "size")
-
-    def __init__(self, path: Path, line: int, offset: int, size: int) -> None:
-        self.path, self.line, self.offset, self.size = path, line, offset, size
-
-    def __call__(self) -> list[Label]:
-        with self.path.open("rb") as file:
-            file.seek(self.offset)
-            text = file.read(self.size).decode("utf-8")
-        lines = enumerate(text.removesuffix("\n").split("\n"), start=self.line)
-        return [_ctm_label(line, f"{self.path}:{n}") for n, line in lines if not line.startswith(";;")]
-
-
-def _read_ctm(path: Path) -> Alignment:
-    blocks: dict[str, Callable[[], list[Label]]] = {}
-    utt, begin, offset, first_line = "", 0, 0, 0
-    number, channel = 0, ""
-    for number, line in read_lines(path):
-        if not line.startswith(";;"):
-            words = line.split(None, 2)
-            if len(words) != 3:
-                _ctm_label(line, f"{path}:{number}")
-            if words[0] != utt:
-                if utt:
-                    blocks[utt] = _CtmBlock(path, first_line, begin, offset - begin)
-                if words[0] in blocks:
-                    raise DataError(
-                        f"{path}:{number}: expected the lines of {words[0]!r} one after the other, got more of them "
-                        "here; sort the file with `LC_ALL=C sort -s -k1,1 -k3,3n`"
-                    )
-                utt, begin, first_line, channel = words[0], offset, number, words[1]
-            elif words[1] != channel:
-                raise DataError(
-                    f"{path}:{number}: expected one channel for {utt!r}, got {shown(channel)} and {shown(words[1])}; "
-                    "make the channels utterances of their own"
-                )
-        offset += len(line.encode("utf-8")) + 1
-    if not utt:
-        raise DataError(f"{path}: expected lines '<utt> <channel> <start> <duration> <label>', got none")
-    blocks[utt] = _CtmBlock(path, first_line, begin, offset - begin)
-    return Alignment(blocks)
-
-
-def _ctm_label(line: str, where: str) -> Label:
-    words = line.split()
-    try:
-        if len(words) not in (5, 6):
-            raise ValueError
-        start, duration = float(words[2]), float(words[3])
-    except ValueError:
-        raise DataError(
-            f"{where}: expected '<utt> <channel> <start> <duration> <label> [<confidence>]', got {line[:80]!r}"
-        ) from None
-    return Label(where, start, start + duration, words[4])
 
 
 def _read_folder(folder: Path, tier: str) -> Alignment:
