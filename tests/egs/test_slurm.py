@@ -1,5 +1,6 @@
 """Jobs of recipes on a real Slurm: that of this machine, on loopback (Debian: apt-get install slurm-wlm)."""
 
+import json
 import os
 import signal
 import subprocess
@@ -9,8 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from made_up import make_data, tiny_model
+from places import TOP
 from recipe_files import EGS
-from slurm_cluster import MISSING, call, installed, slurm, until
+from slurm_cluster import MISSING, call, free_ports, installed, slurm, until
+
+from unitdisc import checkpoint, config
+from unitdisc.train import Config, TrainConfig
 
 
 @pytest.fixture(scope="module")
@@ -156,3 +162,56 @@ def test_a_time_limit_saves_stands_in_the_log_and_the_same_command_goes_on():
     assert "the time limit ended it; the same command goes on where it was" in got.stderr
     assert cmd(*job).returncode == 0
     assert "from step 7" in Path("log/a.log").read_text()
+
+
+def page_script(first: str) -> str:
+    """Return the block of docs/clusters.md that begins with a line."""
+    blocks = (TOP / "docs" / "clusters.md").read_text().split("```\n")[1::2]
+    return next(block for block in blocks if block.startswith(first))
+
+
+def starts_of(exp: Path) -> list[int]:
+    """Return the steps at which a training was started."""
+    env = exp / "env.json"
+    return [one["resumed_at"] for one in json.loads(env.read_text())["starts"]] if env.is_file() else []
+
+
+@pytest.mark.slow  # seven starts of torch
+@pytest.mark.timeout(900)
+def test_the_commands_of_the_page_train_on_two_machines_and_go_on_when_queued_again(
+    conf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    for part in ("train", "dev"):
+        make_data(Path("data") / part, 6, features=False)
+    Path("conf").mkdir()
+    endless = TrainConfig(steps=10**6, batch=4, chunk=32, validate_every=10**5, save_every=10**5, log_every=5)
+    Path("conf/base.yaml").write_text(config.dump(Config(tiny_model(), endless)))
+    array = "".join(page_script("sbatch --wait --array").splitlines(keepends=True)[:2])
+    done = subprocess.run(["bash", "-e", "-c", array.replace("8", "2")], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "feats, targets: 6 utterances" in done.stdout
+    assert Path("data/train/feats.ark").exists()
+
+    script = page_script("#!/usr/bin/env bash\n#SBATCH --nodes=2")
+    here = {" --gres=gpu:4 --cpus-per-task=32": "", "--nproc-per-node 4": "--nproc-per-node 1"}
+    here["$head:$((20000 + SLURM_JOB_ID % 10000))"] = f"127.0.0.1:{free_ports(1)[0]}"  # n1 is in no name server
+    for old, new in here.items():
+        assert script.count(old) == 1
+        script = script.replace(old, new)
+    Path("train.sh").write_text(script)
+    number = call(conf, "sbatch", "--parsable", "--output", "train.log", "train.sh").strip()
+    exp = Path("exp/base")
+    assert until(lambda: holds("exp/base/metrics.jsonl", '"step": 5'), 240), Path("train.log").read_text()
+    call(conf, "scontrol", "requeue", number)
+    state = ["squeue", "--noheader", "--jobs", number, "--format", "%T"]
+    assert until(lambda: call(conf, *state).strip() == "PENDING", 90)
+    saved = checkpoint.newest(exp)["step"]
+    call(conf, "scontrol", "update", f"jobid={number}", "StartTime=now")
+    assert until(lambda: starts_of(exp) == [0, saved], 240), Path("train.log").read_text()
+    assert saved >= 5
+    assert until(lambda: holds("exp/base/metrics.jsonl", f'"step": {saved + 5 - saved % 5}'), 120)
+    call(conf, "scancel", number)
+    assert until(lambda: not call(conf, *state).strip(), 90)
+    assert checkpoint.newest(exp)["step"] > saved
+    assert (exp / "log.txt").read_text().count("and saved; the same command goes on from there") == 2
