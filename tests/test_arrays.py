@@ -252,5 +252,6 @@ def test_a_process_that_is_killed_ends_the_others_and_any_number_goes_on(
     assert not Path(made).exists()
     again = subprocess.run([*several, "3", "-m", "unitdisc", *words], capture_output=True, text=True, timeout=250)
     assert again.returncode == 0, again.stderr
+    assert verb == "encode" or "part 1 of 2 of feats" in again.stdout  # the three go on with the two's parts
     assert Path(made).read_bytes() == (tmp_path / "alone" / made).read_bytes()
     assert not list(Path().glob("*/*.partial*")) + list(Path().glob("*/.shards"))

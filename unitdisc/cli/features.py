@@ -87,7 +87,6 @@ def load_config(path: str, changes: Sequence[str] = ()) -> "ExtractConfig":
 def run(options: argparse.Namespace) -> int:
     """Make the features of each data directory and print what became of it."""
     from unitdisc import dist
-    from unitdisc.processes import Part
 
     if options.jobs > 1 and options.device != "cpu":
         raise ConfigError(f"--jobs {options.jobs}: expected 1 with --device {options.device}")
@@ -101,13 +100,27 @@ def run(options: argparse.Namespace) -> int:
         options.data, options.config = [options.config, *options.data], None
     with dist.group(options.device):
         for path in map(Path, options.data):
-            if dist.world_size() > 1:  # each process does its part, then the first puts them together
-                _run_one(options, path, Part(dist.rank() + 1, dist.world_size()))
+            if dist.world_size() > 1:  # each process does its parts, then the first puts them together
+                parts = _our_parts(path)
+                dist.barrier()  # all have looked before one begins
+                for part in parts:
+                    _run_one(options, path, part)
                 dist.barrier()
             if dist.is_main():
                 _run_one(options, path, options.job)
             dist.barrier()
     return 0
+
+
+def _our_parts(path: Path) -> "list[Part]":
+    """Return the parts of this one of several processes: of a division that others have begun, if there is one."""
+    from unitdisc import dist
+    from unitdisc.features.partial import parts_of
+    from unitdisc.processes import Part
+
+    begun = parts_of(path)
+    count = begun[0].of if begun else dist.world_size()
+    return [Part(number, count) for number in range(dist.rank() + 1, count + 1, dist.world_size())]
 
 
 def _run_one(options: argparse.Namespace, path: Path, part: "Part | None") -> None:
