@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from commands import interrupted
 from made_up import make_data, tiny_model
-from test_extract import interrupted
 from test_train import TRAIN
 
 from unitdisc import encode as module

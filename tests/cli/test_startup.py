@@ -55,6 +55,26 @@ def test_no_torch(folder: Path, arguments: str):
     assert done.stderr.splitlines()[-1] == "False"
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "score usage units.jsonl",
+        "score bitrate units.jsonl",
+        "score clusters units.jsonl --alignment phones.ctm",
+        "inspect units.jsonl",
+        "export units.jsonl again --format textgrid",
+        "check data",
+    ],
+)
+def test_what_takes_a_second_to_import_is_left_out(folder: Path, arguments: str):
+    code = RUN.replace(
+        '"torch" in sys.modules', '[m for m in ("torch", "numba", "scipy.optimize") if m in sys.modules]'
+    )
+    done = subprocess.run([sys.executable, "-c", code, *arguments.split()], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines()[-1] == "[]"
+
+
 def test_importing_the_package_imports_nothing_else():
     code = "import sys, unitdisc; print([m for m in ('numpy', 'torch', 'yaml', 'scipy', 'numba') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

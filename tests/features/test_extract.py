@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from commands import interrupted
 from places import TOP
 
 from unitdisc.cli import main
@@ -433,19 +434,6 @@ def test_the_formats_are_those_of_the_page(data):
             "short",
         ]
     )
-
-
-def interrupted(command: list[str], delay: float) -> str:
-    """Send Ctrl-C to a command so many seconds after its first process has started; return what it said but bars."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    run = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True)
-    while run.poll() is None and not Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text():
-        time.sleep(0.01)
-    time.sleep(delay)
-    os.killpg(run.pid, signal.SIGINT)
-    _, err = run.communicate(timeout=60)
-    assert run.returncode == 130, err
-    return err.split("\r")[-1].lstrip("\n")
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.8])

@@ -250,9 +250,9 @@ def run_per(options: argparse.Namespace) -> None:
 
 def run_clusters(options: argparse.Namespace) -> None:
     """Score clusters and the use of the codebook."""
+    from unitdisc.data.units import unit_file
     from unitdisc.evaluate.aligned import SILENCES, AlignedUnits, Labeller
     from unitdisc.evaluate.clusters import cluster_scores, usage_scores
-    from unitdisc.evaluate.suite import unit_file
 
     units = unit_file(options.units)
     silences = SILENCES if options.silences is None else frozenset(options.silences.split(","))
@@ -270,33 +270,34 @@ def run_boundaries(options: argparse.Namespace) -> None:
 
 def run_discophon(options: argparse.Namespace) -> None:
     """Score as DiscoPhon does."""
+    from unitdisc.data.units import unit_file
     from unitdisc.evaluate.discophon import discophon_scores
-    from unitdisc.evaluate.suite import unit_file
 
     show(options, discophon_scores(unit_file(options.units), options.alignment, options.seed, options.resamples))
 
 
 def run_bitrate(options: argparse.Namespace) -> None:
     """Measure bitrates."""
+    from unitdisc.data.units import unit_file
     from unitdisc.evaluate.bitrate import bitrate_scores
-    from unitdisc.evaluate.suite import unit_file
 
     show(options, bitrate_scores(unit_file(options.units), options.seed, options.resamples))
 
 
 def run_usage(options: argparse.Namespace) -> None:
     """Measure the use of the codebook."""
+    from unitdisc.data.units import unit_file
     from unitdisc.evaluate.clusters import usage_scores
-    from unitdisc.evaluate.suite import unit_file
 
     show(options, usage_scores(unit_file(options.units), options.seed, options.resamples))
 
 
 def run_speaker(options: argparse.Namespace) -> None:
     """Score speaker leak."""
+    from unitdisc.data.units import unit_file
     from unitdisc.evaluate.frames import read_array
     from unitdisc.evaluate.speaker import read_speakers, speaker_scores
-    from unitdisc.evaluate.suite import codebook_beside, unit_file
+    from unitdisc.evaluate.suite import codebook_beside
 
     codebook = read_array(options.codebook) if options.codebook else codebook_beside(options.units)
     draws = {"seed": options.seed, "resamples": options.resamples}
@@ -325,8 +326,9 @@ def run_head(options: argparse.Namespace) -> None:
 
 def run_all(options: argparse.Namespace) -> None:
     """Score all and write scores.json."""
+    from unitdisc.data.units import unit_file
     from unitdisc.evaluate.scores import write_scores
-    from unitdisc.evaluate.suite import SuiteOptions, score_all, unit_file
+    from unitdisc.evaluate.suite import SuiteOptions, score_all
 
     out = options.out or unit_file(options.given_units).parent / "scores.json"
     if out.is_dir():

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numba
 import numpy as np
 
 from unitdisc.errors import DataError
@@ -40,41 +39,32 @@ def _over(numerator: np.ndarray, denominator: np.ndarray, empty: float = 1.0) ->
     return np.where(little, empty, numerator / np.where(little, 1.0, denominator))
 
 
-@numba.njit(cache=True)
 def expected_information(phones: np.ndarray, units: np.ndarray) -> float:
     """Return the mean mutual information in nats of tables with these margins, [P] and [K], drawn at random.
 
-    The sum over each cell's hypergeometric distribution starts at its mode and stops where its terms vanish.
+    The sum over each cell's hypergeometric distribution starts at its mode and stops where its terms vanish. All cells
+    go on at once, those that have not ended; compiled loops would take longer to load than this takes.
     """
     total = phones.sum()
-    sums = 0.0
-    for a in phones:
-        for b in units:
-            if a > 0 and b > 0:
-                sums += _expected_cell(a, b, total)
-    return sums
-
-
-@numba.njit(cache=True)
-def _expected_cell(a: float, b: float, total: float) -> float:
-    least, most = max(0.0, a + b - total), min(a, b)
+    a, b = (side.ravel() for side in np.meshgrid(phones[phones > 0], units[units > 0], indexing="ij"))
     mode = np.floor((a + 1) * (b + 1) / (total + 2))
-    weight, mass, sums = 1.0, 0.0, 0.0
-    n = mode
-    while n <= most and weight > 1e-18:
-        mass += weight
-        if n > 0:
-            sums += weight * n * np.log(total * n / (a * b))
-        weight *= (a - n) * (b - n) / ((n + 1) * (total - a - b + n + 1))
-        n += 1
-    n, weight = mode, 1.0
-    while n > least and weight > 1e-18:
-        weight *= n * (total - a - b + n) / ((a - n + 1) * (b - n + 1))
-        n -= 1
-        mass += weight
-        if n > 0:
-            sums += weight * n * np.log(total * n / (a * b))
-    return sums / mass / total
+    mass, sums = np.zeros_like(mode), np.zeros_like(mode)
+    for step in (1, -1):
+        cells, n, weight = np.arange(len(mode)), mode, np.ones_like(mode)
+        while len(cells):
+            x, y = a[cells], b[cells]
+            if step > 0 or (n < mode[cells]).all():  # the mode itself counts once
+                mass[cells] += weight
+                sums[cells] += weight * n * np.log(np.maximum(total * n, 1.0) / (x * y))
+            if step > 0:
+                weight = weight * (x - n) * (y - n) / ((n + 1) * (total - x - y + n + 1))
+                alive = n + 1 <= np.minimum(x, y)
+            else:
+                weight = weight * n * (total - x - y + n) / ((x - n + 1) * (y - n + 1))
+                alive = n - 1 >= np.maximum(0.0, x + y - total)
+            alive &= weight > 1e-18
+            cells, n, weight = cells[alive], (n + step)[alive], weight[alive]
+    return float((sums / mass).sum() / total)
 
 
 MEASURES = ("pnmi", "phone-purity", "cluster-purity", "v-measure", "ami")

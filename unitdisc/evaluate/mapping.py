@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from unitdisc.errors import DataError
 from unitdisc.evaluate.aligned import Aligned
@@ -42,6 +41,8 @@ def fit_mapping(pairs: Iterable[Aligned], phones: int, kind: str = "many-to-one"
     if kind == "many-to-one":
         return UnitMapping(kind, units, counts.argmax(axis=0), int(counts.sum(axis=1).argmax()))
     chosen = np.full(len(units), NOTHING, dtype=np.int64)
+    from scipy.optimize import linear_sum_assignment  # takes a second to import
+
     rows, columns = linear_sum_assignment(counts, maximize=True)
     matched = counts[rows, columns] > 0
     chosen[columns[matched]] = rows[matched]
