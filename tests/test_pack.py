@@ -53,7 +53,7 @@ def test_units_and_hashes_are_kept_to_the_last_frame(run: Path, tmp_path: Path):
     assert read_header(old) == replace(read_header(new), origin=read_header(old).origin)
     for one, other in zip(read_units(old), read_units(new), strict=True):
         np.testing.assert_array_equal(one.frames, other.frames)
-    for name in ("codebook.npy", "codes/00000.ark", "units.ctm"):
+    for name in ("codebook.npy", "vectors/00000.ark", "units.ctm"):
         assert (old / name).read_bytes() == (new / name).read_bytes()
     np.testing.assert_array_equal(np.load(run / "packed" / "codebook.npy"), np.load(old / "codebook.npy"))
 

@@ -68,11 +68,15 @@ def test_wrong_values_are_refused_with_what_was_wanted(arguments: str, message: 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 @pytest.mark.parametrize("command", ["encode e d o", "convert e d o --to same", "features c d"])
-def test_a_device_that_is_not_there_is_said_to_be_so(command: str, capsys: pytest.CaptureFixture[str]):
+def test_a_device_that_is_not_there_is_said_to_be_so_and_nothing_is_left(
+    command: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as end:
         main([*command.split(), "--device", "cuda"])
     assert end.value.code == 1
     assert "device: cuda is not there: PyTorch finds 0 GPUs" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_unknown_device_of_a_configuration_is_refused():

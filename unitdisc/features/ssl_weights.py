@@ -66,7 +66,7 @@ def frame_width(config: SSLConfig) -> int:
         return width
     state, _ = _read(config.checkpoint)
     if PROJECTION + "projection.weight" not in state:
-        raise CheckpointError(f"{config.checkpoint}: are not the weights of a {config.kind} model")
+        raise CheckpointError(f"{config.checkpoint}: expected the weights of a {config.kind} model, got others")
     return int(state[PROJECTION + "projection.weight"].shape[0])
 
 
