@@ -51,7 +51,8 @@ def submitted(folder: Path, *options: str) -> set[str]:
     for target in ("V002", "same"):
         (converted / target).mkdir(parents=True)
         (converted / target / "a.wav").write_bytes(target.encode())
-        rows.append({"source": "S002_0000000020", "target": target, "path": f"{target}/a.wav"})
+        row = {"utt": f"{target}-S002_0000000020", "source": "S002_0000000020", "speaker": "S002"}
+        rows.append({**row, "target": target, "path": f"{target}/a.wav"})
     (converted / "manifest.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     got = script(LOCAL / "submission.py", folder / "exp", converted, folder / "out", *options)
     assert got.returncode == 0, got.stderr
