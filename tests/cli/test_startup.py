@@ -73,6 +73,12 @@ def test_what_takes_a_second_to_import_is_left_out(folder: Path, arguments: str)
     assert done.stderr.splitlines()[-1] == "set()"
 
 
+def test_a_configuration_is_printed_without_what_only_computing_needs():
+    code = RUN.replace('"torch" in sys.modules', '{"numba", "scipy.signal", "scipy.optimize"} & set(sys.modules)')
+    done = subprocess.run([sys.executable, "-c", code, "config"], capture_output=True, text=True)
+    assert done.stderr.splitlines()[-1] == "set()", done.stderr
+
+
 def test_importing_the_package_imports_nothing_else():
     code = "import sys, unitdisc; print([m for m in ('numpy', 'torch', 'yaml', 'scipy', 'numba') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -78,7 +78,10 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"unitdisc {__version__}")
     top.add_argument(
-        "--print-completion", action=PrintCompletion, choices=SHELLS, help="print what completes it in a shell, and end"
+        "--print-completion",
+        action=PrintCompletion,
+        choices=SHELLS,
+        help="print a completion script, and exit",
     )
     verbs = top.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=_Verb)
     for name in MODULES:

@@ -18,7 +18,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         description="Write the item file of ABX: a line for each phone, in its context, of an alignment.",
         allow_abbrev=False,
     )
-    verb.add_argument("data", metavar="DATA", type=Path, help="Kaldi data dir: whose utterances and speakers")
+    verb.add_argument("data", metavar="DATA", type=Path, help="data directory with the utterances and their speakers")
     verb.add_argument("out", metavar="OUT", type=Path, help="item file to write")
     verb.add_argument("--alignment", type=Path, required=True, help="a CTM file, or a folder of TextGrid, .phn, ...")
     verb.add_argument(

@@ -102,12 +102,12 @@ def add_device(verb: argparse.ArgumentParser, note: str = "") -> None:
 def add_renew(verb: argparse.ArgumentParser) -> None:
     """Add --renew, for verbs whose output knows what it was made of (`cli/making.py`)."""
     verb.add_argument(
-        "--renew", action="store_true", help="if the output was made of something else, make it anew; if of the same, "
-        "leave it, as always; wait for another process that is at it",
+        "--renew", action="store_true", help="make the output again if it was made of something else; "
+        "if another process is writing it, wait",
     )  # fmt: skip
     verb.add_argument(
         "--unchanged", action="store_true",
-        help="make nothing: end with 0 if the output is there and was made of the same, else with 3",
+        help="make nothing; exit with 0 if the output is there and up to date, else with 3",
     )  # fmt: skip
 
 

@@ -18,10 +18,10 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     """Add `compare`."""
     verb = verbs.add_parser(
         "compare",
-        help="a model's units beside MFCC, LDA, k-means and outside units, by all scores",
-        description="Encode what is not encoded yet (EXP/units/train and test), score it, and score beside it, each "
-        "with as many codes and at the same rate: MFCC, what the encoder reads, unsupervised LDA with k-means, and "
-        "k-means. Scores are left in EXP/scores, the table in EXP/compare; what no model changes is made once.",
+        help="compare a model's units with MFCC, LDA, k-means and other systems, by all scores",
+        description="Encode the data if that is not done yet (EXP/units/train and test) and score the units. Score "
+        "baselines with as many codes and at the same rate: MFCC, the encoder's input, unsupervised LDA with k-means, "
+        "and k-means. Scores are written to EXP/scores, the table to EXP/compare; baselines are kept for other models.",
         allow_abbrev=False,
     )
     verb.add_argument("exps", metavar="EXP", nargs="*", type=Path, help="folders of training runs, or checkpoints")

@@ -31,7 +31,7 @@ def _add_convert(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         help="a speaker of the training data, 'same' (resynthesis), 'all', or audio of a voice; may be repeated",
     )  # fmt: skip
     convert.add_argument(
-        "--pairs", type=Path, metavar="FILE", help="lines '<utterance> <target>', in place of --to: what goes to whom"
+        "--pairs", type=Path, metavar="FILE", help="file of lines '<utterance> <target>', in place of --to"
     )
     convert.add_argument(
         "--format", choices=("wav", "flac"), default="wav", help="file format of the sound (default: %(default)s)"
@@ -47,7 +47,7 @@ def _add_convert(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     )
     convert.add_argument(
         "--pitch", default="source", metavar="PITCH",
-        help="source (the source's contour, moved to where the target's voice lies), predicted (from units, by a "
+        help="source (the source's contour, moved to the range of the target's voice), predicted (from units, by a "
         "decoder of kind voice), flat, a factor for the source's own pitch, or none (a whisper, by Griffin-Lim) "
         "(default: %(default)s)",
     )  # fmt: skip
@@ -66,7 +66,7 @@ def _add_convert(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     convert.add_argument(
         "--vectors",
         action="store_true",
-        help="say the encoder's vectors instead of units: more goes over (models trained with model.vectors above 0)",
+        help="speak from the encoder's vectors instead of units (models trained with model.vectors above 0)",
     )
     add_device(convert)
     convert.add_argument("--force", action="store_true", help="replace conversions that are there")

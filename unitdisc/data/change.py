@@ -4,7 +4,6 @@ import zlib
 from collections.abc import Callable
 
 import numpy as np
-from scipy import signal
 
 from unitdisc.errors import DataError
 
@@ -43,12 +42,16 @@ def reverberate(
     tail[: int(0.003 * rate)] = 0.0  # the first reflections come 3 ms, about a metre, after the direct sound
     tail /= max(float(np.sqrt(np.sum(tail**2))), 1e-12) * 10 ** (decibels / 20)
     tail[0] += 1.0
+    from scipy import signal  # takes a second to import, as below
+
     wet = signal.fftconvolve(samples, tail)[: len(samples)]
     return wet * _level(samples) / max(_level(wet), 1e-12)
 
 
 def change_speed(samples: np.ndarray, rate: int, rng: np.random.Generator, percent: int) -> np.ndarray:
     """Play at so many percent of the speed: length and pitch change together."""
+    from scipy import signal
+
     return signal.resample_poly(samples, 100, percent)
 
 
@@ -62,6 +65,8 @@ def limit_band(
 ) -> np.ndarray:
     """Keep a telephone's band."""
     band = [low, min(high, 0.45 * rate)]
+    from scipy import signal
+
     return signal.sosfilt(signal.butter(6, band, "bandpass", fs=rate, output="sos"), samples)
 
 

@@ -4,7 +4,6 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import next_fast_len
 
 from unitdisc.data.timing import FrameGrid, centre
 
@@ -28,6 +27,8 @@ def aperiodicity(wave: NDArray[np.floating], frequency: Array, grid: FrameGrid) 
         return share
     rate = grid.sample_rate
     centres = np.array([centre(int(n), grid.hop / rate, grid.offset) for n in voiced]) * rate
+    from scipy.fft import next_fast_len  # slow to import
+
     size = next_fast_len(len(wave) + rate // 50)
     spectrum, bins = np.fft.rfft(wave, size), np.fft.rfftfreq(size, 1 / rate)
     for band, (low, high) in enumerate(pairwise(EDGES)):

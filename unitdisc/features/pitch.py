@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import firwin, resample_poly
 
 from unitdisc.data.timing import FrameGrid, centre
 
@@ -54,6 +53,8 @@ def pitch(wave: NDArray[np.floating], grid: FrameGrid, options: PitchOptions | N
 
 def _low_passed(wave: Array, factor: int, rate: float) -> Array:
     """Return a signal of 1 / factor of the samples, without what lies above BAND."""
+    from scipy.signal import firwin, resample_poly  # takes a second to import, which most verbs can spare
+
     down = resample_poly(wave, 1, factor) if factor > 1 else wave
     taps = firwin(int(rate / 200) | 1, min(BAND, 0.45 * rate), fs=rate)
     return np.convolve(down - down.mean(), taps, mode="same")
