@@ -1,4 +1,4 @@
-"""Write the table of docs/scores.md anew from unitdisc/evaluate/definitions.py.
+"""Write the tables of docs/scores.md anew: from unitdisc/evaluate/definitions.py, and the scores of one example.
 
 python tools/scores_page.py
 """
@@ -6,10 +6,13 @@ python tools/scores_page.py
 import re
 from pathlib import Path
 
+from scores_example import table
+
 from unitdisc.evaluate.definitions import ARROWS, DEFINITIONS, PLACES, Definition
 
 PAGE = Path(__file__).parent.parent / "docs" / "scores.md"
 BEGIN, END = "<!-- made by tools/scores_page.py: begin -->\n", "<!-- end -->\n"
+EXAMPLE, EXAMPLE_END = "<!-- made by tools/scores_example.py: begin -->\n", "<!-- end of the example -->\n"
 
 
 def line(row: Definition) -> str:
@@ -31,11 +34,16 @@ def places() -> list[str]:
 
 
 def renewed(text: str) -> str:
-    """Return the page with the table that the definitions give."""
-    head, rest = text.split(BEGIN)
-    _, tail = rest.split(END)
-    table = ["| definition | title | what it is | reference |", "|---|---|---|---|", *map(line, DEFINITIONS)]
-    return head + BEGIN + "\n".join([*table, "", "Words in capitals:", "", *places(), ""]) + END + tail
+    """Return the page with the tables that the definitions and the example give."""
+    rows = ["| definition | title | what it is | reference |", "|---|---|---|---|", *map(line, DEFINITIONS)]
+    text = _between(text, BEGIN, END, [*rows, "", "Words in capitals:", "", *places()])
+    return _between(text, EXAMPLE, EXAMPLE_END, table())
+
+
+def _between(text: str, begin: str, end: str, lines: list[str]) -> str:
+    head, rest = text.split(begin)
+    _, tail = rest.split(end)
+    return head + begin + "\n".join([*lines, ""]) + end + tail
 
 
 if __name__ == "__main__":

@@ -161,7 +161,8 @@ def test_one_to_one_per_ranks_nothing_and_what_nobody_defined_is_shown_by_its_na
     ]  # fmt: skip
 
 
-def test_the_page_of_scores_is_made_of_the_rows():
+def test_the_page_of_scores_is_made_of_the_rows(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(TOP / "tools"))  # where it finds the example
     spec = importlib.util.spec_from_file_location("scores_page", TOP / "tools" / "scores_page.py")
     assert spec is not None
     assert spec.loader is not None
