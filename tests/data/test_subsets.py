@@ -25,7 +25,7 @@ def test_a_subset_has_the_same_audio_from_anywhere(tmp_path: Path, monkeypatch):
     (path / "phones.ctm").write_text("s0-u0 1 0.0 0.2 K\ns0-u2 1 0.0 0.1 T\n")
     (path / "feats.scp").write_text("s0-u0 feats.ark:5\ns0-u2 feats.ark:99\n")
     (path / "feats.ark").write_bytes(b"")
-    (path / "feats.json").write_text("{}")
+    (path / "feats.json").write_text('{"digest": "d"}')
     monkeypatch.chdir(tmp_path)
     data = DataDir.read("d")
     part = subset(data, "elsewhere/part", ["s1-u1", "s0-u2"])
