@@ -38,7 +38,7 @@ def test_a_subset_has_the_same_audio_from_anywhere(tmp_path: Path, monkeypatch):
         np.testing.assert_array_equal(part.source(utt).load(16000), DataDir.read(path).source(utt).load(16000))
     assert dict(read_alignment(part.path / "phones.ctm")) == {"s0-u2": [(0, 0.1, "T")]}
     assert (part.path / "feats.scp").read_text() == f"s0-u2 {path}/feats.ark:99\n"
-    assert json.loads((part.path / "feats.json").read_text()) == {"failed": {}}
+    assert json.loads((part.path / "feats.json").read_text()) == {"digest": "d", "failed": {}}
 
 
 def test_segments_and_commands_keep_their_meaning(tmp_path: Path, monkeypatch):
