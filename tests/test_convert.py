@@ -288,7 +288,7 @@ def test_a_stranger_cannot_be_resynthesised_by_a_table_of_speakers(models, data:
 
 def test_a_voice_from_speech_needs_a_model_that_hears_voices(models, data: DataDir, tmp_path: Path):
     with pytest.raises(ConfigError, match=r"takes no voice from speech; train with conditioning\.speaker: reference"):
-        convert(models("frame"), [data.path], tmp_path, [str(data.path / "a-00.wav")], FAST)
+        convert(models("waveform"), [data.path], tmp_path, [str(data.path / "a-00.wav")], FAST)
 
 
 def test_a_model_without_speakers_resynthesises_only(models, data: DataDir, tmp_path: Path):

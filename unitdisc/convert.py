@@ -26,14 +26,15 @@ from unitdisc.data.batches import FrameReader, pad
 from unitdisc.data.kaldi import DataDir, Recording
 from unitdisc.decoders.base import EXCITATION, Streams, Voicing
 from unitdisc.errors import ConfigError, DataError, shown
-from unitdisc.features.pitch import pitch
 from unitdisc.files import file_name, whole_file
+from unitdisc.heard import hear_voice
 from unitdisc.intonation import Intonation, parse_pitch
 from unitdisc.live import LiveFrames
 from unitdisc.model import UnitModel
+from unitdisc.postfilter import Heard
 from unitdisc.reading import reading
 from unitdisc.speech_model import SpeechModel, load_speech_model
-from unitdisc.voices import PitchRange, Voices, pitch_range
+from unitdisc.voices import PitchRange, Voices
 
 SAME = "same"  # the target that means: resynthesise in the voice of the source
 ALL = "all"  # the target that means: every speaker of the training data
@@ -55,9 +56,9 @@ class ConvertOptions:
     # Of decoders of frames: the source's, moved to the target's range; predicted, by a voice decoder; flat; a number
     # that the source's is multiplied by; none: a whisper, by Griffin-Lim.
     pitch: str = "source"
-    # Say the encoder's vectors instead of units: more goes over than units say. For models that were trained with
-    # model.vectors above 0.
-    vectors: bool = False
+    # Say the encoder's vectors instead of units: more words are understood. None: where the decoder has heard them
+    # (model.vectors above 0).
+    vectors: bool | None = None
 
     def __post_init__(self) -> None:
         parse_pitch(self.pitch)
@@ -69,6 +70,7 @@ class Target(NamedTuple):
     name: str
     speaker: Tensor | None  # number [] int64 of a known speaker, or a vector [S]; none: the source's own
     pitch: PitchRange | None = None  # where the voice lies, if that is known
+    heard: Heard | None = None  # how it sounds, of a voice from a recording
 
 
 class Made(NamedTuple):
@@ -82,6 +84,7 @@ class Made(NamedTuple):
     seconds: float
     gain: float
     pitch: str  # as it was asked for; of a waveform decoder, which has its own, empty
+    content: str = ""  # what the decoder was told: units or vectors; of copy-synthesis, empty
 
 
 @dataclass(frozen=True)
@@ -232,12 +235,11 @@ def known_voice(model: UnitModel, number: int, voices: Voices | None) -> Target:
 
 
 def heard_voice(model: UnitModel, path: Path) -> Target:
-    """Return the voice of a recording as a target; only for models that take a voice from speech."""
+    """Return the voice of a recording as a target."""
     data, frames = open_sources([path], model)
-    reference = torch.from_numpy(frames[data.utts[0]])[None].to(model.mean.device)
-    speaker = model.speaker_vectors(reference, torch.tensor([reference.shape[1]], device=reference.device))[0]
-    wave = data.source(data.utts[0]).load(model.grid.sample_rate)
-    return Target(name_of(path), speaker, pitch_range([pitch(wave, model.grid)]))
+    reference = torch.from_numpy(frames[data.utts[0]]).to(model.mean.device)
+    heard = hear_voice(model, reference, data.source(data.utts[0]).load(model.grid.sample_rate))
+    return Target(name_of(path), *heard)
 
 
 def _convert_batch(work: _Work, utts: list[str], target: Target) -> Iterator[Made]:
@@ -245,7 +247,7 @@ def _convert_batch(work: _Work, utts: list[str], target: Target) -> Iterator[Mad
     device, rate = model.mean.device, model.grid.sample_rate
     rows = [torch.from_numpy(np.ascontiguousarray(frames[utt])).to(device) for utt in utts]
     lengths = torch.tensor([len(row) for row in rows], device=device)
-    content, units = _content(model, pad(rows), lengths, options.vectors)
+    content, units = model.content(pad(rows), lengths, options.vectors)
     speaker = voices(model, data, utts, rows, target)
     seeds = torch.tensor([zlib.crc32(f"{options.seed} {target.name} {utt}".encode()) for utt in utts], device=device)
     said = model.say(content, units, speaker, seeds, options.temperature)
@@ -259,15 +261,8 @@ def _convert_batch(work: _Work, utts: list[str], target: Target) -> Iterator[Mad
         save_audio(path, samples, rate)
         name = f"{target.name}-{utt}"
         home = str(path.relative_to(work.out))
-        yield Made(name, utt, data.utt2spk[utt], target.name, home, len(samples) / rate, gain, spoken)
-
-
-def _content(model: UnitModel, frames: Tensor, lengths: Tensor, vectors: bool) -> tuple[Tensor, Tensor]:
-    """Return what is handed over of frames [B, T, D]: units, or vectors, and how many of each row."""
-    if vectors:
-        return model.probe(frames, lengths, "projection")
-    encoded = model.encode(frames, lengths)
-    return encoded.units if model.quantizer.codes else encoded.values, encoded.lengths
+        what = "vectors" if content.is_floating_point() else "units"
+        yield Made(name, utt, data.utt2spk[utt], target.name, home, len(samples) / rate, gain, spoken, what)
 
 
 def _voiced(work: _Work, said: Streams, original: np.ndarray, utt: str, target: Target) -> Tensor:
@@ -277,7 +272,7 @@ def _voiced(work: _Work, said: Streams, original: np.ndarray, utt: str, target: 
     if not decoder.needs_pitch:
         return decoder.sound(said, Voicing())
     said = {name: stream[: model.grid.frames(len(original))] for name, stream in said.items()}
-    said = work.speaking.filtered(said, voice_number(model, target, speaker))
+    said = work.speaking.filtered(said, voice_number(model, target, speaker), target.heard)
     moved_to = None if target.name == SAME else target.pitch
     excitation = work.intonation.of(original, speaker, moved_to, said.get(EXCITATION))
     return decoder.sound(said, Voicing(excitation, options.seed, options.iterations))

@@ -364,6 +364,16 @@ class UnitModel(nn.Module):
                 raise ConfigError(f"unknown probe point {point!r}; there are encoder, projection, vq, conditioning")
             return nn.utils.rnn.pad_sequence(rows, True), ceil_divide(lengths.to(frames.device), self.encoder.stride)
 
+    def content(self, frames: Tensor, lengths: Tensor, vectors: bool | None = None) -> tuple[Tensor, Tensor]:
+        """Return what the decoder is to say of frames [B, T, D], and the length of each row: units, or vectors.
+
+        None: vectors, if the decoder has heard them while training.
+        """
+        if self.config.vectors > 0 if vectors is None else vectors:
+            return self.probe(frames, lengths, "projection")
+        encoded = self.encode(frames, lengths)
+        return encoded.units if self.quantizer.codes else encoded.values, encoded.lengths
+
     def decode_phones(self, frames: Tensor, lengths: Tensor) -> list[list[int]]:
         """Return the phones that the CTC head hears, by its best path."""
         if self.ctc is None:

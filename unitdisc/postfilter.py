@@ -37,6 +37,13 @@ class Pair(NamedTuple):
     real: Tensor  # [T, M]
 
 
+class Heard(NamedTuple):
+    """Moments of a voice from a recording of it."""
+
+    moments: Tensor  # [3, M]
+    trust: float
+
+
 @dataclass(frozen=True)
 class Postfilter:
     """Moments of decoded and of real speech, a row for each voice of the model and a last one, the mean of all."""
@@ -45,10 +52,11 @@ class Postfilter:
     real: Tensor  # [3, V + 1, M]
     trust: Tensor  # [V + 1]: how much to make of a row, 0 to 1; of the last one, which is nobody's voice, nothing
 
-    def __call__(self, log_mel: Tensor, voice: int | None = None) -> Tensor:
+    def __call__(self, log_mel: Tensor, voice: int | None = None, heard: Heard | None = None) -> Tensor:
         """Return decoded log-mel [T, M] in a voice, None for an unknown one, with the moments of real speech.
 
-        A voice that is not known keeps the utterance's mean, and gets from the others how much livelier speech is.
+        A voice that is not known keeps the utterance's mean, and gets from the others how much livelier speech is; one
+        that was heard elsewhere gets the moments that it had there.
         """
         if not len(log_mel):
             return log_mel
@@ -61,7 +69,8 @@ class Postfilter:
         slow = running_mean(cepstra, weights)
         own = _moments(cepstra, slow, weights)
         lively = torch.cat([own[:1], own[1:] * _ratio(real[1:, -1], made[1:, -1])])
-        aim = lively + trust * (real[:, row] - lively)
+        wanted, by = (real[:, row], trust) if heard is None else (heard.moments.to(log_mel), heard.trust)
+        aim = lively + by * (wanted - lively)
         now = own + trust * UTTERANCE / (weights.sum() + UTTERANCE) * (made[:, row] - own)
         by_slow = _ratio(aim[1], now[1]).sqrt().clamp(1 / MOST_SLOW, MOST_SLOW)
         by_fast = _ratio(aim[2], now[2]).sqrt().clamp(1 / MOST_FAST, MOST_FAST)
@@ -82,6 +91,13 @@ class Postfilter:
                 f"the checkpoint's postfilter is of another version, with {', '.join(tree)}; "
                 "convert with --no-postfilter, or train anew"
             ) from None
+
+
+def heard_moments(log_mel: Tensor) -> Heard:
+    """Return the moments of a voice from log-mel [T, M] of a recording of it."""
+    cepstra, weights = log_mel @ cosines(log_mel.shape[1]).to(log_mel).T, _weights(log_mel)
+    moments = _moments(cepstra, running_mean(cepstra, weights), weights)
+    return Heard(moments, len(log_mel) / (len(log_mel) + PRIOR))
 
 
 def fit_postfilter(pairs: Iterable[Pair], voices: int, mels: int) -> Postfilter:
@@ -129,9 +145,8 @@ def decoded_pairs(model: UnitModel, data: DataDir, frames: FrameReader, targets:
         known = [utt for utt in data.spk2utt.get(speaker, []) if utt in frames and utt in targets]
         for utt in known[:: math.ceil(len(known) / most) or 1]:
             real, heard = torch.from_numpy(targets[utt]), torch.from_numpy(frames[utt])[None].to(model.mean.device)
-            encoded = model.encode(heard, torch.tensor([heard.shape[1]], device=heard.device))
-            content = encoded.units if model.quantizer.codes else encoded.values
-            made = model.generate(content, encoded.lengths, own_voice(model, voice, heard))[0].cpu()
+            content, lengths = model.content(heard, torch.tensor([heard.shape[1]], device=heard.device))
+            made = model.generate(content, lengths, own_voice(model, voice, heard))[0].cpu()
             yield Pair(voice, made[: len(real)], real[: len(made), : made.shape[1]])  # there may be more streams
 
 

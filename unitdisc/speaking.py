@@ -92,7 +92,8 @@ def speak_units(
         rate = model.grid.sample_rate
         save_audio(path, (wave * gain).astype(np.float32), rate)
         name = f"{target.name}-{line.utt}"
-        made.append(Made(name, line.utt, "units", target.name, path.name, len(wave) / rate, gain, options.pitch))
+        seconds = len(wave) / rate
+        made.append(Made(name, line.utt, "units", target.name, path.name, seconds, gain, options.pitch, "units"))
     write_manifest(out, sorted(made))
     return sorted(made)
 
@@ -103,7 +104,7 @@ def say(speaking: SpeechModel, line: Line, target: Target, options: SpeakOptions
     said = _said(model, line, target, options)
     if options.postfilter:
         known = model.speakers.index(target.name) if target.name in model.speakers else None
-        said = speaking.filtered(said, known)
+        said = speaking.filtered(said, known, target.heard)
     excitation = _excitation(said, target, options)
     return speaking.decoder.sound(said, Voicing(excitation, options.seed, options.iterations)).numpy()
 

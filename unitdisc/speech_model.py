@@ -7,7 +7,7 @@ from unitdisc.checkpoint import build_model, load_tree
 from unitdisc.decoders.base import LOG_MEL, Decoder, Streams
 from unitdisc.errors import ConfigError
 from unitdisc.model import UnitModel
-from unitdisc.postfilter import Postfilter
+from unitdisc.postfilter import Heard, Postfilter
 from unitdisc.voices import Voices
 
 
@@ -31,11 +31,11 @@ class SpeechModel(NamedTuple):
         assert self.network.decoder is not None
         return self.network.decoder
 
-    def filtered(self, said: Streams, voice: int | None) -> Streams:
+    def filtered(self, said: Streams, voice: int | None, heard: Heard | None = None) -> Streams:
         """Return what the decoder said of one utterance, [T, D] each, after the postfilter of a voice."""
         if self.postfilter is None or LOG_MEL not in said or not self.decoder.says_means:
             return said
-        return {**said, LOG_MEL: self.postfilter(said[LOG_MEL], voice)}
+        return {**said, LOG_MEL: self.postfilter(said[LOG_MEL], voice, heard)}
 
 
 def load_speech_model(path: str | Path, device: str = "cpu") -> SpeechModel:

@@ -196,9 +196,11 @@ def test_a_decoder_may_learn_from_vectors_and_say_them(settings: ModelConfig, da
     tree = {"config": {"model": config.to_tree(settings)}, "speakers": ["a", "b"], "phones": []}
     checkpoint.save(tmp_path / "m.pt", {**tree, "model": model.state_dict(), "average": None, "step": 3})
     by = {way: convert(tmp_path / "m.pt", [data.path], tmp_path / str(way), ["b"], ConvertOptions(vectors=way))
-          for way in (False, True)}  # fmt: skip
-    waves = [soundfile.read(tmp_path / str(way) / rows[0].path)[0] for way, rows in by.items()]
-    assert not np.allclose(*waves, atol=1e-3)
+          for way in (False, True, None)}  # fmt: skip
+    units, vectors, usual = (soundfile.read(tmp_path / str(way) / rows[0].path)[0] for way, rows in by.items())
+    assert not np.allclose(units, vectors, atol=1e-3)
+    np.testing.assert_array_equal(usual, vectors)  # what it has heard in training
+    assert [rows[0].content for rows in by.values()] == ["units", "vectors", "vectors"]
     tree["config"] = {"model": config.to_tree(replace(settings, vectors=0.0))}
     checkpoint.save(tmp_path / "n.pt", {**tree, "model": model.state_dict(), "average": None, "step": 3})
     with pytest.raises(ConfigError, match=r"has heard units only; train with model\.vectors above 0"):

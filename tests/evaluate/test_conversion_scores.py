@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from places import TOP
 from scipy.fft import dct
 
 from unitdisc.cli import main
@@ -232,3 +233,40 @@ def test_the_command_scores_what_it_is_given(real: Path, tmp_path: Path, capsys)
     assert "nothing to compare with" in capsys.readouterr().err
     assert run("--train", str(real / "train")) == 1
     assert "give --source DATA" in capsys.readouterr().err
+
+
+def put_sounds(folder: Path, speakers: list[str], utterances: int, seed: int) -> None:
+    """Write a data directory of noise that each speaker has at a place of their own; all are conversions, too."""
+    folder.mkdir()
+    rows, random = [], np.random.default_rng(seed)
+    for number, speaker in enumerate(speakers):
+        for utt in (f"{speaker}-{seed}-{n}" for n in range(utterances)):
+            tone = np.sin(np.arange(6400) * (0.2 + 0.5 * number))
+            soundfile.write(folder / f"{utt}.wav", 0.2 * tone + 0.02 * random.standard_normal(6400), 16000)
+            rows.append({"utt": utt, "source": "s", "speaker": "s", "target": speaker, "path": f"{utt}.wav"})
+    (folder / "wav.scp").write_text("".join(f"{row['utt']} {row['utt']}.wav\n" for row in rows))
+    (folder / "utt2spk").write_text("".join(f"{row['utt']} {row['target']}\n" for row in rows))
+    (folder / "manifest.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_voices_need_no_features_and_get_the_same_scores_with_them(tmp_path: Path, capsys):
+    put_sounds(tmp_path / "real", ["anna", "bert"], 6, 1)
+    put_sounds(tmp_path / "out", ["anna", "bert"], 2, 2)
+    folders = [str(tmp_path / "out"), str(tmp_path / "real")]
+
+    def run(*arguments: str) -> str:
+        with pytest.raises(SystemExit) as stop:
+            main(arguments)
+        assert not stop.value.code
+        return capsys.readouterr().out
+
+    printed = []
+    for made in (False, True):
+        if made:
+            run("features", str(TOP / "egs" / "common" / "conf" / "mfcc.yaml"), *folders)
+        out = run("score", "conversion", folders[0], "--real", folders[1], "--resamples", "0", "--json")
+        printed.append(json.loads(out)["scores"])
+    assert printed[0] == printed[1]
+    assert {score["definition"]: score["value"] for score in printed[0]} == {
+        "conversion-heard-as-target": 1.0, "conversion-heard-as-source": 0.0,
+    }  # fmt: skip

@@ -65,8 +65,9 @@ def _add_convert(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     )
     convert.add_argument(
         "--vectors",
-        action="store_true",
-        help="speak from the encoder's vectors instead of units (models trained with model.vectors above 0)",
+        action=argparse.BooleanOptionalAction,
+        help="speak from the encoder's vectors, or from units alone (default: vectors, if the decoder was trained on them "
+        "by model.vectors; more words are understood)",
     )
     add_device(convert)
     convert.add_argument("--force", action="store_true", help="replace conversions that are there")
@@ -161,7 +162,7 @@ def run_convert(options: argparse.Namespace) -> None:
     if (options.to is None) == (options.pairs is None):
         raise ConfigError("say what to convert to: with --to TARGET, or with --pairs FILE")
     dist.check_device(options.device)
-    names = ("to", "format", "seed", "temperature", "pitch", "iterations", "no_postfilter", "batch")
+    names = ("to", "format", "seed", "temperature", "pitch", "iterations", "no_postfilter", "vectors", "batch")
     places = {f"source-{n}": Path(source) for n, source in enumerate(options.source)}
     if options.pairs is not None:
         places["pairs"] = options.pairs

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from unitdisc.cli.arguments import add_allow_pipes, count, positive
 
 if TYPE_CHECKING:
+    from unitdisc.data.batches import FrameReader
     from unitdisc.evaluate.scores import Score
 
 EPOCHS, STEPS = 5, 2400  # of the probe: few utterances are gone through more often
@@ -19,15 +20,16 @@ def add_conversion(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser
     verb = subverbs.add_parser(
         "conversion",
         help=what,
-        description=f"Score {what}. First make features of the converted folders, with the config of those of the real "
-        "data: unitdisc features CONFIG CONVERTED. What the given files do not allow is left out.",
+        description=f"Score {what}. What the given files do not allow is left out. --train needs features of all "
+        "folders (unitdisc features CONFIG FOLDER); for --real, MFCC are computed where no folder has any.",
         allow_abbrev=False,
     )
     add_allow_pipes(verb)
     verb.add_argument("converted", metavar="FOLDER", nargs="+", type=Path, help="folders that `unitdisc convert` wrote")
     verb.add_argument(
         "--real", nargs="+", type=Path, default=(), metavar="DATA",
-        help="real speech of the targets and the sources, with features; trains the classifier of voices",
+        help="real speech of the targets and the sources: trains the classifier of voices, and the judge of voices "
+        "learns from it whom it may hear",
     )  # fmt: skip
     verb.add_argument(
         "--source", nargs="+", type=Path, default=(), metavar="DATA",
@@ -84,7 +86,10 @@ def run_conversion(options: argparse.Namespace) -> None:
     rows = [row for folder in options.converted for row in read_manifest(folder)]
     scores: list[Score] = []
     if options.real:
-        scores += voice_scores(options.converted, options.real, seed=options.seed, resamples=options.resamples)
+        scores += voice_scores(
+            options.converted, options.real, frames=_computed([*options.converted, *options.real]),
+            seed=options.seed, resamples=options.resamples,
+        )  # fmt: skip
     if options.train is not None:
         few = STEPS // len(DataDir.read(options.train).utts)
         epochs = options.epochs or max(EPOCHS, few)
@@ -101,6 +106,17 @@ def run_conversion(options: argparse.Namespace) -> None:
     if judged and not options.json:
         print()
         print_beside(judged)
+
+
+def _computed(folders: "list[Path]") -> "dict[Path, FrameReader] | None":
+    """Return what computes MFCC of folders without features; none if one has some, for then all must."""
+    from unitdisc.data.kaldi import DataDir
+    from unitdisc.features.configs import MfccConfig
+    from unitdisc.live import LiveFrames
+
+    if any((folder / "feats.json").is_file() for folder in folders):
+        return None
+    return {folder: LiveFrames(MfccConfig(cmvn="none"), DataDir.read(folder)) for folder in folders}
 
 
 def _judged(options: argparse.Namespace) -> "list[Score]":

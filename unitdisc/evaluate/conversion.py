@@ -14,6 +14,7 @@ import numpy as np
 
 from unitdisc.data.alignment import Interval, read_alignment
 from unitdisc.data.audio import AudioSource
+from unitdisc.data.batches import FrameReader
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.store import FeatureReader
 from unitdisc.errors import DataError
@@ -34,14 +35,21 @@ RANGE_DB = 40.0  # below an utterance's loudest frame: what is fainter counts as
 
 
 def voice_scores(
-    converted: Sequence[str | Path], real: Sequence[str | Path], *, seed: int = 0, resamples: int = 1000
+    converted: Sequence[str | Path],
+    real: Sequence[str | Path],
+    *,
+    frames: Mapping[Path, FrameReader] | None = None,
+    seed: int = 0,
+    resamples: int = 1000,
 ) -> list[Score]:
     """Return how often a speaker classifier hears the target, and how often still the source.
 
     It is a logistic regression on the mean and deviation over time of each feature, trained on the real utterances of
-    all speakers of `real` (data directories with feats.scp), who all weigh the same. Resynthesis is not counted.
+    all speakers of `real` (data directories), who all weigh the same. Resynthesis is not counted. The frames of each
+    folder are those of its feats.scp, if they are not given.
     """
-    vectors, names = _real_voices(real)
+    readers = frames or {Path(folder): _features(folder, real[0]) for folder in [*converted, *real]}
+    vectors, names = _real_voices({Path(folder): readers[Path(folder)] for folder in real})
     speakers = sorted(set(names))
     if len(speakers) < 2:
         raise DataError(f"{real[0]}: has {len(speakers)} speakers; at least two are needed to tell apart")
@@ -52,7 +60,7 @@ def voice_scores(
     dropped: Counter[str] = Counter()
     used = 0
     for folder in converted:
-        features = _features(folder, real[0])
+        features = readers[Path(folder)]
         for row in read_manifest(folder):
             if row.resynthesis:
                 dropped["resyntheses"] += 1
@@ -99,16 +107,16 @@ def voice_vector(frames: np.ndarray) -> np.ndarray:
     return np.concatenate([frames.mean(axis=0), frames.std(axis=0)])
 
 
-def _real_voices(real: Sequence[str | Path]) -> tuple[np.ndarray, list[str]]:
+def _real_voices(real: Mapping[Path, FrameReader]) -> tuple[np.ndarray, list[str]]:
     vectors, names = [], []
-    for folder in real:
-        features, data = _features(folder, real[0]), DataDir.read(folder)
+    for folder, features in real.items():
+        data = DataDir.read(folder)
         for utt in data.utts:
             if utt in features and features.frames(utt):
                 vectors.append(voice_vector(features[utt]))
                 names.append(data.utt2spk[utt])
     if not vectors:
-        raise DataError(f"{real[0]}: has no utterance with features")
+        raise DataError(f"{next(iter(real))}: has no utterance with features")
     return np.stack(vectors), names
 
 
