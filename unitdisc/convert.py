@@ -59,6 +59,8 @@ class ConvertOptions:
     # Say the encoder's vectors instead of units: more words are understood. None: where the decoder has heard them
     # (model.vectors above 0).
     vectors: bool | None = None
+    # How far log-mel is moved on, away from what the mean of all voices says. None: as far as is usual for the decoder.
+    emphasis: float | None = None
 
     def __post_init__(self) -> None:
         parse_pitch(self.pitch)
@@ -250,7 +252,7 @@ def _convert_batch(work: _Work, utts: list[str], target: Target) -> Iterator[Mad
     content, units = model.content(pad(rows), lengths, options.vectors)
     speaker = voices(model, data, utts, rows, target)
     seeds = torch.tensor([zlib.crc32(f"{options.seed} {target.name} {utt}".encode()) for utt in utts], device=device)
-    said = model.say(content, units, speaker, seeds, options.temperature)
+    said = work.speaking.say(content, units, speaker, seeds, options.temperature, options.emphasis)
     for n, utt in enumerate(utts):
         original = data.source(utt).load(rate)
         wave = _voiced(work, {name: stream[n].cpu() for name, stream in said.items()}, original, utt, target)

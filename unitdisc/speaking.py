@@ -23,7 +23,6 @@ from unitdisc.errors import ConfigError, DataError
 from unitdisc.features.excitation import Excitation
 from unitdisc.files import file_name
 from unitdisc.intonation import FLAT, NONE, PREDICTED, SOURCE, parse_pitch
-from unitdisc.model import UnitModel
 from unitdisc.speech_model import SpeechModel, load_speech_model
 from unitdisc.voices import flat, predicted, scaled
 
@@ -101,7 +100,7 @@ def speak_units(
 def say(speaking: SpeechModel, line: Line, target: Target, options: SpeakOptions) -> np.ndarray:
     """Return the sound [S] of one line of units in a voice, as loud as the decoder is."""
     model = speaking.network
-    said = _said(model, line, target, options)
+    said = _said(speaking, line, target, options)
     if options.postfilter:
         known = model.speakers.index(target.name) if target.name in model.speakers else None
         said = speaking.filtered(said, known, target.heard)
@@ -109,8 +108,9 @@ def say(speaking: SpeechModel, line: Line, target: Target, options: SpeakOptions
     return speaking.decoder.sound(said, Voicing(excitation, options.seed, options.iterations)).numpy()
 
 
-def _said(model: UnitModel, line: Line, target: Target, options: SpeakOptions) -> Streams:
+def _said(speaking: SpeechModel, line: Line, target: Target, options: SpeakOptions) -> Streams:
     """Return what the decoder says of one line of units, [T, D] each."""
+    model = speaking.network
     codes = model.quantizer.codes
     if not codes:
         raise ConfigError("this model has no units (quantizer.kind: none), so there is nothing to speak from")
@@ -125,7 +125,7 @@ def _said(model: UnitModel, line: Line, target: Target, options: SpeakOptions) -
     lengths = torch.tensor([units.shape[1]], device=units.device)
     speaker = None if target.speaker is None else target.speaker.to(units.device)[None]
     seeds = torch.tensor([options.seed], device=units.device)
-    said = model.say(units, lengths, speaker, seeds, options.temperature)
+    said = speaking.say(units, lengths, speaker, seeds, options.temperature)
     return {name: stream[0].cpu() for name, stream in said.items()}
 
 

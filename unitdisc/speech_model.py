@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from torch import Tensor
+
 from unitdisc.checkpoint import build_model, load_tree
 from unitdisc.decoders.base import LOG_MEL, Decoder, Streams
 from unitdisc.errors import ConfigError
@@ -30,6 +32,28 @@ class SpeechModel(NamedTuple):
         self.check_speaks()
         assert self.network.decoder is not None
         return self.network.decoder
+
+    def say(
+        self,
+        content: Tensor,
+        units: Tensor,
+        speaker: Tensor | None,
+        seeds: Tensor,
+        temperature: float = 1.0,
+        emphasis: float | None = None,
+    ) -> Streams:
+        """Return what the decoder says, as the network's `say` does, with the voice made more of what it is.
+
+        By the emphasis, log-mel is moved on in the direction in which it differs from what the mean of all voices
+        says; none: by as much as the decoder's kind is used with.
+        """
+        said = self.network.say(content, units, speaker, seeds, temperature)
+        by, conditioning = self.decoder.emphasis if emphasis is None else emphasis, self.network.conditioning
+        if not by or LOG_MEL not in said or conditioning is None or conditioning.table is None:
+            return said
+        mean = conditioning.table.weight.detach().mean(0).expand(len(units), -1)
+        usual = self.network.say(content, units, mean, seeds, temperature)[LOG_MEL]
+        return {**said, LOG_MEL: said[LOG_MEL] + by * (said[LOG_MEL] - usual)}
 
     def filtered(self, said: Streams, voice: int | None, heard: Heard | None = None) -> Streams:
         """Return what the decoder said of one utterance, [T, D] each, after the postfilter of a voice."""

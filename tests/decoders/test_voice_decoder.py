@@ -28,6 +28,7 @@ from unitdisc.features.pitch import pitch
 from unitdisc.model import UnitModel
 from unitdisc.model_config import LossWeights, ModelConfig
 from unitdisc.speaking import Line, SpeakOptions, open_lines, read_text, speak_units
+from unitdisc.speech_model import SpeechModel
 from unitdisc.voices import MOST, OwnRange, PitchRange, Voices, predicted
 
 SMALL = VoiceDecoderConfig(channels=16, hidden=16, units=(1, 2), frames=(1,), kernel=3)
@@ -283,3 +284,16 @@ def test_a_model_in_python_speaks_as_the_command_does(exp: Path, tmp_path: Path)
     theirs, _ = soundfile.read(tmp_path / made.path)
     ours = load_model(exp).speak(units, speaker="b")
     np.testing.assert_allclose(ours * made.gain, theirs, atol=1e-4)
+
+
+def test_a_voice_is_moved_on_from_the_mean_of_all(model: UnitModel, tmp_path: Path):
+    speaking = SpeechModel(tmp_path, model.eval(), None, None)
+    units, lengths, seeds = torch.tensor([[[1], [2], [3]]]), torch.tensor([3]), torch.tensor([0])
+    table = model.conditioning.table.weight.detach()
+    own, usual = (model.say(units, lengths, voice)[LOG_MEL] for voice in (torch.tensor([1]), table.mean(0)[None]))
+    plain, more, default = (
+        speaking.say(units, lengths, torch.tensor([1]), seeds, emphasis=by)[LOG_MEL] for by in (0.0, 2.0, None)
+    )
+    assert torch.equal(plain, own)
+    torch.testing.assert_close(more, own + 2 * (own - usual))
+    torch.testing.assert_close(default, own + 0.5 * (own - usual))

@@ -69,6 +69,11 @@ def _add_convert(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         help="speak from the encoder's vectors, or from units alone (default: vectors, if the decoder was trained on them "
         "by model.vectors; more words are understood)",
     )
+    convert.add_argument(
+        "--emphasis", type=zero_or_more, metavar="X",
+        help="how far a voice is moved on, away from the mean of all voices (default: 0.5 for a decoder of kind voice, "
+        "0 for others)",
+    )  # fmt: skip
     add_device(convert)
     convert.add_argument("--force", action="store_true", help="replace conversions that are there")
     add_renew(convert)
@@ -162,7 +167,18 @@ def run_convert(options: argparse.Namespace) -> None:
     if (options.to is None) == (options.pairs is None):
         raise ConfigError("say what to convert to: with --to TARGET, or with --pairs FILE")
     dist.check_device(options.device)
-    names = ("to", "format", "seed", "temperature", "pitch", "iterations", "no_postfilter", "vectors", "batch")
+    names = (
+        "to",
+        "format",
+        "seed",
+        "temperature",
+        "pitch",
+        "iterations",
+        "no_postfilter",
+        "vectors",
+        "emphasis",
+        "batch",
+    )
     places = {f"source-{n}": Path(source) for n, source in enumerate(options.source)}
     if options.pairs is not None:
         places["pairs"] = options.pairs
@@ -194,7 +210,7 @@ def convert_and_print(options: argparse.Namespace, force: bool) -> None:
 
     wanted = ConvertOptions(
         options.seed, options.temperature, options.iterations, options.batch, options.format,
-        not options.no_postfilter, options.pitch, options.vectors,
+        not options.no_postfilter, options.pitch, options.vectors, options.emphasis,
     )  # fmt: skip
     to = options.to if options.pairs is None else read_pairs(options.pairs)
     with tqdm(unit="utt", disable=None, file=sys.stderr) as bar:

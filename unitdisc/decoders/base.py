@@ -66,6 +66,7 @@ class Decoder(nn.Module, ABC):
     hold: int  # steps per unit: frames, or samples of a waveform
     streams: tuple[Stream, ...]
     needs_pitch: bool = False  # whether `sound` takes the pitch from outside
+    emphasis: float = 0.0  # see SpeechModel.say: how far its voices are moved on from the mean of all
     says_means: bool = False  # whether its log-mel are means, which move less than speech does
 
     @abstractmethod

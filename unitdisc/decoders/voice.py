@@ -73,6 +73,7 @@ class VoiceDecoder(Decoder):
     std: Tensor
     needs_pitch = True
     says_means = True
+    emphasis = 0.5  # docs/log.md
 
     def __init__(self, config: VoiceDecoderConfig, fit: Fit) -> None:
         super().__init__()
