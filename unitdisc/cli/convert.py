@@ -66,8 +66,8 @@ def _add_convert(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     convert.add_argument(
         "--vectors",
         action=argparse.BooleanOptionalAction,
-        help="speak from the encoder's vectors, or from units alone (default: vectors, if the decoder was trained on them "
-        "by model.vectors; more words are understood)",
+        help="speak from the encoder's vectors, or from units alone (default: vectors, if the decoder was trained on "
+        "them by model.vectors; more words are understood)",
     )
     convert.add_argument(
         "--emphasis", type=zero_or_more, metavar="X",
