@@ -336,7 +336,7 @@ class UnitModel(nn.Module):
         assert self.encoder.context is not None
 
         def compute(frames: Tensor, lengths: Tensor, first: int, last: int) -> tuple[Tensor, ...]:
-            return then(self.encoder(frames, lengths)[0][:, first:last].contiguous())
+            return then(self.encoder.between(frames, lengths, first, last).contiguous())
 
         return BlockEncoder(compute, self.encoder.stride, self.encoder.context)
 

@@ -168,18 +168,26 @@ def test_no_mask_is_made_when_every_row_is_full():
     assert mask.tolist() == [[True] * 4, [True, True, False, False]]
 
 
-@pytest.mark.parametrize("config", [ConvEncoderConfig(channels=32), ConvEncoderConfig(channels=16, strides=(3, 2))])
+@pytest.mark.parametrize(
+    "config",
+    [
+        ConvEncoderConfig(channels=32),
+        ConvEncoderConfig(channels=16, strides=(3, 2)),
+        GatedEncoderConfig(channels=16, dilations=(1, 4, 2)),
+        GatedEncoderConfig(channels=8, stride=3, dilations=(2,)),
+    ],
+)
 @given(frames=st.integers(1, 700), pieces=st.lists(st.integers(1, 300), max_size=6), block=st.sampled_from([48, 100]))
 @settings(max_examples=20, deadline=None)
 def test_blocks_equal_the_whole_utterance_and_streams_give_the_same_bits(
-    config: ConvEncoderConfig, frames: int, pieces: list[int], block: int
+    config: ConvEncoderConfig | GatedEncoderConfig, frames: int, pieces: list[int], block: int
 ):
     torch.manual_seed(2)
     encoder = build_encoder(config, 6).eval()
     x = torch.randn(frames, 6)
 
     def compute(x: Tensor, lengths: Tensor, first: int, last: int) -> tuple[Tensor, ...]:
-        return (encoder(x, lengths)[0][:, first:last],)
+        return (encoder.between(x, lengths, first, last),)
 
     def joined(done: list[tuple[Tensor, ...]]) -> Tensor:
         return torch.cat([part for (part,) in done], 1)[0]
@@ -197,6 +205,19 @@ def test_blocks_equal_the_whole_utterance_and_streams_give_the_same_bits(
     assert len(whole) == -(-frames // encoder.stride)
     torch.testing.assert_close(whole, reference[0], rtol=1e-4, atol=1e-5)
     assert torch.equal(whole, streamed)
+
+
+def test_a_last_block_is_computed_in_steps_and_not_to_the_full():
+    asked: list[tuple[int, int]] = []
+
+    def compute(x: Tensor, lengths: Tensor, first: int, last: int) -> tuple[Tensor, ...]:
+        asked.append((first, last))
+        return (x[:, : last - first],)
+
+    blocks = BlockEncoder(compute, stride=1, context=2, block=128)
+    made = [len(part[0]) for (part,) in blocks.push(torch.zeros(128 + 40, 3)) + blocks.finish()]
+    assert made == [128, 40]
+    assert asked == [(0, 128), (2, 2 + 64)]
 
 
 def test_a_block_reads_no_more_frames_than_it_must():

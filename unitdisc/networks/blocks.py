@@ -17,6 +17,7 @@ from torch import Tensor
 from unitdisc.processes import single_thread
 
 BLOCK = 256  # frames whose units one block makes
+STEP = 32  # units by which last blocks differ
 TOGETHER = 64  # blocks that a GPU computes at once, the last ones beside zeros
 
 # (frames [N, W, D], lengths [N], first unit, last unit + 1) -> tensors [N, units, ...] of these units
@@ -107,8 +108,10 @@ class BlockEncoder:
         rest = self._rest[: self.width]
         frames = F.pad(rest, (0, 0, 0, self.width - rest.shape[0]))[None]
         skip = self._next - self._first
-        made = self._compute(frames, torch.tensor([valid]), skip, skip + self._units)
         units = min(-(-valid // self._stride) - skip, self._units)
+        # The last block of an utterance is as long as it must be, in steps: always the same for the same utterance.
+        count = min(-(-units // STEP) * STEP, self._units)
+        made = self._compute(frames, torch.tensor([valid]), skip, skip + count)
         self._next += units
         first = max(self._next - self._side, 0)
         self._rest = self._rest[(first - self._first) * self._stride :]

@@ -34,6 +34,13 @@ class Encoder(nn.Module, ABC):
         What is random while training follows from the rows' seeds [B] alone; without seeds nothing is.
         """
 
+    def between(self, x: Tensor, lengths: Tensor, first: int, last: int) -> Tensor:
+        """Return the vectors [B, last - first, dim] of these units alone, for inference: by less work if it can be.
+
+        x is long enough for all of them; what stands on padding has no meaning.
+        """
+        return self(x, lengths)[0][:, first:last]
+
 
 def check_strides(strides: tuple[int, ...]) -> None:
     """Refuse strides below 1."""

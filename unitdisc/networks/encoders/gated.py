@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, cast
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -53,6 +54,21 @@ class GatedEncoder(Encoder):
             y = block(y, mask, seeds, number)
         return masked(self.norm(y), mask), lengths
 
+    def between(self, x: Tensor, lengths: Tensor, first: int, last: int) -> Tensor:
+        """Return the vectors [B, last - first, dim] of these units: each layer computes what the next ones read."""
+        x = masked(x, padding_mask(lengths, x.shape[1], x.device)).transpose(1, 2)
+        y = self.first(F.pad(x, (1, 1 + -x.shape[2] % self.stride))).transpose(1, 2)
+        blocks = [cast("_Block", block) for block in self.blocks]
+        reach = sum(block.side for block in blocks)
+        places = torch.arange(first - reach, last + reach)
+        there = (places >= 0) & (places < ceil_divide(lengths, self.stride)[:, None])
+        y = F.pad(y[:, max(first - reach, 0) : last + reach], (0, 0, max(reach - first, 0), 0))
+        y = F.pad(y, (0, 0, 0, len(places) - y.shape[1]))
+        for block in blocks:
+            mask = None if bool(there.all()) else there
+            y, there = block.inner(y, mask), there[:, block.side : there.shape[1] - block.side]
+        return self.norm(y)
+
 
 class _Block(nn.Module):
     """Normalisation, a gated convolution over time, and a linear layer, added to what came in."""
@@ -61,8 +77,8 @@ class _Block(nn.Module):
         super().__init__()
         self.dropout = dropout
         self.norm = nn.LayerNorm(channels)
-        side = dilation * (WIDTH // 2)
-        self.conv = nn.Conv1d(channels, 2 * channels, WIDTH, padding=side, dilation=dilation)
+        self.side = dilation * (WIDTH // 2)  # units that it reads on either side of one
+        self.conv = nn.Conv1d(channels, 2 * channels, WIDTH, padding=self.side, dilation=dilation)
         self.linear = nn.Linear(channels, channels)
 
     def forward(self, x: Tensor, mask: Tensor | None, seeds: Tensor | None, number: int) -> Tensor:
@@ -71,3 +87,23 @@ class _Block(nn.Module):
         if self.training and seeds is not None and self.dropout:
             y = row_dropout(y, self.dropout, seeds, number)
         return x + y
+
+    def inner(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """Return what `forward` makes of x [B, T, C] in evaluation, less `side` units at either end."""
+        y = masked(self.norm(x), mask).transpose(1, 2)
+        if y.device.type == "cpu":
+            y = _product(y, self.conv)
+        else:
+            y = F.conv1d(y, self.conv.weight, self.conv.bias, dilation=self.conv.dilation)
+        return x[:, self.side : x.shape[1] - self.side] + self.linear(F.glu(y, 1).transpose(1, 2))
+
+
+def _product(y: Tensor, conv: nn.Conv1d) -> Tensor:
+    """Return a convolution of y [B, C, T] without padding, as one product: on a CPU, two thirds of the time."""
+    (width,), (dilation,) = conv.kernel_size, conv.dilation
+    y = y.contiguous()
+    batch, channels, frames = y.shape
+    count = frames - (width - 1) * dilation
+    taps = y.as_strided((batch, channels, width, count), (channels * frames, frames, dilation, 1))
+    kernel, bias = conv.weight.flatten(1), cast("Tensor", conv.bias)
+    return torch.stack([torch.addmm(bias[:, None], kernel, row.reshape(-1, count)) for row in taps])
