@@ -87,7 +87,7 @@ def encode(words: list[str], out: Path, stop_at: int | None = None) -> list[Samp
     try:
         while process.poll() is None:
             time.sleep(EVERY)
-            shards = sum(1 for _ in (out / ".shards").glob("*.jsonl"))
+            shards = sum(1 for _ in (out / ".shards").glob("*.done"))
             samples.append(Sample(time.perf_counter() - start, *usage(process.pid), shards))
             if stop_at is not None and shards >= stop_at:
                 break
@@ -173,7 +173,7 @@ def main() -> None:
     words = [] if options.vectors else ["--no-vectors"]
     jobs = ["--jobs", str(options.jobs)]
     first = encode([str(exp), str(data), str(work / "out"), *words, *jobs], work / "out", stop_at=shards // 2)
-    begun = sum(1 for _ in (work / "out" / ".shards").glob("*.jsonl"))
+    begun = sum(1 for _ in (work / "out" / ".shards").glob("*.done"))
     second = encode([str(exp), str(data), str(work / "out"), *words, *jobs], work / "out")
     some = utts[: COMPARED * SHARD]
     subset(DataDir.read(data), work / "part", some)

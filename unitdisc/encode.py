@@ -17,7 +17,7 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from shutil import rmtree
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -27,10 +27,10 @@ from unitdisc import config as configs
 from unitdisc.checkpoint import load_model
 from unitdisc.corpus import open_features
 from unitdisc.data.change import check_change
-from unitdisc.data.exports import write_ctm, write_text
+from unitdisc.data.exports import ctm_lines, text_line
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.store import write_features
-from unitdisc.data.units import UnitHeader, UnitLine, read_header, read_units, write_units
+from unitdisc.data.units import UnitHeader, UnitLine, first_line, last_line, read_header, read_units, unit_line
 from unitdisc.errors import CheckpointError, ConfigError, DataError
 from unitdisc.features.frames import POOL
 from unitdisc.files import lock_file, locked, whole_file
@@ -149,7 +149,7 @@ def _encode_part(
     progress(sum(len(shard.utts) for shard in ours) - sum(len(shard.utts) for shard in todo))
     for count in _run(job, model, todo, jobs):
         progress(count)
-    failed = _failures(work, ours)
+    failed = _failures(_records(work, ours))
     return Summary(sum(len(shard.utts) for shard in ours) - len(failed), 0, 0.0, failed, kept=False)
 
 
@@ -202,7 +202,7 @@ class _Encoder:
         self.model = model if model is not None else load_model(job.exp, job.device)
         self.data = DataDir.read(job.data)
         self.frames = open_features(self.model.config.features, self.data, job.options.change, job.device)
-        self.job = job
+        self.job, self.header = job, unit_header(self.model, self.data, job.options.change)
 
     def encode(self, shard: Shard) -> int:
         """Write a shard's files; return its number of utterances."""
@@ -233,13 +233,19 @@ class _Encoder:
                 write_features(out / name / f"{shard.number:05d}", items)
             else:  # nothing of another encoding is left
                 (out / name / f"{shard.number:05d}.scp").unlink(missing_ok=True)
-        # Written last: a shard is done when this file is there.
-        with whole_file(_shard_path(out / ".shards", shard)) as file:
-            for line in lines:
-                print(
-                    json.dumps([line.utt, line.units.tolist(), line.durations.tolist()], ensure_ascii=False), file=file
-                )
-            print(json.dumps(failed, ensure_ascii=False), file=file)
+        # What is put together in the end stands here as it will stand there.
+        texts = {
+            ".jsonl": map(unit_line, lines),
+            ".txt": map(text_line, lines),
+            ".ctm": (row for line in lines for row in ctm_lines(line, self.header)),
+        }
+        stem = out / ".shards" / f"{shard.number:05d}"
+        for ending, rows in texts.items():
+            with whole_file(stem.with_name(stem.name + ending)) as file:
+                file.writelines(rows)
+        frames = sum(int(line.durations.sum()) for line in lines)
+        with whole_file(_shard_path(out / ".shards", shard)) as file:  # last: a shard is done when this is there
+            json.dump({"utterances": len(lines), "frames": frames, "failed": failed}, file, ensure_ascii=False)
         return len(shard.utts)
 
     def _encoded(self, rows: dict[str, torch.Tensor]) -> Iterator[tuple[str, Encoded, torch.Tensor]]:
@@ -280,7 +286,7 @@ def _encode(shard: Shard) -> int:
 
 
 def _shard_path(work: Path, shard: Shard) -> Path:
-    return work / f"{shard.number:05d}.jsonl"
+    return work / f"{shard.number:05d}.done"
 
 
 def _begin(work: Path, stamp: str) -> None:
@@ -311,7 +317,9 @@ def _kept(out: Path, header: UnitHeader, stamp: str, force: bool) -> bool:
 def _merge(
     out: Path, header: UnitHeader, shards: list[Shard], options: EncodeOptions, model: UnitModel, stamp: str
 ) -> None:
-    work, failed = out / ".shards", _failures(out / ".shards", shards)
+    work = out / ".shards"
+    records = _records(work, shards)
+    failed = _failures(records)
     total = sum(len(shard.utts) for shard in shards)
     if len(failed) > options.max_failed * total:
         for shard in shards:  # so that the next start tries them again
@@ -328,13 +336,17 @@ def _merge(
     with whole_file(out / "failed.txt") as file:
         file.writelines(f"{utt} {reason}\n" for utt, reason in failed.items())
     record = {"stamp": stamp, "model": header.model, "utterances": total - len(failed), "failed": failed}
-    record["frames"] = sum(int(line.durations.sum()) for line in _lines(work, shards))
+    record["frames"] = sum(done["frames"] for done in records)
     if header.codes:
         with whole_file(out / "codebook.npy", binary=True) as file:
             np.save(file, codebook_of(model), allow_pickle=False)
-        write_units(work / "units.jsonl", header, _lines(work, shards))
-        write_text(work / "units.jsonl", out / "units.txt")
-        write_ctm(work / "units.jsonl", out / "units.ctm")
+        for name in ("units.txt", "units.ctm"):
+            with whole_file(out / name, binary=True) as file:
+                file.writelines(_parts(work, shards, Path(name).suffix))
+        with whole_file(work / "units.jsonl", binary=True) as file:
+            file.write(first_line(header).encode())
+            file.writelines(_parts(work, shards, ".jsonl"))
+            file.write(last_line(total - len(failed)).encode())
     with whole_file(out / "encode.json") as file:
         json.dump(record, file, ensure_ascii=False)
     if header.codes:
@@ -365,19 +377,16 @@ def _join_indexes(out: Path, name: str, shards: list[Shard]) -> None:
             path.unlink()
 
 
-def _lines(work: Path, shards: list[Shard]) -> Iterator[UnitLine]:
-    for shard in shards:
-        *lines, _failed = _shard_path(work, shard).read_text("utf-8").rstrip("\n").split("\n")
-        for line in lines:
-            utt, units, durations = parse_json(line)
-            yield UnitLine(utt, np.array(units, dtype=np.int64), np.array(durations, dtype=np.int64))
+def _parts(work: Path, shards: list[Shard], ending: str) -> Iterator[bytes]:
+    return (_shard_path(work, shard).with_suffix(ending).read_bytes() for shard in shards)
 
 
-def _failures(work: Path, shards: list[Shard]) -> dict[str, str]:
-    failed: dict[str, str] = {}
-    for shard in shards:
-        failed.update(parse_json(_shard_path(work, shard).read_text("utf-8").rstrip("\n").split("\n")[-1]))
-    return failed
+def _records(work: Path, shards: list[Shard]) -> list[dict[str, Any]]:
+    return [parse_json(_shard_path(work, shard).read_text("utf-8")) for shard in shards]
+
+
+def _failures(records: list[dict[str, Any]]) -> dict[str, str]:
+    return {utt: reason for record in records for utt, reason in record["failed"].items()}
 
 
 def codebook_of(model: UnitModel) -> np.ndarray:

@@ -42,14 +42,24 @@ class LiveFrames:
     def __getitem__(self, utt: str) -> np.ndarray:
         """Return an utterance's frames, normalised; none of one that is too short."""
         speaker = self.data.utt2spk[utt]
-        if not self.frames(utt):
-            return np.zeros((0, self.maker.dim), dtype=np.float32)
+        frames = self._frames(utt)
+        if not len(frames):
+            return frames
         if self.config.cmvn == "speaker" and speaker not in self._by_speaker:
             stats = Cmvn(self.maker.dim)
-            for other in filter(self.frames, self.data.spk2utt[speaker]):
-                stats.add_(self.raw(other))
+            for other in self.data.spk2utt[speaker]:
+                stats.add_(frames if other == utt else self._frames(other))
             self._by_speaker[speaker] = stats.normalisation(self.config.cmvn_variance)
-        return normalised(self.raw(utt), self.config, self._by_speaker.get(speaker))
+        return normalised(frames, self.config, self._by_speaker.get(speaker))
+
+    def _frames(self, utt: str) -> FloatMatrix:
+        """Return an utterance's frames [T, D] before normalisation; none of one that is too short."""
+        if utt in self._ahead and self.frames(utt):
+            return self.raw(utt)
+        samples = self._samples(utt)
+        if not self.config.grid.frames(len(samples)):
+            return np.zeros((0, self.maker.dim), dtype=np.float32)
+        return self.maker.raw(samples, self.config.sample_rate)
 
     def raw(self, utt: str) -> FloatMatrix:
         """Return an utterance's frames [T, D] before normalisation."""

@@ -10,9 +10,9 @@ import soundfile
 import textgrid
 from made_data import put_audio, put_tables
 
-from unitdisc.data.exports import export_units, write_ctm, write_text
+from unitdisc.data.exports import ctm_lines, export_units, text_line
 from unitdisc.data.kaldi import DataDir
-from unitdisc.data.units import UnitHeader, UnitLine, write_units
+from unitdisc.data.units import UnitHeader, UnitLine, read_header, read_units, write_units
 from unitdisc.errors import DataError
 
 
@@ -35,16 +35,12 @@ def data(tmp_path: Path) -> DataDir:
 
 
 def test_kaldi_text_has_one_unit_per_frame(units: Path):
-    write_text(units, units.parent / "units.txt")
-    assert (units.parent / "units.txt").read_text() == "a-1 5 5 2 2 2 7\na-2 0 1\n"
+    assert [text_line(line) for line in read_units(units)] == ["a-1 5 5 2 2 2 7\n", "a-2 0 1\n"]
 
 
 def test_ctm_has_the_times_of_the_time_contract(units: Path):
-    write_ctm(units, units.parent / "units.ctm")
-    assert (units.parent / "units.ctm").read_text().splitlines()[:2] == [
-        "a-1 1 0.0050 0.0400 5",
-        "a-1 1 0.0450 0.0600 2",
-    ]
+    line = next(read_units(units))
+    assert list(ctm_lines(line, read_header(units)))[:2] == ["a-1 1 0.0050 0.0400 5\n", "a-1 1 0.0450 0.0600 2\n"]
 
 
 def test_textgrids_are_read_by_the_textgrid_library(units: Path):

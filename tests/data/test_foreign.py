@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from unitdisc.cli import main
 from unitdisc.data.exports import FORMATS as EXPORTS
-from unitdisc.data.exports import export_units, write_ctm, write_text
+from unitdisc.data.exports import ctm_lines, export_units, text_line
 from unitdisc.data.foreign.base import Source
 from unitdisc.data.foreign.formats import FORMATS, format_of
 from unitdisc.data.foreign.importing import ImportOptions, import_units
@@ -143,7 +143,9 @@ def test_what_is_exported_is_imported_as_it_was(tmp_path_factory: pytest.TempPat
     out = folder / "out"
     if name in ("text", "ctm"):
         out = folder / f"units.{name}"
-        (write_text if name == "text" else write_ctm)(folder / "units.jsonl", out)
+        header = UnitHeader(period, (8,))
+        rows = [text_line(line) if name == "text" else "".join(ctm_lines(line, header)) for line in lines]
+        out.write_text("".join(rows))
     else:
         export_units(folder / "units.jsonl", out, [name], data_of(folder, lines, period))
     if name in NOT_READ:
@@ -170,8 +172,9 @@ def data_of(folder: Path, lines: list[UnitLine], period: float) -> DataDir:
 
 def test_an_offset_is_found_in_times(tmp_path: Path):
     lines = [UnitLine.of_frames("a", [5, 5, 2, 2, 2, 7]), UnitLine.of_frames("b", [0, 1, 2, 2])]
-    write_units(tmp_path / "units.jsonl", UnitHeader(0.02, (8,), 0.0125), lines)
-    write_ctm(tmp_path / "units.jsonl", tmp_path / "units.ctm")
+    header = UnitHeader(0.02, (8,), 0.0125)
+    write_units(tmp_path / "units.jsonl", header, lines)
+    (tmp_path / "units.ctm").write_text("".join(row for line in lines for row in ctm_lines(line, header)))
     export_units(tmp_path / "units.jsonl", tmp_path / "grids", ["textgrid"])
     for source in (tmp_path / "units.ctm", tmp_path / "grids"):
         done = import_units(source, tmp_path / "back.jsonl")

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -11,25 +11,20 @@ from unitdisc.data.eaf import eaf_name, write_eaf
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.resample import resampled_count
 from unitdisc.data.spans import spans
-from unitdisc.data.units import UnitLine, read_header, read_units, unit_file
+from unitdisc.data.units import UnitHeader, UnitLine, read_header, read_units, unit_file
 from unitdisc.errors import DataError
 from unitdisc.files import file_name, whole_file
 
 
-def write_text(units: Path, path: Path) -> None:
-    """Write Kaldi text, one unit per frame: '<utt> 7 7 3 ...'."""
-    with whole_file(path) as out:
-        for line in read_units(units):
-            print(line.utt, *line.frames.tolist(), file=out)
+def text_line(line: UnitLine) -> str:
+    """Return an utterance as Kaldi text, one unit per frame: '<utt> 7 7 3 ...'."""
+    return " ".join([line.utt, *map(str, line.frames.tolist())]) + "\n"
 
 
-def write_ctm(units: Path, path: Path) -> None:
-    """Write CTM: '<utt> 1 <start> <duration> <unit>'."""
-    header = read_header(units)
-    with whole_file(path) as out:
-        for line in read_units(units):
-            for start, end, unit in spans(line, header):
-                print(f"{line.utt} 1 {start:.4f} {end - start:.4f} {unit}", file=out)
+def ctm_lines(line: UnitLine, header: UnitHeader) -> Iterator[str]:
+    """Yield an utterance as CTM: '<utt> 1 <start> <duration> <unit>'."""
+    for start, end, unit in spans(line, header):
+        yield f"{line.utt} 1 {start:.4f} {end - start:.4f} {unit}\n"
 
 
 def write_textgrids(units: Path, folder: Path, data: DataDir | None = None, longer: Path | None = None) -> None:
@@ -72,7 +67,7 @@ def _opening(data: DataDir, utt: str) -> list[str]:
     source = data.source(utt)
     if source.command:
         raise DataError(f"{data.path}: {utt} comes from a command; Praat opens files only")
-    path = str(source.path.resolve()).replace('"', '""')
+    path = str(source.file().resolve()).replace('"', '""')
     lines = [f'Read from file: "{path}"']
     if source.start or source.end is not None:
         end = source.start + source.seconds()
@@ -94,7 +89,7 @@ def write_fairseq(units: Path, folder: Path, data: DataDir | None = None, longer
                 raise DataError(
                     f"{data.path}: {line.utt} is a segment or comes from a command; fairseq names whole files only"
                 )
-            path = os.path.relpath(source.path.resolve(), "/")
+            path = os.path.relpath(source.file().resolve(), "/")
             print(path, source.info().samples, sep="\t", file=tsv)
             print(*line.frames.tolist(), file=km)
 
@@ -158,7 +153,7 @@ def _write_recordings(units: Path, folder: Path, data: DataDir) -> None:
             if entry.is_command and (source.command or source.program or source.decode_rate):
                 audio = {"type": "command", "source": entry.entry.rstrip().removesuffix("|").rstrip()}
             else:
-                audio = {"type": "file", "source": str(source.path.resolve())}
+                audio = {"type": "file", "source": str(source.file().resolve())}
             channels = list(range(1 if source.channel == "mix" and audio["type"] == "command" else info.channels))
             rate = source.decode_rate or info.rate
             samples = resampled_count(info.samples, info.rate, rate)

@@ -81,19 +81,34 @@ def write_units(path: str | Path, header: UnitHeader, lines: Iterable[UnitLine])
     """Write a unit file under a temporary name and rename it when whole; return the number of utterances."""
     path, count, last = Path(path), 0, ""
     with whole_file(path) as out:
-        out.write(json.dumps({"format": FORMAT, **asdict(header)}) + "\n")
+        out.write(first_line(header))
         for line in lines:
             if problem := name_problem(line.utt):
                 raise DataError(f"{path}: expected a name of an utterance, got {problem}")
             if line.utt <= last:
                 raise DataError(f"{path}: utterances are not sorted or not unique: {line.utt!r} after {last!r}")
             last = line.utt
-            units, durations = line.units.tolist(), line.durations.tolist()
-            record = {"utt": line.utt, "frames": sum(durations), "units": units, "durations": durations}
-            out.write(json.dumps(record, ensure_ascii=False) + "\n")
+            out.write(unit_line(line))
             count += 1
-        out.write(json.dumps({"utterances": count}) + "\n")
+        out.write(last_line(count))
     return count
+
+
+def first_line(header: UnitHeader) -> str:
+    """Return the line at the head of a unit file."""
+    return json.dumps({"format": FORMAT, **asdict(header)}) + "\n"
+
+
+def unit_line(line: UnitLine) -> str:
+    """Return the line of an utterance."""
+    units, durations = line.units.tolist(), line.durations.tolist()
+    record = {"utt": line.utt, "frames": sum(durations), "units": units, "durations": durations}
+    return json.dumps(record, ensure_ascii=False) + "\n"
+
+
+def last_line(utterances: int) -> str:
+    """Return the line that ends a unit file."""
+    return json.dumps({"utterances": utterances}) + "\n"
 
 
 def unit_file(path: str | Path) -> Path:
@@ -202,7 +217,7 @@ def _unit_line(record: dict[str, Any], text: str, cardinality: int, where: str) 
         units, durations = record["units"], record["durations"]
         lists = type(utt) is str and type(frames) is int and type(units) is list and type(durations) is list
         # By type, since NumPy makes 1 of 1.9 and of true without a word.
-        if not lists or any(type(number) is not int for number in (*units, *durations)):
+        if not lists or {*map(type, units), *map(type, durations)} - {int}:
             raise TypeError("values of other types")
         line = UnitLine(utt, np.asarray(units, dtype=np.int64), np.asarray(durations, dtype=np.int64))
     if problem := name_problem(utt):
