@@ -61,10 +61,16 @@ def _add_import(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         "import",
         help="make a data directory of a folder of recordings",
         description="Make a data directory of a folder of recordings, which stay where they are. Beside x.wav may lie "
-        "x.txt, its transcript, and x.TextGrid, x.phn or x.wrd, its alignment.",
+        "x.txt, its transcript, and x.TextGrid, x.phn or x.wrd, its alignment. Recordings in tar archives (lhotse's "
+        "Shar, webdataset) are read where they lie.",
         allow_abbrev=False,
     )
-    add.add_argument("folder", type=Path, metavar="FOLDER", help="folder of wav, flac, ogg, mp3, sph, ... at any depth")
+    add.add_argument(
+        "folder",
+        type=Path,
+        metavar="FOLDER",
+        help="folder of wav, flac, ogg, mp3, sph, ... at any depth, or tar archives",
+    )
     add.add_argument("data", type=Path, metavar="DATA", help="data directory to write")
     who = add.add_mutually_exclusive_group()
     who.add_argument(

@@ -6,7 +6,7 @@ import math
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 import soundfile
 
-from unitdisc.data.headers import check_header
+from unitdisc.data.headers import check_header, check_start
+from unitdisc.data.members import Member
 from unitdisc.data.pipes import Channel
 from unitdisc.data.programs import decoded, decoder_of
 from unitdisc.data.resample import needed_input, resample, resampled_count
@@ -73,6 +74,7 @@ class AudioSource:
     program: str = ""  # of the decode command in wav.scp; runs, without a shell, where libsndfile cannot open `path`
     command: str | None = None  # run by a shell in place of reading `path`; only ever set by allow_pipes
     where: str = ""  # file:line that named this audio, for errors
+    offset: int | None = None  # byte at which it begins, if `path` is a tar archive
 
     def load(self, rate: int, first: int = 0, count: int | None = None) -> np.ndarray:
         """Read [S] float32 at a rate; `first` and `count` choose samples at that rate, equal to a slice of it all."""
@@ -153,6 +155,13 @@ class AudioSource:
             raise DataError(f"{clipped(self.path, 500)}: no such audio file")
         if self.path.is_dir():
             raise DataError(f"{self.path}: expected an audio file, got a folder")
+        if self.offset is not None:
+            with closing(Member(self.path, self.offset)) as member:
+                check_start(member, member.size, self._name())
+                member.seek(0)
+                with _opened(member, self._name()) as sound:
+                    yield sound
+            return
         with ExitStack() as stack:
             try:
                 check_header(self.path)
@@ -166,7 +175,16 @@ class AudioSource:
             yield sound
 
     def _name(self) -> str:
-        return str(self.path) if self.command is None else repr(self.command)
+        if self.command is not None:
+            return repr(self.command)
+        return str(self.path) if self.offset is None else f"{self.path}:{self.offset}"
+
+    def file(self) -> Path:
+        """Return the file that holds this recording and nothing else, for programs that open files."""
+        if self.command is not None or self.offset is not None:
+            what = "comes from a command" if self.command is not None else "lies in a tar archive"
+            raise DataError(f"{self.where or self._name()}: {what}, and this format names whole files only")
+        return self.path
 
     def _info(self, sound: soundfile.SoundFile) -> AudioInfo:
         samples = sound.frames
@@ -226,9 +244,11 @@ class AudioSource:
 
 
 @contextmanager
-def _opened(file: Path | io.BytesIO, name: str) -> Iterator[soundfile.SoundFile]:
-    size = file.stat().st_size if isinstance(file, Path) else len(file.getvalue())
+def _opened(file: Path | io.BytesIO | Member, name: str) -> Iterator[soundfile.SoundFile]:
+    size = file.stat().st_size if isinstance(file, Path) else file.seek(0, io.SEEK_END)
     with reading(name, "audio (wav, flac, ogg, mp3, sph)", got=f"{size} bytes that are none"):
+        if not isinstance(file, Path):
+            file.seek(0)
         sound = soundfile.SoundFile(file)
     with sound:
         yield sound

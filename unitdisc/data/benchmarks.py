@@ -52,7 +52,7 @@ def write_datasets(units: Path, folder: Path, data: DataDir | None = None, longe
                 if line.utt not in data.utt2spk:
                     raise DataError(f"{data.path}: does not have utterance {line.utt!r} of the unit file")
                 source = data.source(line.utt)
-                record |= {"speaker": data.utt2spk[line.utt], "audio_path": str(source.path.resolve())}
+                record |= {"speaker": data.utt2spk[line.utt], "audio_path": str(source.file().resolve())}
                 record |= {"audio_start": round(source.start, 6)}
             print(json.dumps(record, ensure_ascii=False), file=out)
     with whole_file(folder / "README.md") as out:

@@ -160,7 +160,7 @@ def _lacking(
 def _audio_doubts(data: DataDir, utt: str, source: AudioSource, seconds: float) -> Iterator[str]:
     if seconds < SHORT:
         yield f"{utt}: only {seconds:.3f} s of audio"
-    if source.command is None and ogg_is_cut(source.path):
+    if source.command is None and source.offset is None and ogg_is_cut(source.path):
         yield f"{source.path}: an Ogg file without its last page; it may be truncated"
     stated = data.utt2dur.get(utt)
     if stated is not None and abs(stated - seconds) > max(0.05, 0.01 * seconds):

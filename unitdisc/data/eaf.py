@@ -76,4 +76,4 @@ def _media(utt: str, data: DataDir, folder: Path) -> str:
         raise DataError(f"{data.path}: {utt} comes from a command; ELAN opens files only")
     kind = "audio/x-wav" if source.path.suffix.lower() == ".wav" else "audio/*"
     origin = f' TIME_ORIGIN="{round(1000 * source.start)}"' if source.start else ""
-    return f'<MEDIA_DESCRIPTOR MEDIA_URL={quoteattr(source.path.resolve().as_uri())} MIME_TYPE="{kind}"{origin}/>'
+    return f'<MEDIA_DESCRIPTOR MEDIA_URL={quoteattr(source.file().resolve().as_uri())} MIME_TYPE="{kind}"{origin}/>'

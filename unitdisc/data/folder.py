@@ -14,6 +14,7 @@ from unitdisc.data.kaldi import DataDir, Segment, write_data_dir
 from unitdisc.data.names import name_problem
 from unitdisc.data.pauses import cut_at_pauses
 from unitdisc.data.programs import FFMPEG, is_missing
+from unitdisc.data.shards import has_shards, import_shards
 from unitdisc.errors import DataError
 from unitdisc.reading import reading
 
@@ -47,6 +48,7 @@ def import_folder(
     begins with the speaker and is the only one. Beside a recording x.wav may lie x.txt, its transcript, and
     x.TextGrid, x.phn or x.wrd, its alignment. With `unknown_speakers` each recording is by a speaker of its own.
     Recordings of more than `cut` seconds are cut at pauses into utterances <utt>-<start>-<end>, in 1/100 s.
+    Of a folder of tar archives, see data/shards.py.
     """
     folder = Path(folder).absolute()
     if not folder.is_dir():
@@ -54,10 +56,14 @@ def import_folder(
         raise DataError(f"{folder}: {what}")
     files = sorted(path for path in _files(folder) if path.is_file())
     audio, unread = _recordings(files)
+    speaker_of = _each_alone if unknown_speakers else _speakers(speaker)
+    if not audio and has_shards(folder):
+        named = speaker is not None or unknown_speakers
+        found = (lambda name: speaker_of(Path(name), folder)) if named else (lambda name: None)
+        return Imported(import_shards(folder, out, found, channel), [], {}, [])
     if not audio:
         kinds = f"expected recordings ({', '.join((*AUDIO, *FFMPEG))}), got none"
         raise DataError(f"{folder}: {'; '.join([kinds, *unread])}; convert other formats first")
-    speaker_of = _each_alone if unknown_speakers else _speakers(speaker)
     short = Counter(_short(path.relative_to(folder), speaker_of(path.relative_to(folder), folder)) for path in audio)
     paths: dict[str, Path] = {}
     utt2spk, durations, left_out, missed = {}, {}, [], []

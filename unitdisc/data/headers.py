@@ -2,6 +2,7 @@
 
 import struct
 from pathlib import Path
+from typing import IO
 
 from unitdisc.errors import DataError, shown
 from unitdisc.reading import reading
@@ -13,21 +14,25 @@ ENDLESS = 0x7FFF0000
 def check_header(path: Path) -> None:
     """Refuse a WAV or NIST SPHERE file that has less audio than its header says; leave other formats alone."""
     with reading(path, "audio"), path.open("rb") as file:
-        size = path.stat().st_size
-        head = file.read(12)
-        if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
-            while len(chunk := file.read(8)) == 8:
-                name, length = struct.unpack("<4sI", chunk)
-                if name == b"data":
-                    _compare(path, length, size - file.tell())
-                    return
-                file.seek(length + length % 2, 1)
-        elif head[:7] == b"NIST_1A":
-            file.seek(0)
-            _check_sphere(path, file.read(1 << 14), size)
+        check_start(file, path.stat().st_size, str(path))
 
 
-def _compare(path: Path, wanted: int, came: int) -> None:
+def check_start(file: IO[bytes], size: int, path: str) -> None:
+    """Do as `check_header` does with what is open, and has so many bytes."""
+    head = file.read(12)
+    if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
+        while len(chunk := file.read(8)) == 8:
+            name, length = struct.unpack("<4sI", chunk)
+            if name == b"data":
+                _compare(path, length, size - file.tell())
+                return
+            file.seek(length + length % 2, 1)
+    elif head[:7] == b"NIST_1A":
+        file.seek(0)
+        _check_sphere(path, file.read(1 << 14), size)
+
+
+def _compare(path: str, wanted: int, came: int) -> None:
     if wanted == 0 < came:
         raise DataError(
             f"{path}: expected audio, got a header that announces none before {came} bytes; its writer was interrupted"
@@ -53,7 +58,7 @@ def ogg_is_cut(path: Path) -> bool:
     return not (is_whole and tail[page + 5] & 4)
 
 
-def _check_sphere(path: Path, head: bytes, size: int) -> None:
+def _check_sphere(path: str, head: bytes, size: int) -> None:
     fields = {}
     lines = head.split(b"\n")
     for line in lines[2:]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from unitdisc.data.audio import AudioSource
+from unitdisc.data.members import split_place
 from unitdisc.data.pipes import Decode, parse_command, pipes_allowed
 from unitdisc.data.tables import BLANKS, FIX, read_pairs, read_rows, read_table, read_words, write_table
 from unitdisc.errors import DataError
@@ -33,7 +34,7 @@ class Recording(NamedTuple):
     """One line of wav.scp."""
 
     line: int
-    entry: str  # a path, or a command that ends in |
+    entry: str  # a path, a place in a tar archive (<path>.tar:<byte>), or a command that ends in |
     decode: Decode | None = None  # of an understood command
 
     @property
@@ -100,7 +101,9 @@ class DataDir:
         if recording.is_command and recording.decode is None:
             return AudioSource(Path(), segment.channel or 0, start, end, command=recording.entry, where=where)
         if recording.decode is None:
-            return AudioSource(resolve(self.path, recording.entry), segment.channel or 0, start, end, where=where)
+            name, offset = split_place(recording.entry)
+            path = resolve(self.path, name)
+            return AudioSource(path, segment.channel or 0, start, end, where=where, offset=offset)
         decode = recording.decode
         channel = segment.channel or 0 if decode.channel is None else decode.channel
         path = resolve(self.path, decode.path)

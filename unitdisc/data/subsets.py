@@ -9,6 +9,7 @@ from typing import Any
 
 from unitdisc.data.alignment import read_alignment, write_ctm
 from unitdisc.data.kaldi import DataDir, Recording, Segment, data_digest, resolve, write_data_dir
+from unitdisc.data.members import split_place
 from unitdisc.data.pipes import replace_path
 from unitdisc.data.store import FeatureReader
 from unitdisc.data.tables import read_table, write_table
@@ -123,7 +124,8 @@ def _write_tables(
 def _entry(data: DataDir, recording: Recording) -> str:
     """Return a line of wav.scp that means the same from anywhere."""
     if not recording.is_command:
-        return str(resolve(data.path, recording.entry).absolute())
+        name, offset = split_place(recording.entry)
+        return str(resolve(data.path, name).absolute()) + ("" if offset is None else f":{offset}")
     if recording.decode is None:
         return recording.entry
     path = str(resolve(data.path, recording.decode.path).absolute())

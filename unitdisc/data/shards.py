@@ -1,0 +1,130 @@
+"""Tar archives of recordings, of lhotse (Shar) or webdataset, turned into a data directory that reads them in place.
+
+    FOLDER/recording.000000.tar   x.flac, and beside it x.json or x.txt; in Shar x is a cut
+    FOLDER/cuts.000000.jsonl.gz   Shar's cuts: speaker, transcript and where they begin, of each x
+
+Nothing is unpacked: wav.scp names the archive and the byte at which a recording begins.
+"""
+
+import gzip
+import os
+import re
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePath
+from typing import Any, NamedTuple
+
+from unitdisc.data.audio import AudioSource
+from unitdisc.data.corpora import AUDIO
+from unitdisc.data.kaldi import DataDir, Segment, write_data_dir
+from unitdisc.data.names import name_problem
+from unitdisc.errors import DataError, shown
+from unitdisc.reading import parse_json, reading
+
+
+class Sample(NamedTuple):
+    """One recording of an archive, with what lies beside it."""
+
+    key: str
+    archive: Path
+    offset: int  # byte
+    facts: dict[str, Any]  # of x.json, and "text" of x.txt
+
+
+def has_shards(folder: Path) -> bool:
+    """Tell whether a folder holds tar archives."""
+    return next(folder.glob("*.tar"), None) is not None
+
+
+def import_shards(
+    folder: Path, out: str | Path, speaker: Callable[[PurePath], str | None], channel: int = 0
+) -> DataDir:
+    """Write a data directory of the recordings in the tar archives of a folder.
+
+    `speaker` finds one in `<archive>/<key>` where neither a cut nor a .json says who it is.
+    """
+    cuts = {cut["id"]: cut for cut in _cuts(folder)}
+    recordings: dict[str, str] = {}
+    segments: dict[str, Segment] = {}
+    utt2spk: dict[str, str] = {}
+    text: dict[str, str] = {}
+    durations: dict[str, float] = {}
+    for sample in _samples(sorted(folder.glob("recording.*.tar" if cuts else "*.tar"))):
+        if sample.key in recordings:
+            raise DataError(f"{sample.archive}: {sample.key!r} is there twice; name recordings apart")
+        said = cuts[sample.key].get("supervisions", []) if sample.key in cuts else [sample.facts]
+        said = said or [{}]
+        for facts in said:
+            spk = _speaker(facts) or speaker(sample.archive.relative_to(folder) / sample.key)
+            if spk is None:
+                raise DataError(
+                    f"{sample.archive}: nothing says who speaks in {sample.key!r}; give --speaker, a pattern that "
+                    "finds it in <archive>/<name>, or --unknown-speakers"
+                )
+            whole = len(said) == 1
+            name = sample.key if whole else str(facts.get("id"))
+            utt = name if name.startswith(spk) else f"{spk}-{name}"
+            if problem := name_problem(utt) or name_problem(spk):
+                raise DataError(f"{sample.archive}: {sample.key!r} would get {problem}; rename it")
+            if utt in utt2spk:
+                raise DataError(f"{sample.archive}: {utt!r} is there twice; name recordings apart")
+            source = AudioSource(sample.archive, channel, offset=sample.offset)
+            start, seconds = (0.0, source.seconds()) if whole else (float(facts["start"]), float(facts["duration"]))
+            segments[utt] = Segment(sample.key, start, None if whole else start + seconds, channel or None)
+            utt2spk[utt], durations[utt] = spk, seconds
+            if facts.get("text"):
+                text[utt] = " ".join(str(facts["text"]).split())
+            recordings[sample.key] = f"{sample.archive}:{sample.offset}"
+    if not recordings:
+        raise DataError(f"{folder}: expected recordings ({', '.join(AUDIO)}) in its tar archives, got none")
+    plain = not channel and all(utt == part.recording and part.end is None for utt, part in segments.items())
+    return write_data_dir(
+        out, recordings.items(), utt2spk, text or None, segments=None if plain else segments, utt2dur=durations
+    )
+
+
+def _samples(archives: list[Path]) -> Iterator[Sample]:
+    """Go through the recordings of all archives, in their order there; what has one name belongs together."""
+    for path in archives:
+        with reading(path, "a tar archive that is not compressed"), tarfile.open(path, "r:") as archive:
+            key, audio, facts = "", None, {}
+            for member in archive:
+                if not member.isreg():
+                    continue
+                here, kind = os.path.splitext(member.name)
+                if here != key and audio is not None:
+                    yield Sample(key, path, audio, facts)
+                if here != key:
+                    key, audio, facts = here, None, {}
+                if kind.lower() in AUDIO:
+                    audio = member.offset_data
+                elif kind in (".json", ".txt"):
+                    content = archive.extractfile(member)
+                    assert content is not None
+                    facts |= _facts(content.read(), kind, f"{path}: {member.name}")
+            if audio is not None:
+                yield Sample(key, path, audio, facts)
+
+
+def _facts(content: bytes, kind: str, where: str) -> dict[str, Any]:
+    with reading(where, "an object in JSON" if kind == ".json" else "UTF-8 text"):
+        facts = parse_json(content) if kind == ".json" else {"text": content.decode("utf-8-sig")}
+        if not isinstance(facts, dict):
+            raise TypeError("no object")
+    return facts
+
+
+def _speaker(facts: dict[str, Any]) -> str | None:
+    spk = next((facts[name] for name in ("speaker", "speaker_id", "spk") if facts.get(name) is not None), None)
+    return None if spk is None else re.sub(r"\s+", "_", str(spk))
+
+
+def _cuts(folder: Path) -> Iterator[dict[str, Any]]:
+    for path in sorted([*folder.glob("cuts.*.jsonl"), *folder.glob("cuts.*.jsonl.gz")]):
+        opened = gzip.open if path.suffix == ".gz" else open
+        with reading(path, "cuts of lhotse"), opened(path, "rt", encoding="utf-8") as lines:
+            for number, line in enumerate(lines, start=1):
+                cut = parse_json(line)
+                if not isinstance(cut, dict) or "id" not in cut:
+                    raise DataError(f"{path}:{number}: expected a cut of lhotse, got {shown(line)}")
+                yield cut
