@@ -4,9 +4,10 @@
     python tools/bench_scale.py WORK [--sizes 10000 100000] [--parts check index features ...]
 
 Utterances are made up: a tenth of a second of sound from ten files, under as many names as asked for, by speakers of a
-hundred utterances each. Each part runs in a process of its own; memory is the most that it has held at once, less what
-Python and torch take. The exponent is that of the processor time between the smallest and the largest size, 1 where it
-grows as the list does. Timings by the processor, so that a busy machine does not lengthen them much.
+hundred utterances each; their units are a second of seven words out of 500, and each has the same seven phones. Each
+part runs in a process of its own; memory is the most that it has held at once, less what Python and torch take. The
+exponent is that of the processor time between the smallest and the largest size, 1 where it grows as the list does.
+Timings by the processor, so that a busy machine does not lengthen them much.
 """
 
 import argparse
@@ -22,8 +23,19 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-PARTS = ("check", "index", "features", "batches", "encode", "units", "scores")
-MODULES = ("encode", "corpus", "data.check", "data.prefetch", "evaluate.bitrate", "features.extract")
+PARTS = ("check", "index", "features", "batches", "encode", "merge", "units", "scores", "score all", "report", "words")
+MODULES = (
+    "encode",
+    "corpus",
+    "data.check",
+    "data.prefetch",
+    "evaluate.suite",
+    "evaluate.words",
+    "features.extract",
+    "report.html",
+    "report.facts",
+)
+WORDS = 500  # that the units say
 SECONDS = 0.1  # of sound in an utterance
 
 
@@ -41,8 +53,12 @@ def make_list(folder: Path, count: int) -> None:
     names = [f"s{n // 100:05d}-u{n:07d}" for n in range(count)]
     (data / "utt2spk").write_text("".join(f"{name} {name.split('-')[0]}\n" for name in names))
     (data / "wav.scp").write_text("".join(f"{name} {data / f'{n % 10}.wav'}\n" for n, name in enumerate(names)))
-    units = random.integers(256, size=50)
-    lines = (UnitLine.of_frames(name, units) for name in names)
+    words = random.integers(256, size=(WORDS, 7))
+    said = (words[random.integers(WORDS, size=7)].ravel() for _ in names)
+    lines = (UnitLine.of_frames(name, units) for name, units in zip(names, said, strict=True))
+    with (folder / "phones.ctm").open("w") as out:
+        for name in names:
+            out.writelines(f"{name} 1 {0.14 * n:.2f} 0.14 p{n}\n" for n in range(7))
     write_units(folder / "units.jsonl", UnitHeader(period=0.02, codes=(256,), codebook="0" * 12, model="0" * 12), lines)
 
 
@@ -59,8 +75,13 @@ def run_part(part: str, folder: Path) -> dict[str, float]:
     from unitdisc.data.units import read_units
     from unitdisc.encode import EncodeOptions, encode
     from unitdisc.evaluate.bitrate import bitrate_scores
+    from unitdisc.evaluate.suite import Sides, score_all
+    from unitdisc.evaluate.words import write_words
     from unitdisc.features.extract import ExtractConfig, extract
     from unitdisc.model import ModelConfig, UnitModel
+    from unitdisc.processes import Part
+    from unitdisc.report.collect import ReportOptions
+    from unitdisc.report.html import write_report
 
     torch.set_num_threads(1)
     data = folder / "data"
@@ -86,12 +107,23 @@ def run_part(part: str, folder: Path) -> dict[str, float]:
         from bench_encode import make_model
 
         make_model(folder / "exp", 16)
+        encode(folder / "exp", data, folder / "out", EncodeOptions(vectors=False), force=True, part=Part(1, 1))
+    elif part == "merge":  # of what the part before has left
         encode(folder / "exp", data, folder / "out", EncodeOptions(vectors=False), force=True)
     elif part == "units":
         for _ in read_units(folder / "units.jsonl"):
             pass
     elif part == "scores":
         bitrate_scores(folder / "units.jsonl")
+    elif part == "score all":
+        score_all(Sides(folder / "units.jsonl", folder / "phones.ctm", data=data))
+    elif part == "report":
+        shown = ReportOptions(alignment=folder / "phones.ctm")
+        return {
+            "MB page": write_report([], folder / "report.html", shown, units=[folder / "units.jsonl"], force=True) / 1e6
+        }
+    elif part == "words":
+        return {"words": write_words(folder / "units.jsonl", folder / "words")[0]}
     return {}
 
 
