@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import sparse
 
 from unitdisc import __version__
 from unitdisc.digests import add_file
@@ -20,6 +19,9 @@ from unitdisc.errors import shown
 from unitdisc.evaluate.definitions import define
 from unitdisc.files import whole_file
 from unitdisc.reading import parse_json, reading
+
+if TYPE_CHECKING:
+    from scipy import sparse  # slow to import
 
 FORMAT = "unitdisc-scores-1"
 DRAWN = 500_000  # numbers of resampled sums in memory at once
@@ -175,7 +177,7 @@ def ratio(sums: np.ndarray) -> np.ndarray:
 
 
 def bootstrap(
-    rows: np.ndarray | sparse.spmatrix,
+    rows: "np.ndarray | sparse.spmatrix",
     statistic: Statistic = ratio,
     *,
     over: str = "utterances",
@@ -196,7 +198,7 @@ def bootstrap(
 
 
 def bootstrap_many(
-    rows: np.ndarray | sparse.spmatrix,
+    rows: "np.ndarray | sparse.spmatrix",
     statistic: Statistic,
     *,
     values: int,
@@ -211,7 +213,7 @@ def bootstrap_many(
     if groups < 2 or resamples < 2:
         return [None] * values
     rng = np.random.default_rng(seed)
-    columns = sparse.csr_matrix(rows).T.tocsr() if sparse.issparse(rows) else np.asarray(rows, dtype=np.float64).T
+    columns = np.asarray(rows, dtype=np.float64).T if isinstance(rows, np.ndarray) else rows.tocsr().T.tocsr()
     step = max(1, min(resamples, DRAWN // max(width, groups)))
     drawn_values: list[np.ndarray] = []
     for first in range(0, resamples, step):
