@@ -1,11 +1,15 @@
 """Time `score abx` on made-up speech, beside fastabx where a Python that has it is given.
 
     python tools/bench_abx.py [--peer .venv312/bin/python] [--minutes 45] [--speakers 20] [--full]
+    python tools/bench_abx.py --whole --peer PYTHON [--features FOLDER --items FILE] [--modes across-any] [--repeat 3]
 
 Frames follow a slow random walk around a phone's and a speaker's mean, and phones have the lengths and the skewed
 frequencies of speech, so that the error is neither 0 nor chance. Times are seconds of one call from files to the
 number, on all cores the process may use, after a first call that compiles (numba keeps what it compiled); "cpu" is
 what all threads used, which on a busy machine is the fairer figure (with --jobs 1: the peer's threads also spin).
+
+With --whole, whole processes are timed, from the start of Python to its end, ours and the peer's in turn; speech may be
+given: a folder of <file>.npy at 100 Hz and the items of its phones.
 """
 
 import argparse
@@ -81,13 +85,13 @@ PEER = """
 import json, sys, time
 import numpy as np, torch
 from fastabx import zerospeech_abx
-folder, modes, most, repeat, rate = json.loads(sys.argv[1])
+items, features, modes, most, repeat, rate = json.loads(sys.argv[1])
 read = lambda path: torch.from_numpy(np.load(path))
 for speaker, context in modes:
     times, cpu = [], []
     for _ in range(repeat + 1):
         start, busy = time.perf_counter(), time.process_time()
-        abx = zerospeech_abx(folder + "/phones.item", folder + "/features", speaker=speaker, context=context,
+        abx = zerospeech_abx(items, features, speaker=speaker, context=context,
             max_size_group=most[0], max_x_across=most[1], frequency=rate, feature_maker=read, extension=".npy",
             progress=False)
         times.append(time.perf_counter() - start)
@@ -96,6 +100,30 @@ for speaker, context in modes:
     report = {"tool": "fastabx", "mode": f"{speaker} {context}", "abx": abx, "seconds": min(times), "cpu": min(cpu)}
     print(json.dumps({**report, "first": times[0], "peak MB": peak}), flush=True)
 """
+
+
+def time_processes(
+    peer: str, features: Path, items: Path, modes: list[tuple[str, str]], most: list[int | None], repeat: int
+) -> None:
+    """Print a line of JSON for each process, ours and the peer's in turn."""
+    for _ in range(repeat):
+        for speaker, context in modes:
+            ours = [sys.executable, "-m", "unitdisc", "score", "abx", str(features), str(items)]
+            ours += ["--speaker", speaker, "--context", context, "--frame-shift", str(PERIOD), "--json"]
+            ours += ["--max-group", str(most[0]).lower(), "--max-x-across", str(most[1]).lower()]
+            task = json.dumps([str(items), str(features), [[speaker, context]], most, 0, round(1 / PERIOD)])
+            for tool, command in (("unitdisc", ours), ("fastabx", [peer, "-c", PEER, task])):
+                start = time.perf_counter()
+                environment = os.environ if tool == "unitdisc" else {**os.environ, "PYTHONPATH": ""}
+                run = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+                assert run.stdout is not None
+                said = json.loads(run.stdout.read().splitlines()[-1])
+                _, status, usage = os.wait4(run.pid, 0)
+                if status:
+                    sys.exit(f"{command[:6]} ended with {status}")
+                seconds, cpu = time.perf_counter() - start, usage.ru_utime + usage.ru_stime
+                report = {"tool": tool, "mode": f"{speaker} {context}", "abx": said["abx"], "whole seconds": seconds}
+                print(json.dumps({**report, "cpu": cpu, "peak MB": usage.ru_maxrss / 1024}), flush=True)
 
 
 def main() -> None:
@@ -107,16 +135,26 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=1, help="calls after the first; the fastest counts")
     parser.add_argument("--modes", default="all", help="as across-any,within-within")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)), help="cores to use")
+    parser.add_argument("--whole", action="store_true", help="time whole processes, in turn; needs --peer")
+    parser.add_argument("--features", type=Path, help="with --whole: a folder of <file>.npy, 100 frames a second")
+    parser.add_argument("--items", type=Path, help="with --whole: their items")
     options = parser.parse_args()
+    if options.whole and not options.peer:
+        parser.error("--whole needs --peer")
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.jobs])
     modes = MODES if options.modes == "all" else [tuple(mode.split("-")) for mode in options.modes.split(",")]
     most = [None, None] if options.full else [10, 5]
     with tempfile.TemporaryDirectory() as name:
-        items = make_speech(Path(name), options.minutes, options.speakers)
-        print(json.dumps({"items": items, "minutes": options.minutes, "cores": options.jobs}), flush=True)
+        features, items = options.features or Path(name) / "features", options.items or Path(name) / "phones.item"
+        if options.features is None:
+            count = make_speech(Path(name), options.minutes, options.speakers)
+            print(json.dumps({"items": count, "minutes": options.minutes, "cores": options.jobs}), flush=True)
+        if options.whole:
+            time_processes(options.peer, features, items, modes, most, options.repeat)  # type: ignore[arg-type]
+            return
         time_ours(Path(name), modes, most, options.repeat)  # type: ignore[arg-type]
         if options.peer:
-            task = json.dumps([name, modes, most, options.repeat - 1, round(1 / PERIOD)])
+            task = json.dumps([str(items), str(features), modes, most, options.repeat - 1, round(1 / PERIOD)])
             cores = str(options.jobs)
             environment = {**os.environ, "OMP_NUM_THREADS": cores, "MKL_NUM_THREADS": cores, "PYTHONPATH": ""}
             subprocess.run([options.peer, "-c", PEER, task], check=True, stdout=sys.stdout, env=environment)
