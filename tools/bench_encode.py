@@ -1,6 +1,6 @@
 """Encode a long list that is killed half-way: times real time, memory over time, and the same bytes in the end.
 
-    python tools/bench_encode.py WORK DATA [--hours 100] [--jobs 2] [--vectors] [--channels N]
+    python tools/bench_encode.py WORK DATA [--hours 100] [--jobs 2] [--vectors] [--channels N | --exp EXP]
 
 The list is DATA (a data directory without features: they are computed as it goes) again and again under other names.
 The model has the default configuration (but for --channels: a narrow encoder is as good to see what memory does) and
@@ -133,6 +133,7 @@ def run_report(samples: list[Sample], first: int, shards: int, seconds: float, j
         "cpu": round(last.cpu, 1),
         "real_time": round(audio / last.seconds, 1),
         "real_time_of_cpu": round(audio * jobs / last.cpu, 1),
+        "cpu_seconds_per_hour": round(last.cpu * 3600 / max(audio, 1), 2),
         "megabytes": at,
         "most_megabytes": round(max(s.megabytes for s in samples)),
     }
@@ -161,12 +162,14 @@ def main() -> None:
     parser.add_argument("--hours", type=float, default=100, help="of audio (100)")
     parser.add_argument("--jobs", type=int, default=2, help="processes (2)")
     parser.add_argument("--channels", type=int, default=ConvEncoderConfig().channels, help="of the encoder (default's)")
+    parser.add_argument("--exp", type=Path, help="a trained model, in place of one with random weights")
     parser.add_argument("--vectors", action="store_true", help="write vectors.scp too, 46 MB an hour")
     options = parser.parse_args()
-    work, exp, data = options.work, options.work / "exp", options.work / "list"
+    work, exp, data = options.work, options.exp or options.work / "exp", options.work / "list"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    make_model(exp, options.channels)
+    if options.exp is None:
+        make_model(exp, options.channels)
     seconds = make_list(DataDir.read(options.data), data, options.hours)
     utts = DataDir.read(data).utts
     shards = -(-len(utts) // SHARD)

@@ -81,6 +81,9 @@ class TrainConfig:
     steps: int = 2000
     batch: int = 32  # chunks or utterances per step, over all processes and accumulated parts
     chunk: int = 128  # frames; 0 for whole utterances
+    # Utterances that lie together, from which chunks are drawn before others are: a shuffle buffer, for data
+    # that no memory holds and disks that read best in order. 0: all.
+    window: int = 0
     accumulate: int = 1  # parts of a process's share that are run one after the other
     learning_rate: float = 4e-4
     warmup: int = 100  # steps of linear rise
@@ -118,6 +121,8 @@ class TrainConfig:
             raise ConfigError(f"freeze must lie above 0 and up to 1, thaw in 0..1, got {self.freeze} and {self.thaw}")
         if self.units_of and (self.freeze < 1 or self.thaw):
             raise ConfigError("units_of holds the encoder still from the first step: leave freeze at 1 and thaw at 0")
+        if self.window < 0 or (self.window and not self.chunk):
+            raise ConfigError(f"window must be 0 or more utterances, and needs chunk above 0, got {self.window}")
         if self.workers is not None and self.workers < 0:
             raise ConfigError(f"workers must be 0 or more, got {self.workers}")
         if not 0 <= self.average < 1:

@@ -297,7 +297,7 @@ def batch_plan(corpus: Corpus, options: TrainConfig, stride: int) -> ChunkPlan |
         return WholePlan(corpus, options.batch, options.seed)
     if options.chunk % stride:
         raise ConfigError(f"train.chunk: {options.chunk} frames are not a whole number of units of {stride} frames")
-    return ChunkPlan(corpus, options.batch, options.chunk, options.seed, align=stride)
+    return ChunkPlan(corpus, options.batch, options.chunk, options.seed, align=stride, window=options.window)
 
 
 def train_step(state: State, batch: Any, meter: Meter, log: RunLog, device: torch.device) -> None:

@@ -1,5 +1,6 @@
 """Batches: a pure function of seed and step, padded without effect, shared between processes."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,33 @@ def test_every_frame_is_as_likely_as_any_other(align: int):
     for utt in LENGTHS:  # first and last frames, and short utterances, are not starved
         assert drawn[utt][0] == pytest.approx(counts.mean(), rel=0.15)
         assert drawn[utt][-1] == pytest.approx(counts.mean(), rel=0.15)
+
+
+@pytest.mark.parametrize("window", [2, 3])
+def test_windows_follow_each_other_in_another_order_each_epoch_and_no_frame_is_left_behind(window: int):
+    made = corpus()
+    plan = ChunkPlan(made, 1, 10, seed=0, window=window)
+    windows = [set(made.utts[first : first + window]) for first in range(0, len(made.utts), window)]
+    drawn = dict.fromkeys(LENGTHS, 0)
+    seen: list[int] = []
+    for step in range(4000):
+        chunks = plan.chunks(step)
+        (home,) = (n for n, utts in enumerate(windows) if chunks[0].utt in utts)
+        assert {chunk.utt for chunk in chunks} <= windows[home]
+        seen.append(home)
+        for chunk in chunks:
+            drawn[chunk.utt] += chunk.frames
+    assert sum(one != two for one, two in pairwise(seen)) < len(seen) / 2  # a window lasts
+    orders = {tuple(dict.fromkeys(seen[n : n + 40])) for n in range(0, 4000, 40)}
+    assert len(orders) > 1
+    shares = np.array([drawn[utt] / LENGTHS[utt] for utt in LENGTHS])
+    assert np.abs(shares / shares.mean() - 1).max() < 0.1
+    assert plan.chunks(17) == ChunkPlan(made, 1, 10, seed=0, window=window).chunks(17)
+
+
+def test_a_window_that_holds_all_changes_nothing():
+    one, two = ChunkPlan(corpus(), 6, 20, seed=3), ChunkPlan(corpus(), 6, 20, seed=3, window=99)
+    assert [one.chunks(step) for step in range(9)] == [two.chunks(step) for step in range(9)]
 
 
 def test_whole_utterances_come_once_an_epoch_in_another_order_each():

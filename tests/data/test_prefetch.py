@@ -34,8 +34,9 @@ def assert_equal(one: Batch, two: Batch) -> None:
         assert not isinstance(value, Tensor) or torch.equal(value, other), name
 
 
-def test_batches_are_the_same_for_any_number_of_workers_and_from_any_step_on(corpus: Corpus):
-    plan = ChunkPlan(corpus, 4, 16, seed=1, align=2)
+@pytest.mark.parametrize("window", [0, 2])
+def test_batches_are_the_same_for_any_number_of_workers_and_from_any_step_on(corpus: Corpus, window: int):
+    plan = ChunkPlan(corpus, 4, 16, seed=1, align=2, window=window)
     read = {}
     for workers in (0, 1, 2):
         reader = Prefetcher(corpus, plan, workers=workers)

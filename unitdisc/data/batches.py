@@ -208,23 +208,38 @@ class ChunkPlan:
 
     Chunks of one length only would starve the ends of utterances, which fewer of them reach. So each draw cuts the
     whole utterance at random places into one chunk more than would fill it, and takes one of them.
+
+    With a window, the steps go through the corpus window by window, in another order in each epoch: what a run of steps
+    reads lies together, as behind a shuffle buffer of so many utterances.
     """
 
-    def __init__(self, corpus: Corpus, batch: int, chunk: int, seed: int, align: int = 1) -> None:
-        """Chunks start at multiples of `align` frames, so that they hold whole units."""
+    def __init__(self, corpus: Corpus, batch: int, chunk: int, seed: int, align: int = 1, window: int = 0) -> None:
+        """Chunks start at multiples of `align` frames, so that they hold whole units; window 0: the whole corpus."""
         self._corpus, self._batch, self.seed, self._align = corpus, batch, seed, align
         self._units = chunk // align  # of a chunk
         units = -(-corpus.lengths // align)
         self._pieces = np.where(units <= self._units, 1, units // self._units + 1)
         self._cumulative = np.cumsum(self._pieces)
+        rows = np.arange(0, len(units), window or len(units))
+        self._edges = np.r_[0, self._cumulative][np.r_[rows, len(units)]]  # [W + 1] pieces before each window
+        self._steps = np.maximum(np.rint(np.diff(self._edges) / batch), 1).astype(np.int64)  # [W] in an epoch
 
     def chunks(self, step: int) -> list[Chunk]:
         """Return the global batch of a step."""
         random = np.random.default_rng([self.seed, step])
-        numbers = random.integers(self._cumulative[-1], size=self._batch)
+        numbers = random.integers(*self._window(step), size=self._batch)
         rows = np.searchsorted(self._cumulative, numbers, side="right")
         places = numbers - (self._cumulative[rows] - self._pieces[rows])
         return [self._piece(int(row), int(place), random) for row, place in zip(rows, places, strict=True)]
+
+    def _window(self, step: int) -> tuple[int, int]:
+        """Return the first piece of a step's window, and the first behind it."""
+        if len(self._steps) == 1:
+            return 0, int(self._edges[-1])
+        epoch, place = divmod(step, int(self._steps.sum()))
+        order = np.random.default_rng([self.seed, epoch, 2]).permutation(len(self._steps))
+        window = order[np.searchsorted(np.cumsum(self._steps[order]), place, side="right")]
+        return int(self._edges[window]), int(self._edges[window + 1])
 
     def _piece(self, row: int, place: int, random: np.random.Generator) -> Chunk:
         """Cut an utterance anew and return the piece of this number."""
