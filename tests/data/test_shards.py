@@ -149,6 +149,9 @@ def test_what_is_wrong_is_told_in_a_line(tmp_path: Path):
     with pytest.raises(DataError, match="nothing says who speaks in 'k'; give --speaker"):
         import_folder(tmp_path / "nobody", tmp_path / "data")
     assert import_folder(tmp_path / "nobody", tmp_path / "data", speaker="[^/]+$").data.utts == ["k"]
+    assert import_folder(tmp_path / "nobody", tmp_path / "other", unknown_speakers=True).data.utt2spk == {"k": "k"}
+    with pytest.raises(DataError, match="are not cut; leave --cut out"):
+        import_folder(tmp_path / "nobody", tmp_path / "other", unknown_speakers=True, cut=30)
     archive = tmp_path / "nobody" / "x.tar"
     (tmp_path / "data" / "wav.scp").write_text(f"k {archive}:1024\n")
     with pytest.raises(DataError, match=r"x\.tar:1024: expected a file in a tar archive"):

@@ -4,7 +4,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from unitdisc.data.alignment import Alignment, Interval, cut_out, join_alignments
@@ -58,8 +58,14 @@ def import_folder(
     audio, unread = _recordings(files)
     speaker_of = _each_alone if unknown_speakers else _speakers(speaker)
     if not audio and has_shards(folder):
-        named = speaker is not None or unknown_speakers
-        found = (lambda name: speaker_of(Path(name), folder)) if named else (lambda name: None)
+        if cut is not None:
+            raise DataError(f"{folder}: recordings in tar archives are not cut; leave --cut out, or unpack them")
+
+        def found(name: PurePath) -> str | None:
+            if unknown_speakers:
+                return _word("-".join(name.parts[1:]))
+            return speaker_of(Path(name), folder) if speaker is not None else None
+
         return Imported(import_shards(folder, out, found, channel), [], {}, [])
     if not audio:
         kinds = f"expected recordings ({', '.join((*AUDIO, *FFMPEG))}), got none"
