@@ -156,7 +156,7 @@ def frame_labels(
     ends = np.array([i.end for i in intervals])
     which = np.searchsorted(starts, centres, side="right") - 1
     inside = (which >= 0) & (centres < ends[np.maximum(which, 0)])
-    return [intervals[w].label if ok else silence for w, ok in zip(which, inside, strict=True)]
+    return [intervals[w].label if ok else silence for w, ok in zip(which.tolist(), inside.tolist(), strict=True)]
 
 
 def write_ctm(path: str | Path, items: Iterable[tuple[str, Sequence[Interval]]]) -> None:

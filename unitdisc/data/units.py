@@ -227,16 +227,17 @@ def _unit_line(record: dict[str, Any], text: str, cardinality: int, where: str) 
 
 
 def _check_line(line: UnitLine, frames: int, cardinality: int, where: str) -> None:
-    total = sum(line.durations.tolist())  # of Python's numbers, which do not run over
-    if len(line.units) != len(line.durations) or total != frames or (line.durations < 1).any():
+    durations = line.durations.tolist()
+    total = sum(durations)  # of Python's numbers, which do not run over
+    if len(line.units) != len(durations) or total != frames or min(durations, default=1) < 1:
         raise DataError(
             f"{where}: {line.utt}: durations do not add up to {shown(frames)} frames of {len(line.units)} units"
         )
     if total > MOST_FRAMES:
         raise DataError(f"{where}: {line.utt}: expected at most {MOST_FRAMES} frames, got {total}")
-    wrong = line.units[(line.units < 0) | (line.units >= cardinality)]
-    if len(wrong):
-        raise DataError(f"{where}: {line.utt}: units must lie in 0..{cardinality - 1}, got {wrong[0]}")
+    if durations and not 0 <= int(line.units.min()) <= int(line.units.max()) < cardinality:
+        wrong = line.units[(line.units < 0) | (line.units >= cardinality)][0]
+        raise DataError(f"{where}: {line.utt}: units must lie in 0..{cardinality - 1}, got {wrong}")
 
 
 def check_same_codebook(one: UnitHeader, other: UnitHeader, names: tuple[str, str]) -> None:

@@ -33,13 +33,18 @@ class Place:
 class UnitFacts:
     """Counts over a whole unit file."""
 
-    utterances: int = 0
+    utts: list[str] = field(default_factory=list)
     frames: int = 0
     runs: int = 0
     usage: Counter[int] = field(default_factory=Counter)  # frames of each unit
     durations: np.ndarray = field(default_factory=lambda: np.zeros(LONGEST + 1, np.int64))  # runs by frames
     together: Counter[tuple[str, int]] = field(default_factory=Counter)  # frames of (phone, unit)
     places: dict[int, list[Place]] = field(default_factory=dict)  # of each unit, for listening
+
+    @property
+    def utterances(self) -> int:
+        """Return the number of utterances."""
+        return len(self.utts)
 
     @property
     def perplexity(self) -> float:
@@ -49,18 +54,17 @@ class UnitFacts:
 
 
 def gather(exp: Experiment, examples: int) -> UnitFacts:
-    """Read an experiment's unit file once; memory grows with the number of codes, not with the corpus."""
+    """Read an experiment's unit file once; of the corpus nothing stays in memory but the utterances' names."""
     facts, heaps = UnitFacts(), {}  # type: tuple[UnitFacts, dict[int, list[tuple[int, str, int, int]]]]
     assert exp.units is not None
     assert exp.header is not None
     known = set(exp.data.utts) if exp.data is not None else None
     for line in read_units(exp.units):
         frames = line.frames
-        facts.utterances += 1
+        facts.utts.append(line.utt)
         facts.frames += len(frames)
         facts.runs += len(line.units)
-        units, counts = np.unique(frames, return_counts=True)
-        facts.usage.update(dict(zip(units.tolist(), counts.tolist(), strict=True)))
+        facts.usage.update(frames.tolist())
         facts.durations += np.bincount(np.minimum(line.durations, LONGEST), minlength=LONGEST + 1)
         if exp.alignment is not None and line.utt in exp.alignment:
             labels = phones_of(exp, line.utt, len(frames))
@@ -82,15 +86,18 @@ def phones_of(exp: Experiment, utt: str, frames: int) -> list[str]:
 def _offer(heaps: dict[int, list[tuple[int, str, int, int]]], line: UnitLine, examples: int) -> None:
     """Keep the occurrences of each unit in the utterances of the lowest rank: few files, the same for many units."""
     rank = zlib.crc32(line.utt.encode())
+    full = 3 * examples
+    if all((heap := heaps.get(unit)) and len(heap) >= full and -rank <= heap[0][0] for unit in {*line.units.tolist()}):
+        return  # most utterances of a large file, soon seen
     starts = np.cumsum(line.durations) - line.durations
     seen: Counter[int] = Counter()
     for unit, first, count in zip(line.units.tolist(), starts.tolist(), line.durations.tolist(), strict=True):
         heap = heaps.setdefault(unit, [])
-        if seen[unit] >= 3 or (len(heap) >= 3 * examples and -rank <= heap[0][0]):
+        if seen[unit] >= 3 or (len(heap) >= full and -rank <= heap[0][0]):
             continue
         seen[unit] += 1
         place = (-rank, line.utt, first, count)
-        if len(heap) < 3 * examples:
+        if len(heap) < full:
             heapq.heappush(heap, place)
         else:
             heapq.heapreplace(heap, place)

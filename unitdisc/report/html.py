@@ -91,7 +91,7 @@ def render(exps: Sequence[Experiment], options: ReportOptions, progress: Callabl
     silent: dict[str, Any] = {"shown": 0, "total": 0, "heard": [0 for _ in exps], "options": options}
     left = options.max_mb * 1e6 * 0.97 - len(page(**silent).encode())
     budget = Budget(left * UTTERANCES_SHARE)
-    utts = choose_utterances(exps, options.samples, options.seed)
+    utts = choose_utterances(exps, facts, options.samples, options.seed)
     data["utterances"] = utterances(exps, utts, budget)
     progress("utterances chosen")
     left -= len(script_json(data["utterances"]))

@@ -1,6 +1,7 @@
 """What can be heard and looked at together: utterances with units, phones and voices, and examples of each unit."""
 
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,13 +19,11 @@ MOST_VOICES = 6  # conversions of one utterance that are shown
 LABELS = {"same": "resynthesis", "copy": "copy-synthesis"}  # of targets that are no voices
 
 
-def choose_utterances(exps: Sequence[Experiment], count: int, seed: int) -> list[str]:
+def choose_utterances(
+    exps: Sequence[Experiment], facts: Sequence[UnitFacts | None], count: int, seed: int
+) -> list[str]:
     """Choose utterances that as many experiments as possible have units of: converted ones first, speakers in turn."""
-    having: dict[str, int] = {}
-    for exp in exps:
-        if exp.units is not None:
-            for line in read_units(exp.units):
-                having[line.utt] = having.get(line.utt, 0) + 1
+    having = Counter(utt for fact in facts if fact is not None for utt in fact.utts)
     if not having:
         return []
     most = max(having.values())
