@@ -1,6 +1,7 @@
 """Measure `unitdisc features` against torchaudio, and its memory for ten times the audio.
 
     python tools/bench_features.py [--speech DATA] [--seconds 600] [--rounds 5]
+    python tools/bench_features.py --short 10000   # of half a second each: what an utterance costs beside its features
 
 Ours is the whole way from wav files to archives (and, in one row, with the start of the command too); theirs is
 torchaudio.compliance.kaldi.mfcc alone, on the same audio in memory. Both have one thread and take turns.
@@ -24,6 +25,8 @@ import torch
 import torchaudio.compliance.kaldi as compliance
 
 from unitdisc.data.kaldi import DataDir, write_data_dir
+from unitdisc.features.acoustic import KaldiFeatures
+from unitdisc.features.base import Features
 from unitdisc.features.configs import FeatureConfig, LogMelConfig, MfccConfig
 from unitdisc.features.extract import ExtractConfig, extract
 
@@ -34,6 +37,7 @@ def main() -> None:
     parser.add_argument("--speech", type=Path, help="a data directory to take audio from (default: noise)")
     parser.add_argument("--seconds", type=float, default=600, help="of audio (default %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="of each measurement (default %(default)s)")
+    parser.add_argument("--short", type=int, metavar="N", help="only time N utterances of half a second")
     parser.add_argument("--skip-memory", action="store_true")
     parser.add_argument("--skip-speed", action="store_true")
     options = parser.parse_args()
@@ -41,6 +45,9 @@ def main() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        if options.short:
+            print(json.dumps(short(folder, options.short), indent=1))
+            return
         data = make_data(folder / "data", options.speech, options.seconds)
         result = {"machine": f"{platform.processor() or platform.machine()}, 1 thread", "torch": torch.__version__}
         if not options.skip_speed:
@@ -110,6 +117,29 @@ def speed(data: DataDir, folder: Path, rounds: int) -> dict[str, object]:
         "speed_against_torchaudio": {name: round(base / value, 2) for name, value in median.items()},
         "speed_against_torchaudio_in_turns": {name: round(value, 2) for name, value in paired.items()},
     }
+
+
+def short(folder: Path, count: int) -> dict[str, float]:
+    """Return the processor's milliseconds for each of many short utterances, in the features themselves and beside."""
+    rng = np.random.default_rng(0)
+    for n in range(50):
+        soundfile.write(folder / f"{n}.wav", 0.1 * rng.standard_normal(8000), 16000, subtype="PCM_16")
+    names = [f"s{n // 100:05d}-u{n:07d}" for n in range(count)]
+    recordings = [(name, folder / f"{n % 50}.wav") for n, name in enumerate(names)]
+    data = write_data_dir(folder / "data", recordings, {name: name.split("-")[0] for name in names})
+    whole, inside = KaldiFeatures.forward, [0.0]
+
+    def timed(module: KaldiFeatures, *inputs: torch.Tensor) -> Features:
+        began = time.process_time()
+        made = whole(module, *inputs)
+        inside[0] += time.process_time() - began
+        return made
+
+    KaldiFeatures.forward = timed  # type: ignore[method-assign]
+    began = time.process_time()
+    extract(data, ExtractConfig(MfccConfig()), force=True)
+    spent = time.process_time() - began
+    return {"utterances": count, "ms_features": 1e3 * inside[0] / count, "ms_beside": 1e3 * (spent - inside[0]) / count}
 
 
 def void(result: object) -> None:
