@@ -240,9 +240,9 @@ class _Encoder:
             ".ctm": (row for line in lines for row in ctm_lines(line, self.header)),
         }
         stem = out / ".shards" / f"{shard.number:05d}"
-        for ending, rows in texts.items():
+        for ending, written in texts.items():
             with whole_file(stem.with_name(stem.name + ending)) as file:
-                file.writelines(rows)
+                file.writelines(written)
         frames = sum(int(line.durations.sum()) for line in lines)
         with whole_file(_shard_path(out / ".shards", shard)) as file:  # last: a shard is done when this is there
             json.dump({"utterances": len(lines), "frames": frames, "failed": failed}, file, ensure_ascii=False)

@@ -6,7 +6,7 @@ import math
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -156,10 +156,10 @@ class AudioSource:
         if self.path.is_dir():
             raise DataError(f"{self.path}: expected an audio file, got a folder")
         if self.offset is not None:
-            with closing(Member(self.path, self.offset)) as member:
-                check_start(member, member.size, self._name())
-                member.seek(0)
-                with _opened(member, self._name()) as sound:
+            member = Member(self.path, self.offset)
+            with io.BufferedReader(member) as file:
+                check_start(file, member.size, self._name())
+                with _opened(file, self._name()) as sound:
                     yield sound
             return
         with ExitStack() as stack:
@@ -244,7 +244,7 @@ class AudioSource:
 
 
 @contextmanager
-def _opened(file: Path | io.BytesIO | Member, name: str) -> Iterator[soundfile.SoundFile]:
+def _opened(file: Path | io.BufferedIOBase, name: str) -> Iterator[soundfile.SoundFile]:
     size = file.stat().st_size if isinstance(file, Path) else file.seek(0, io.SEEK_END)
     with reading(name, "audio (wav, flac, ogg, mp3, sph)", got=f"{size} bytes that are none"):
         if not isinstance(file, Path):

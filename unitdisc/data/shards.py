@@ -87,7 +87,8 @@ def _samples(archives: list[Path]) -> Iterator[Sample]:
     """Go through the recordings of all archives, in their order there; what has one name belongs together."""
     for path in archives:
         with reading(path, "a tar archive that is not compressed"), tarfile.open(path, "r:") as archive:
-            key, audio, facts = "", None, {}
+            key, audio = "", None
+            facts: dict[str, Any] = {}
             for member in archive:
                 if not member.isreg():
                     continue
