@@ -67,6 +67,7 @@ def _traced(graph: nn.Module, interface: Interface) -> bytes:
     blob: Any = io.BytesIO()  # the types know of paths only
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what does not depend on the length; tests try many
+        # The older exporter, which PyTorch deprecates: the newer one (dynamo=True) needs onnxscript as well.
         torch.onnx.export(
             graph, interface.example, blob, input_names=list(interface.inputs), output_names=list(interface.outputs),
             dynamic_axes=lengths, opset_version=OPSET, dynamo=False,

@@ -1,11 +1,13 @@
 """What is exported is read by the tools themselves, where they are installed: docs/interop.md has a row for each."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from places import TOP
 
 from unitdisc.data.exports import export_units
 from unitdisc.data.kaldi import DataDir
@@ -92,3 +94,11 @@ def test_discophon_and_zerospeech_get_what_they_ask_for(made: tuple[Path, DataDi
     assert rows[0] == {"file": "a-1", "units": [5] * 10 + [2] * 10}
     export_units(folder / "units.jsonl", folder / "vectors", ["zerospeech2019"])
     assert (folder / "vectors" / "a-1.txt").read_text() == "0 0 0 0 0 1 0 0\n0 0 1 0 0 0 0 0\n"
+
+
+def test_every_client_of_the_page_has_its_test():
+    page = (TOP / "docs" / "interop.md").read_text("utf-8")
+    rows = re.findall(r"^\|.*\| `(tests/\S+\.py)::(\w+)` \|$", page.split("## Units for others")[1], re.M)
+    assert len(rows) >= 13
+    for path, name in rows:
+        assert f"\ndef {name}(" in (TOP / path).read_text("utf-8"), f"{path}::{name}"
