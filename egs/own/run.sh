@@ -13,7 +13,7 @@ cd "$(dirname "$0")"
 stage=corpus           # first stage to run, by number or name: corpus data features train encode score convert report
 stop_stage=report      # last stage to run
 wavs=                  # folder of recordings: wav, flac, ogg, mp3 or SPHERE, with x.TextGrid beside x.wav where you have it
-speaker=               # regular expression that finds the speaker in a path; without it, the folder's name; 'unknown': each recording for itself
+speaker=               # regular expression that finds the speaker in a path; without it, the folder's name; 'unknown': one a recording
 cut=30                 # s; longer recordings are cut at pauses
 channel=0              # of recordings with several, from 0
 data=data              # folder of the data directories
