@@ -7,6 +7,7 @@ from typing import Literal
 import pytest
 
 from unitdisc import config
+from unitdisc.config_text import describe
 from unitdisc.errors import ConfigError
 
 
@@ -120,7 +121,7 @@ class Noted:
 
 
 def test_a_description_is_the_config_with_what_the_code_says_of_it(tmp_path: Path):
-    text = config.describe(Noted(part=Two(decay=0.5)))
+    text = describe(Noted(part=Two(decay=0.5)))
     assert text.splitlines() == [
         "rate: 0.0004  # Shown above, in two lines.",
         "device: null  # str | null; a name",

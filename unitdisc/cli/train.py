@@ -103,12 +103,13 @@ def read_while_training(config: "Config", place: str, data: Path) -> Iterator[st
 def run_config(options: argparse.Namespace) -> None:
     """Print a whole configuration."""
     from unitdisc import config
+    from unitdisc.config_text import describe
     from unitdisc.train import Config
 
     if options.config is not None:
-        print(config.describe(config.load(options.config, Config, options.set)), end="")
+        print(describe(config.load(options.config, Config, options.set)), end="")
     else:
-        print(config.describe(config.of_overrides(Config, options.set)), end="")
+        print(describe(config.of_overrides(Config, options.set)), end="")
 
 
 def run_average(options: argparse.Namespace) -> None:
