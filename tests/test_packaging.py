@@ -104,6 +104,12 @@ def test_the_installed_command_works(installed: Path, tmp_path: Path):
     assert "--wavs" in done.stdout
 
 
+def test_one_version_everywhere():
+    version = unitdisc.__version__
+    assert re.search(r"^version: (.+)$", (TOP / "CITATION.cff").read_text("utf-8"), re.M)[1] == version
+    assert re.search(r"^## (\S+)", (TOP / "CHANGELOG.md").read_text("utf-8"), re.M)[1] == version
+
+
 def test_core_requirements_are_those_that_the_package_imports():
     """What is required is imported somewhere in unitdisc/, and what is imported is required or asked for late."""
     text = (TOP / "setup.py").read_text("utf-8")

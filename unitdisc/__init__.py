@@ -6,7 +6,7 @@ The names below are the public ones; each is imported when it is first asked for
 from importlib import import_module
 from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _PUBLIC = {
     "UnitdiscError": "unitdisc.errors",
