@@ -129,6 +129,8 @@ run_slurm() {
   sbatch --wait --parsable "--job-name=$name" "--output=$script.%a.out" "${array[@]}" "${sbatch_options[@]}" \
     "$script" >"$script.id" & # the logs say which jobs failed
   until wait; do :; done
+  # sbatch may take a job for ended that is about to be queued again.
+  while [[ -s $script.id && -n $(squeue --noheader --jobs "$(job_id "$script.id")" 2>/dev/null) ]]; do sleep 1; done
   local patience=10 # half seconds that a network file system may need to show the logs
   [[ -s $script.id ]] || patience=0 # it was not even accepted
   while ((patience-- > 0)) && [[ -n $(jobs_without '^# ended with code ') ]]; do sleep 0.5; done
@@ -136,7 +138,11 @@ run_slurm() {
 
 cancel() { # FILE with the job's number
   while [[ ! -s $1 && -n $(jobs -rp) ]]; do sleep 0.1; done
-  [[ ! -s $1 ]] || scancel "$(cut -d ";" -f 1 "$1")"
+  [[ ! -s $1 ]] || scancel "$(job_id "$1")"
+}
+
+job_id() { # FILE of what sbatch --parsable said
+  cut -d ";" -f 1 "$1"
 }
 
 jobs_without() { # PATTERN: the numbers of the jobs whose logs do not end so

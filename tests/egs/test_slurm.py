@@ -133,7 +133,7 @@ def test_a_job_that_is_queued_again_goes_on_and_adds_to_its_log(conf: Path):
     assert until(lambda: call(conf, *pending).strip() == "PENDING", 60)
     call(conf, "scontrol", "update", f"jobid={number}", "StartTime=now")  # Slurm would wait for two minutes
     _, said = running.communicate(timeout=90)
-    assert (running.returncode, said) == (0, "")
+    assert (running.returncode, said) == (0, ""), Path("log/a.log").read_text()
     lines = Path("log/a.log").read_text().splitlines()
     said = [line for line in lines if line[0] != "#" and line != "Terminated"]
     assert said == ["from step 0", "saved", "from step 7"]
