@@ -28,6 +28,7 @@ device=cpu             # of encoding and conversion: cpu, cuda or cuda:N; traini
 gpus=0                 # GPUs that a training asks a cluster for; encoding and conversion ask for one with --device cuda
 cmd=../common/cmd.sh   # how to run jobs; on a cluster '../common/cmd.sh --backend slurm --mem 8G --time 12:00:00'
 max_failed=0.1         # share of the recordings that may be unreadable; they are listed and left out (a share)
+rate=12                # longer, phone-like units a second
 downstream=units,mfcc  # columns of the table of scores to train a small ASR on: all, or some; '' for none
 baseline=true          # false: score the units alone, without MFCC, LDA and k-means beside them
 targets=               # speakers to convert to; without it four of the training set, two women and two men
@@ -74,12 +75,18 @@ if [ $stage -le 3 ] && [ $stop_stage -ge 3 ]; then
 fi
 
 if [ $stage -le 4 ] && [ $stop_stage -ge 4 ]; then
-  echo "stage 4 (encode): units"
+  echo "stage 4 (encode): units, longer units, recurring stretches; tiers for Praat and ELAN in $exp/tiers"
   needs train "$exp/config.yaml"
   for part in train test all; do # every recording gets units, and the report draws from all
     job --nj "$nj" --num-threads "$jobs" "$exp/log/encode-$part.log" unitdisc encode "$exp" "$data/$part" "$exp/units/$part" \
       --jobs "$jobs" --device "$device" --max-failed "$max_failed" --renew
   done
+  if ! [ "$exp/tiers" -nt "$exp/units/all/units.jsonl" ]; then
+    job "$exp/log/longer.log" unitdisc segment "$exp/units/all" "$exp/longer/units.jsonl" --rate "$rate" --force
+    job "$exp/log/words.log" unitdisc words "$exp/units/all" "$exp/words" --data "$data/all" --force
+    job "$exp/log/tiers.log" unitdisc export "$exp/units/all" "$exp/tiers" --format textgrid --format eaf \
+      --data "$data/all" --longer "$exp/longer/units.jsonl" --by-recording --force
+  fi
 fi
 
 if [ $stage -le 5 ] && [ $stop_stage -ge 5 ]; then

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from recipe_files import EGS, run_recipe, with_stub
+from recipe_files import EGS, calls, run_recipe, with_stub
 
 from unitdisc.config import load
 from unitdisc.data.folder import import_folder
@@ -105,3 +105,4 @@ def test_own_gives_every_recording_units(egs: Path):
     units = egs / "own" / "exp" / "base-0" / "units"
     assert {path.name for path in units.iterdir()} == {"train", "test", "all"}
     assert "odd: only" in got.stdout
+    assert calls(egs)[-3:] == ["segment", "words", "export"]

@@ -1,16 +1,22 @@
 """The report in a real browser: quiet, self-contained, audible, usable by mouse, in both themes and on a phone."""
 
+import csv
+import io
 import math
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
+import textgrid
 from browser import Browser, find_browser
 from report_files import EVIL, put_data, put_exp
 
+from unitdisc.evaluate.words import WordOptions, write_words
 from unitdisc.report.collect import ReportOptions
 from unitdisc.report.html import write_report
+from unitdisc.segment import UnitCorpus, segment
 
 pytest.importorskip("jinja2")
 PROGRAM = find_browser()
@@ -217,3 +223,78 @@ def test_zoom_keeps_time(opened: Browser):
 def test_it_prints(opened: Browser):
     data = opened.call("Page.printToPDF", printBackground=True)["data"]
     assert len(data) > 20_000
+
+
+CAUGHT = """
+window.caught = [];
+const made = URL.createObjectURL;
+HTMLAnchorElement.prototype.click = function () { window.caught.push([this.download, window.blob]); };
+URL.createObjectURL = blob => {
+  URL.createObjectURL = made;
+  blob.text().then(text => window.caught.at(-1).push(text));
+  return "blob:x";
+};
+"""
+
+
+def saved(browser: Browser, button: str) -> tuple[str, str]:
+    """Press a button that saves a file; return the file's name and text."""
+    browser.run(f"(() => {{ {CAUGHT} }})()")
+    browser.run(f"{button}.click()")
+    browser.wait("window.caught.length === 1 && window.caught[0].length === 3")
+    name, _, text = browser.run("window.caught[0]")
+    return name, text
+
+
+def test_units_are_a_table_to_sort_and_to_save(opened: Browser):
+    rows = "[...document.querySelectorAll('.inventory[data-exp=\"0\"] tbody tr')]"
+    assert opened.run(f"{rows}.length") == 8
+    opened.run("document.querySelectorAll('.inventory[data-exp=\"0\"] thead button')[1].click()")
+    times = opened.run(f"{rows}.map(row => Number(row.children[1].textContent))")
+    assert times == sorted(times)
+    name, text = saved(opened, "document.querySelector('.inventory[data-exp=\"0\"] .csv')")
+    table = list(csv.reader(io.StringIO(text)))
+    assert name == "units.csv"
+    assert table[0] == ["unit", "times", "share_of_time", "mean_seconds", "speakers", "share: a", "share: b"]
+    assert sum(int(row[1]) for row in table[1:]) == sum(times)
+    assert sum(float(row[2]) for row in table[1:]) == pytest.approx(1, abs=1e-4)
+    assert all(float(row[5]) + float(row[6]) == pytest.approx(1, abs=1e-3) for row in table[1:])
+    opened.run("document.querySelector('.inventory[data-exp=\"0\"] tbody button').click()")
+    opened.wait("!document.getElementById('examples').hidden")
+
+
+def test_an_utterance_is_saved_for_praat_and_elan_under_the_name_of_its_sound_file(opened: Browser, tmp_path: Path):
+    about = opened.run("JSON.parse(document.getElementById('content').textContent).utterances[0]")
+    name, text = saved(opened, "document.querySelectorAll('.files button')[0]")
+    assert name == f"{about['file']}.TextGrid"
+    (tmp_path / "x.TextGrid").write_text(text, "utf-8")
+    grid = textgrid.TextGrid.fromFile(str(tmp_path / "x.TextGrid"))
+    units = {tier.name: [mark.mark for mark in tier if mark.mark] for tier in grid.tiers}
+    for row, tier in zip(about["units"], grid.tiers, strict=False):
+        assert [mark.mark for mark in tier] == [str(unit) for unit in row["units"]]
+    assert units["phones"] == [label for _, _, label in about["phones"]]
+    name, text = saved(opened, "document.querySelectorAll('.files button')[1]")
+    assert name == f"{about['file']}.eaf"
+    document = ElementTree.fromstring(text)
+    tiers = document.findall("TIER")
+    assert [tier.get("TIER_ID") for tier in tiers] == [tier.name for tier in grid.tiers]
+    assert [value.text for value in tiers[0].iter("ANNOTATION_VALUE")] == [str(u) for u in about["units"][0]["units"]]
+
+
+def test_recurring_stretches_are_listed_and_longer_units_drawn(browser: Browser, tmp_path: Path):
+    exp = put_exp(tmp_path / "exp", put_data(tmp_path / "data"))
+    units = exp / "units" / "test" / "units.jsonl"
+    segment(UnitCorpus(units), exp / "longer" / "units.jsonl", rate=8.0)
+    write_words(units, exp / "words", {}, WordOptions(2, 6))
+    write_report([exp], tmp_path / "r.html")
+    browser.complaints.clear()
+    browser.open(tmp_path / "r.html", width=400)
+    browser.wait("document.querySelectorAll('.words tbody tr').length > 2")
+    assert browser.run("document.querySelector('.words tbody button').textContent").startswith("▶ ")
+    browser.run("document.querySelector('.words tbody button').click()")
+    named = browser.run(
+        "[...document.querySelectorAll('.utterance .rowname')].slice(0, 3).map(node => node.textContent)"
+    )
+    assert named == ["phones", "units", "longer units"]
+    assert browser.run("document.documentElement.scrollWidth") <= 400
+    assert browser.complaints == []

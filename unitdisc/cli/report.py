@@ -87,4 +87,7 @@ def read_by_report(places: Mapping[str, Path]) -> Iterator[str]:
             yield name
             continue
         yield from (f"{name}/{file}" for file in ("config.yaml", "env.json", "metrics.jsonl"))
-        yield from (f"{name}/{pattern}" for pattern in ("units/*/*", "scores/*.json", "*/manifest.jsonl"))
+        yield from (
+            f"{name}/{pattern}"
+            for pattern in ("units/*/*", "scores/*.json", "*/manifest.jsonl", "longer/*.jsonl", "words/*.csv")
+        )

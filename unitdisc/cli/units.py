@@ -92,6 +92,11 @@ def _add_export(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     export.add_argument(
         "--longer", metavar="UNITS", help="longer units (`unitdisc segment`): a tier of TextGrid and ELAN"
     )
+    export.add_argument(
+        "--by-recording",
+        action="store_true",
+        help="TextGrid and ELAN: one file for each sound file, named as it is and in its times, not for each utterance",
+    )
     export.add_argument("--force", action="store_true", help="replace files that are there")
     add_units_options(export, "units", when=lambda options: not set(options.format) & set(ONNX))
     export.set_defaults(run=run_export)
@@ -185,7 +190,9 @@ def run_export(options: argparse.Namespace) -> None:
     from unitdisc.data.kaldi import DataDir
 
     data = DataDir.read(options.data) if options.data else None
-    count = export_units(options.units, options.out, options.format, data, options.force, options.longer)
+    count = export_units(
+        options.units, options.out, options.format, data, options.force, options.longer, options.by_recording
+    )
     print(f"{options.out}: {', '.join(dict.fromkeys(options.format))} of {count} utterances")
 
 

@@ -6,8 +6,7 @@ from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
 from unitdisc.data.kaldi import DataDir
-from unitdisc.data.spans import spans
-from unitdisc.data.units import UnitHeader, UnitLine, read_header, read_units
+from unitdisc.data.tiers import Rows, tiers_of
 from unitdisc.errors import DataError
 from unitdisc.files import file_name, whole_file
 
@@ -15,18 +14,16 @@ _SCHEMA = 'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" ' \
           'xsi:noNamespaceSchemaLocation="http://www.mpi.nl/tools/elan/EAFv3.0.xsd"'  # fmt: skip
 
 
-def write_eaf(units: Path, folder: Path, data: DataDir | None = None, longer: Path | None = None) -> None:
-    """Write one document per utterance; its times count from the start of the utterance, in milliseconds."""
-    files = {"units": units} | ({"longer units": longer} if longer else {})
-    tiers = {name: {line.utt: line for line in read_units(path)} for name, path in files.items()}
-    headers = {name: read_header(path) for name, path in files.items()}
+def write_eaf(
+    units: Path, folder: Path, data: DataDir | None = None, longer: Path | None = None, by_recording: bool = False
+) -> None:
+    """Write one document per utterance, or per sound file; its times count from the start, in milliseconds."""
     # The time of the units, so that the same units give the same document.
     date = datetime.fromtimestamp(int(units.stat().st_mtime), timezone.utc).isoformat()
-    for utt in tiers["units"]:
-        media = _media(utt, data, folder) if data is not None else ""
-        lines = {name: (headers[name], tier[utt]) for name, tier in tiers.items() if utt in tier}
-        with whole_file(folder / eaf_name(utt)) as out:
-            out.write(_document(lines, media, date))
+    for name, utt, tiers in tiers_of(units, longer, data if by_recording else None):
+        media = _media(utt, data, by_recording) if data is not None else ""
+        with whole_file(folder / eaf_name(name)) as out:
+            out.write(_document(tiers, media, date))
 
 
 def eaf_name(utt: str) -> str:
@@ -34,16 +31,16 @@ def eaf_name(utt: str) -> str:
     return f"{file_name(utt)}.eaf"
 
 
-def _document(tiers: Mapping[str, tuple[UnitHeader, UnitLine]], media: str, date: str) -> str:
+def _document(tiers: Mapping[str, Rows], media: str, date: str) -> str:
     slots: dict[int, str] = {}
     body: list[str] = []
     number = 0
-    times = [round(1000 * t) for header, line in tiers.values() for a, b, _ in spans(line, header) for t in (a, b)]
+    times = [round(1000 * t) for rows in tiers.values() for a, b, _ in rows for t in (a, b)]
     for time in sorted(set(times)):
         slots[time] = f"ts{len(slots) + 1}"
-    for name, (header, line) in tiers.items():
+    for name, rows in tiers.items():
         body.append(f'  <TIER LINGUISTIC_TYPE_REF="units" TIER_ID="{name}">')
-        for start, end, unit in spans(line, header):
+        for start, end, unit in rows:
             number += 1
             first, last = slots[round(1000 * start)], slots[round(1000 * end)]
             body.append(
@@ -67,13 +64,13 @@ def _document(tiers: Mapping[str, tuple[UnitHeader, UnitLine]], media: str, date
     )
 
 
-def _media(utt: str, data: DataDir, folder: Path) -> str:
-    """Describe the sound of an utterance, which may begin within it."""
+def _media(utt: str, data: DataDir, whole: bool) -> str:
+    """Describe the sound of an utterance, which may begin within it unless the document is of the whole."""
     if utt not in data.utt2spk:
         raise DataError(f"{data.path}: does not have utterance {utt!r} of the unit file")
     source = data.source(utt)
     if source.command:
         raise DataError(f"{data.path}: {utt} comes from a command; ELAN opens files only")
     kind = "audio/x-wav" if source.path.suffix.lower() == ".wav" else "audio/*"
-    origin = f' TIME_ORIGIN="{round(1000 * source.start)}"' if source.start else ""
+    origin = f' TIME_ORIGIN="{round(1000 * source.start)}"' if source.start and not whole else ""
     return f'<MEDIA_DESCRIPTOR MEDIA_URL={quoteattr(source.file().resolve().as_uri())} MIME_TYPE="{kind}"{origin}/>'

@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -11,6 +12,7 @@ from unitdisc.data.eaf import eaf_name, write_eaf
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.resample import resampled_count
 from unitdisc.data.spans import spans
+from unitdisc.data.tiers import Rows, recordings_of, tiers_of
 from unitdisc.data.units import UnitHeader, UnitLine, read_header, read_units, unit_file
 from unitdisc.errors import DataError
 from unitdisc.files import file_name, whole_file
@@ -27,34 +29,45 @@ def ctm_lines(line: UnitLine, header: UnitHeader) -> Iterator[str]:
         yield f"{line.utt} 1 {start:.4f} {end - start:.4f} {unit}\n"
 
 
-def write_textgrids(units: Path, folder: Path, data: DataDir | None = None, longer: Path | None = None) -> None:
+def write_textgrids(
+    units: Path, folder: Path, data: DataDir | None = None, longer: Path | None = None, by_recording: bool = False
+) -> None:
     """Write one Praat TextGrid per utterance, with a tier `units`, and one `longer units` if there are such.
 
-    With a data directory, a script open.praat opens each TextGrid with its sound.
+    With `by_recording` there is one for each sound file, in its times and under its name. With a data directory, a
+    script open.praat opens each TextGrid with its sound.
     """
-    files = {"units": units} | ({"longer units": longer} if longer else {})
-    headers = {name: read_header(path) for name, path in files.items()}
-    more = {line.utt: line for line in read_units(longer)} if longer else {}
     script: list[str] = []
-    for line in read_units(units):
-        tiers = {"units": list(spans(line, headers["units"]))}
-        if line.utt in more:
-            tiers["longer units"] = list(spans(more[line.utt], headers["longer units"]))
+    for name, utt, tiers in tiers_of(units, longer, data if by_recording else None):
         end = max((rows[-1][1] for rows in tiers.values() if rows), default=0.0)
-        with whole_file(folder / _grid_name(line.utt)) as out:
+        if by_recording and data is not None:
+            end = max(end, round(replace(data.source(utt), start=0.0, end=None).seconds(), 6))
+        with whole_file(folder / _grid_name(name)) as out:
             print('File type = "ooTextFile"\nObject class = "TextGrid"\n', file=out)
             print(f"xmin = 0\nxmax = {end:.6f}\ntiers? <exists>\nsize = {len(tiers)}\nitem []:", file=out)
-            for number, (name, rows) in enumerate(tiers.items(), start=1):
-                print(f'    item [{number}]:\n        class = "IntervalTier"\n        name = "{name}"', file=out)
-                _print_tier(rows, end, out)
+            for number, (tier, rows) in enumerate(tiers.items(), start=1):
+                print(f'    item [{number}]:\n        class = "IntervalTier"\n        name = "{tier}"', file=out)
+                _print_tier(_filled(rows, end) if by_recording else rows, end, out)
         if data is not None:
-            script += _opening(_known(data, line.utt), line.utt)
+            script += _opening(_known(data, utt), utt, name if by_recording else "")
     if script:
         with whole_file(folder / "open.praat") as out:
             print(*script, sep="\n", file=out)
 
 
-def _print_tier(rows: list[tuple[float, float, int]], end: float, out: IO[Any]) -> None:
+def _filled(rows: Rows, end: float) -> list[tuple[float, float, int | str]]:
+    """Return rows without a gap: between utterances, and before and after them, nothing is said."""
+    whole: list[tuple[float, float, int | str]] = []
+    last = 0.0
+    for start, stop, unit in rows:
+        if start - last > 1e-6:
+            whole.append((last, start, ""))
+        whole.append((start, stop, unit))
+        last = stop
+    return [*whole, (last, end, "")] if end - last > 1e-6 else whole
+
+
+def _print_tier(rows: Sequence[tuple[float, float, int | str]], end: float, out: IO[Any]) -> None:
     print(f"        xmin = 0\n        xmax = {end:.6f}\n        intervals: size = {len(rows)}", file=out)
     for number, (start, stop, unit) in enumerate(rows, start=1):
         start, stop = 0.0 if number == 1 else start, end if number == len(rows) else stop
@@ -62,18 +75,18 @@ def _print_tier(rows: list[tuple[float, float, int]], end: float, out: IO[Any]) 
         print(f'            xmax = {stop:.6f}\n            text = "{unit}"', file=out)
 
 
-def _opening(data: DataDir, utt: str) -> list[str]:
-    """Return the lines of a Praat script that open an utterance's sound and its TextGrid."""
+def _opening(data: DataDir, utt: str, whole: str) -> list[str]:
+    """Return the lines of a Praat script that open an utterance's sound, or the whole file, and its TextGrid."""
     source = data.source(utt)
     if source.command:
         raise DataError(f"{data.path}: {utt} comes from a command; Praat opens files only")
     path = str(source.file().resolve()).replace('"', '""')
     lines = [f'Read from file: "{path}"']
-    if source.start or source.end is not None:
+    if not whole and (source.start or source.end is not None):
         end = source.start + source.seconds()
         lines += [f'sound = selected ("Sound")\nExtract part: {source.start:.6f}, {end:.6f}, "rectangular", 1, "no"']
         lines += ["part = selected ()\nselectObject: sound\nRemove\nselectObject: part"]
-    name = file_name(utt).replace('"', '""')
+    name = file_name(whole or utt).replace('"', '""')
     return [*lines, f'Rename: "{name}"', f'Read from file: "{name}.TextGrid"']
 
 
@@ -207,6 +220,10 @@ FORMATS: dict[str, Writer] = {
     "zerospeech2019": write_zerospeech2019,
     "datasets": write_datasets,
 }
+TIERED: dict[str, Callable[[Path, Path, DataDir | None, Path | None, bool], None]] = {
+    "textgrid": write_textgrids,
+    "eaf": write_eaf,
+}
 FILES = {
     "fairseq": ("units.tsv", "units.km"),
     "espnet": ("text.units", "token_list"),
@@ -224,20 +241,29 @@ def export_units(
     data: DataDir | None = None,
     force: bool = False,
     longer: str | Path | None = None,
+    by_recording: bool = False,
 ) -> int:
     """Write a unit file in the formats of other tools; return the number of utterances.
 
     `longer` is a unit file of longer units of the same speech, which TextGrids and ELAN show as a tier of their own.
+    `by_recording` makes these of whole sound files, named as they are; it needs the data directory.
     """
     units, folder, formats = unit_file(units), Path(folder), list(dict.fromkeys(formats))
+    if by_recording and (data is None or not set(formats) <= set(TIERED)):
+        raise DataError("files by recording are TextGrids or ELAN's, and need the data directory: give --data")
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder}: expected a folder to write to, got a file")
     utts = [line.utt for line in read_units(units)]
+    called = list(recordings_of(data, utts)) if by_recording and data is not None else utts
     for name in formats:
-        names = FILES.get(name) or [NAMES[name](utt) for utt in utts]
+        names = FILES.get(name) or [NAMES[name](one) for one in called]
         there = [folder / file for file in names if (folder / file).exists()]
         if there and not force:
             raise DataError(f"{there[0]}: there already; --force replaces it")
+    more = unit_file(longer) if longer else None
     for name in formats:
-        FORMATS[name](units, folder, data, unit_file(longer) if longer else None)
+        if by_recording:
+            TIERED[name](units, folder, data, more, True)
+        else:
+            FORMATS[name](units, folder, data, more)
     return len(utts)

@@ -51,6 +51,8 @@ class Experiment:
     scores: list[FoundScore] = field(default_factory=list)
     units: Path | None = None
     header: UnitHeader | None = None
+    longer: Path | None = None  # unit file of longer units of the same speech
+    words: Path | None = None  # folder of tables by `unitdisc words`
     data: DataDir | None = None
     alignment: Alignment | None = None
     conversions: list[Converted] = field(default_factory=list)
@@ -104,6 +106,12 @@ def open_experiment(path: Path, name: str, options: ReportOptions) -> Experiment
         exp.units = found[0]
     else:
         exp.missing["units"] = f"{path}/units/test/units.jsonl is not there; unitdisc encode writes it"
+    if (path / "longer" / "units.jsonl").is_file():
+        exp.longer = path / "longer" / "units.jsonl"
+    if (path / "words" / "words.csv").is_file():
+        exp.words = path / "words"
+    else:
+        exp.missing["recurring stretches"] = f"{path}/words is not there; unitdisc words makes it"
     exp.conversions, exp.judged = read_conversions(path), read_judged(path)
     if not exp.conversions:
         why = "its decoder.kind is none" if "kind: none" in decoder_of(exp.config) else "unitdisc convert makes them"

@@ -17,6 +17,7 @@ from unitdisc.report.collect import Experiment
 MOST_UNITS = 512  # columns of the heat map: the most frequent
 MOST_PHONES = 100  # its rows
 LONGEST = 60  # frames, of the histogram of durations
+MOST_COUNTS = 1 << 22  # counts by unit and speaker that are kept; beyond, it is not counted who says a unit
 
 
 @dataclass(frozen=True, order=True)
@@ -39,6 +40,7 @@ class UnitFacts:
     usage: Counter[int] = field(default_factory=Counter)  # frames of each unit
     durations: np.ndarray = field(default_factory=lambda: np.zeros(LONGEST + 1, np.int64))  # runs by frames
     together: Counter[tuple[str, int]] = field(default_factory=Counter)  # frames of (phone, unit)
+    spoken: dict[str, np.ndarray] = field(default_factory=dict)  # speaker, "" unknown: runs [K] of each unit
     places: dict[int, list[Place]] = field(default_factory=dict)  # of each unit, for listening
 
     @property
@@ -59,6 +61,8 @@ def gather(exp: Experiment, examples: int) -> UnitFacts:
     assert exp.units is not None
     assert exp.header is not None
     known = set(exp.data.utts) if exp.data is not None else None
+    speakers = len(exp.data.spk2utt) if exp.data is not None else 1
+    few = exp.header.cardinality * speakers <= MOST_COUNTS
     for line in read_units(exp.units):
         frames = line.frames
         facts.utts.append(line.utt)
@@ -66,6 +70,9 @@ def gather(exp: Experiment, examples: int) -> UnitFacts:
         facts.runs += len(line.units)
         facts.usage.update(frames.tolist())
         facts.durations += np.bincount(np.minimum(line.durations, LONGEST), minlength=LONGEST + 1)
+        speaker = exp.data.utt2spk.get(line.utt, "") if exp.data is not None and few else ""
+        said = np.bincount(line.units, minlength=exp.header.cardinality if few else 0)
+        _add(facts.spoken, speaker, said)
         if exp.alignment is not None and line.utt in exp.alignment:
             labels = phones_of(exp, line.utt, len(frames))
             facts.together.update(zip(labels, frames.tolist(), strict=True))
@@ -73,6 +80,18 @@ def gather(exp: Experiment, examples: int) -> UnitFacts:
             _offer(heaps, line, examples)
     facts.places = {unit: _chosen(heap, examples) for unit, heap in sorted(heaps.items())}
     return facts
+
+
+def _add(spoken: dict[str, np.ndarray], speaker: str, counts: np.ndarray) -> None:
+    """Add counts [K] to those of a speaker, which may reach to another K."""
+    there = spoken.get(speaker)
+    if there is None:
+        spoken[speaker] = counts
+    elif len(there) >= len(counts):
+        there[: len(counts)] += counts
+    else:
+        counts[: len(there)] += there
+        spoken[speaker] = counts
 
 
 def phones_of(exp: Experiment, utt: str, frames: int) -> list[str]:

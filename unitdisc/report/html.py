@@ -15,7 +15,8 @@ from unitdisc.report.collect import Experiment, ReportOptions, collect
 
 TEMPLATES = Path(__file__).parent / "templates"
 HEAT = ("units", "phones", "shares")  # what the script needs of a heat map
-UTTERANCES_SHARE = 0.5  # of what is left for sound; examples of units get the rest
+UTTERANCES_SHARE = 0.5  # of what is left for sound
+WORDS_SHARE = 0.2  # of what is left then; examples of units get the rest
 
 
 def write_report(
@@ -55,6 +56,7 @@ def render(exps: Sequence[Experiment], options: ReportOptions, progress: Callabl
     import jinja2
 
     from unitdisc.report.facts import gather
+    from unitdisc.report.inventory import inventory, words
     from unitdisc.report.listen import choose_utterances, unit_examples, utterances
     from unitdisc.report.sections import experiment_section, learning_curves
     from unitdisc.report.sounds import Budget
@@ -84,6 +86,10 @@ def render(exps: Sequence[Experiment], options: ReportOptions, progress: Callabl
     heats = [section.heat and {key: section.heat[key] for key in HEAT} for section in content["sections"]]
     names = [exp.name for exp in exps]
     data: dict[str, Any] = {"names": names, "heat": heats, "utterances": [], "examples": [{} for _ in exps]}
+    data["inventory"] = [
+        inventory(exp, fact) if fact is not None else None for exp, fact in zip(exps, facts, strict=True)
+    ]
+    data["words"] = [[] for _ in exps]
 
     def page(**about: Any) -> str:
         return environment.get_template("page.html").render(**content, **about, data=script_json(data))
@@ -95,6 +101,8 @@ def render(exps: Sequence[Experiment], options: ReportOptions, progress: Callabl
     data["utterances"] = utterances(exps, utts, budget)
     progress("utterances chosen")
     left -= len(script_json(data["utterances"]))
+    data["words"] = [words(exp, Budget(left * WORDS_SHARE / len(exps))) for exp in exps]
+    left -= len(script_json(data["words"]))
     for n, (exp, fact) in enumerate(zip(exps, facts, strict=True)):
         if fact is not None:
             data["examples"][n] = unit_examples(exp, fact, Budget(left / (len(exps) - n)))

@@ -54,26 +54,37 @@ def utterances(exps: Sequence[Experiment], names: Sequence[str], budget: Budget)
     for number, exp in enumerate(exps):
         if exp.units is not None:
             lines |= {(number, line.utt): line for line in read_units(exp.units) if line.utt in wanted}
-    return [_utterance(exps, utt, lines, budget) for utt in names]
+    longer: dict[tuple[int, str], UnitLine] = {}
+    for number, exp in enumerate(exps):
+        if exp.longer is not None:
+            longer |= {(number, line.utt): line for line in read_units(exp.longer) if line.utt in wanted}
+    return [_utterance(exps, utt, lines, longer, budget) for utt in names]
 
 
 def _utterance(
-    exps: Sequence[Experiment], utt: str, lines: dict[tuple[int, str], UnitLine], budget: Budget
+    exps: Sequence[Experiment],
+    utt: str,
+    lines: dict[tuple[int, str], UnitLine],
+    longer: dict[tuple[int, str], UnitLine],
+    budget: Budget,
 ) -> dict[str, Any]:
     shown: dict[str, Any] = {"utt": utt, "speaker": "", "text": "", "phones": [], "units": [], "tracks": []}
     seconds = 0.0
     for number, exp in enumerate(exps):
         if (line := lines.get((number, utt))) is not None and exp.header is not None:
             header = exp.header
-            shown["units"].append(
+            rows = [(line, False)] + ([(longer[number, utt], True)] if (number, utt) in longer else [])
+            shown["units"] += [
                 {
                     "exp": number,
+                    "longer": is_longer,
                     "period": header.period,
                     "offset": header.offset,
-                    "units": line.units.tolist(),
-                    "durations": line.durations.tolist(),
+                    "units": row.units.tolist(),
+                    "durations": row.durations.tolist(),
                 }
-            )
+                for row, is_longer in rows
+            ]
             seconds = max(seconds, header.offset + int(line.durations.sum()) * header.period)
         if not shown["phones"] and exp.alignment is not None and utt in exp.alignment:
             shown["phones"] = [
@@ -82,6 +93,8 @@ def _utterance(
             ]
         if exp.data is not None and utt in exp.data.utt2spk and not shown["speaker"]:
             shown["speaker"], shown["text"] = exp.data.utt2spk[utt], exp.data.text.get(utt, "")
+            source = exp.data.source(utt)
+            shown["file"] = source.path.stem if (source.start, source.end, source.offset) == (0.0, None, None) else utt
             heard = exp.judged.get(recording_key(utt), "")
             _add_track(shown, "original", load(exp.data.source(utt)), budget, heard)
     for exp in exps:

@@ -156,6 +156,12 @@ class Utterance {
       if (track.figures) add(cell, "span", {class: "soft"}, track.figures);
       return {...track, audio, button};
     });
+    if (about.units.length) {
+      const files = add(box, "p", {class: "files soft"}, "Take along: ");
+      add(files, "button", {type: "button", onclick: () => save(`${about.file ?? about.utt}.TextGrid`, "text/plain", textGrid(tiersOf(about)))}, "TextGrid");
+      files.append(" ");
+      add(files, "button", {type: "button", onclick: () => save(`${about.file ?? about.utt}.eaf`, "application/xml", elan(tiersOf(about)))}, "ELAN");
+    }
     this.strip = add(box, "div", {class: "strip", tabindex: "0", "aria-label": `${about.utt} in time`});
     this.draw();
   }
@@ -174,7 +180,7 @@ class Utterance {
       this.phones(inner, width);
     }
     for (const row of about.units) {
-      add(inner, "span", {class: "rowname"}, content.names.length > 1 ? `units: ${content.names[row.exp]}` : "units");
+      add(inner, "span", {class: "rowname"}, (row.longer ? "longer units" : "units") + (content.names.length > 1 ? `: ${content.names[row.exp]}` : ""));
       this.units(inner, width, row);
     }
     this.seconds(inner, width);
@@ -341,10 +347,130 @@ for (const heat of document.querySelectorAll(".heat")) {
   });
 }
 
-for (const pick of document.querySelectorAll(".pick")) {
-  const exp = Number(pick.dataset.exp), units = Object.keys(content.examples[exp]).map(Number).sort((a, b) => a - b);
-  for (const unit of units) add(pick, "button", {type: "button", onclick: () => show(exp, unit)}, String(unit));
-  pick.parentNode.hidden = !units.length;
+// Files to take along: made here, of what the page holds
+
+function save(name, type, text) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([text], {type}));
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
+const csv = rows => rows.map(row => row.map(cell => {
+  // A spreadsheet takes what begins so for a formula.
+  const text = typeof cell === "string" && /^[=+\-@\t\r]/.test(cell) ? `'${cell}` : String(cell);
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}).join(",")).join("\r\n") + "\r\n";
+
+// Units, and stretches that come back
+
+function sheet(parent, kind, heads) {
+  const table = add(add(parent, "div", {class: "scroll rolled", tabindex: "0"}), "table", {class: `scores ${kind}`});
+  const row = add(add(table, "thead"), "tr");
+  for (const head of heads) add(add(row, "th", {"aria-sort": "none"}), "button", {type: "button"}, head);
+  return add(table, "tbody");
+}
+
+const percent = share => `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
+
+for (const section of document.querySelectorAll(".inventory")) {
+  const exp = Number(section.dataset.exp), about = content.inventory[exp];
+  if (!about) continue;
+  const names = Object.keys(about.shares), phones = content.heat[exp] !== null;
+  const mostly = (n, times) => names.map(name => [about.shares[name][n] / Math.max(times, 1), name]).sort((a, b) => b[0] - a[0]).filter(([share]) => share > 0);
+  const heads = ["unit", "times", "of the time", "ms", ...(names.length ? ["speakers", "said most by"] : []), ...(phones ? ["phones"] : [])];
+  const body = sheet(section, "units", heads);
+  about.rows.forEach(([unit, times, frames, seconds, speakers], n) => {
+    const row = add(body, "tr");
+    const head = add(row, "th", {scope: "row", "data-value": unit});
+    add(head, "button", {type: "button", title: "hear it", disabled: "", onclick: () => show(exp, unit)}, String(unit));
+    if (content.examples[exp]?.[unit]) head.firstChild.removeAttribute("disabled");
+    const number = (value, text) => add(row, "td", {class: "number", "data-value": value}, text);
+    number(times, String(times));
+    number(frames, percent(frames / Math.max(about.frames, 1)));
+    number(seconds, String(Math.round(1000 * seconds)));
+    if (names.length) {
+      number(speakers, `${speakers} of ${about.speakers}`);
+      const most = mostly(n, times);
+      add(row, "td", {"data-value": most.length ? most[0][0] : 0}, most.slice(0, 2).map(([share, name]) => `${name} ${percent(share)}`).join(", "));
+    }
+    if (phones) add(row, "td", {class: "soft"}, told(exp, unit));
+  });
+  const rows = () => [
+    ["unit", "times", "share_of_time", "mean_seconds", ...(names.length ? ["speakers"] : []), ...names.map(name => `share: ${name}`)],
+    ...about.rows.map(([unit, times, frames, seconds, speakers], n) => [unit, times, (frames / Math.max(about.frames, 1)).toFixed(6), seconds,
+      ...(names.length ? [speakers] : []), ...names.map(name => (about.shares[name][n] / Math.max(times, 1)).toFixed(4))]),
+  ];
+  add(add(section, "p"), "button", {type: "button", class: "csv", onclick: () => save("units.csv", "text/csv", csv(rows()))}, "units.csv");
+}
+
+for (const section of document.querySelectorAll(".words")) {
+  const exp = Number(section.dataset.exp), words = content.words[exp];
+  if (!words?.length) continue;
+  const body = sheet(section, "stretches", ["hear", "times", "utterances", "speakers", "s", "units"]);
+  for (const word of words) {
+    const row = add(body, "tr"), head = add(row, "th", {scope: "row", "data-value": word.word});
+    if (word.sound) {
+      const button = add(head, "button", {type: "button", title: word.clips.map(clip => `${clip.utt} ${clip.at} s`).join(", ")}, `▶ ${word.clips.length}`);
+      button.addEventListener("click", () => {
+        const audio = new Audio(urlOf(word.sound));
+        play(audio, 0, null, () => {}, () => URL.revokeObjectURL(audio.src));
+      });
+    } else head.append(word.word);
+    for (const key of ["occurrences", "utterances", "speakers", "seconds"]) add(row, "td", {class: "number", "data-value": word[key]}, word[key]);
+    add(row, "td", {class: "stretch"}, word.units);
+  }
+}
+
+// An utterance as Praat and ELAN read it
+
+function tiersOf(about) {
+  const tiers = about.units.map(row => {
+    let time = row.offset;
+    const name = (row.longer ? "longer units" : "units") + (content.names.length > 1 ? `: ${content.names[row.exp]}` : "");
+    return [name, row.units.map((unit, n) => [time, time += row.durations[n] * row.period, String(unit)])];
+  });
+  return about.phones.length ? [...tiers, ["phones", about.phones]] : tiers;
+}
+
+function textGrid(tiers) {
+  const end = Math.max(...tiers.map(([, rows]) => rows.length ? rows.at(-1)[1] : 0));
+  const quoted = text => `"${text.replaceAll('"', '""')}"`;
+  const lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0", `xmax = ${end}`, "tiers? <exists>", `size = ${tiers.length}`, "item []:"];
+  tiers.forEach(([name, rows], n) => {
+    const whole = [];
+    let last = 0;
+    for (const [start, stop, label] of rows) { // Praat wants no gap
+      if (start - last > 1e-6) whole.push([last, start, ""]);
+      whole.push([last = Math.max(start, last), stop, label]);
+      last = stop;
+    }
+    if (end - last > 1e-6) whole.push([last, end, ""]);
+    lines.push(`    item [${n + 1}]:`, '        class = "IntervalTier"', `        name = ${quoted(name)}`, "        xmin = 0", `        xmax = ${end}`, `        intervals: size = ${whole.length}`);
+    whole.forEach(([start, stop, label], i) => lines.push(`        intervals [${i + 1}]:`, `            xmin = ${start}`, `            xmax = ${stop}`, `            text = ${quoted(label)}`));
+  });
+  return lines.join("\n") + "\n";
+}
+
+function elan(tiers) {
+  const safe = text => text.replace(/[&<>"]/g, letter => ({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"})[letter]);
+  const times = [...new Set(tiers.flatMap(([, rows]) => rows.flatMap(([a, b]) => [Math.round(1000 * a), Math.round(1000 * b)])))].sort((a, b) => a - b);
+  const slots = new Map(times.map((time, n) => [time, `ts${n + 1}`]));
+  let number = 0;
+  const body = tiers.map(([name, rows]) => `  <TIER LINGUISTIC_TYPE_REF="units" TIER_ID="${safe(name)}">\n${rows.map(([a, b, label]) =>
+    `    <ANNOTATION><ALIGNABLE_ANNOTATION ANNOTATION_ID="a${++number}" TIME_SLOT_REF1="${slots.get(Math.round(1000 * a))}" TIME_SLOT_REF2="${slots.get(Math.round(1000 * b))}"><ANNOTATION_VALUE>${safe(label)}</ANNOTATION_VALUE></ALIGNABLE_ANNOTATION></ANNOTATION>`).join("\n")}\n  </TIER>`);
+  const order = times.map(time => `    <TIME_SLOT TIME_SLOT_ID="${slots.get(time)}" TIME_VALUE="${time}"/>`);
+  return `<?xml version="1.0" encoding="UTF-8"?>
+<ANNOTATION_DOCUMENT AUTHOR="unitdisc" DATE="${new Date().toISOString()}" FORMAT="3.0" VERSION="3.0" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:noNamespaceSchemaLocation="http://www.mpi.nl/tools/elan/EAFv3.0.xsd">
+  <HEADER MEDIA_FILE="" TIME_UNITS="milliseconds"></HEADER>
+  <TIME_ORDER>
+${order.join("\n")}
+  </TIME_ORDER>
+${body.join("\n")}
+  <LINGUISTIC_TYPE GRAPHIC_REFERENCES="false" LINGUISTIC_TYPE_ID="units" TIME_ALIGNABLE="true"/>
+</ANNOTATION_DOCUMENT>
+`;
 }
 
 for (const button of document.querySelectorAll(".scores thead button")) {
