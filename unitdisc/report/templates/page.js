@@ -368,7 +368,8 @@ const csv = rows => rows.map(row => row.map(cell => {
 function sheet(parent, kind, heads) {
   const table = add(add(parent, "div", {class: "scroll rolled", tabindex: "0"}), "table", {class: `scores ${kind}`});
   const row = add(add(table, "thead"), "tr");
-  for (const head of heads) add(add(row, "th", {"aria-sort": "none"}), "button", {type: "button"}, head);
+  const words = ["unit", "hear", "said most by", "phones", "units"]; // the others hold numbers
+  for (const head of heads) add(add(row, "th", {"aria-sort": "none", class: words.includes(head) ? "" : "number"}), "button", {type: "button"}, head);
   return add(table, "tbody");
 }
 
