@@ -35,9 +35,9 @@ def reading(
         raise
     except FileNotFoundError:
         raise error(f"{path}: no such file; {none or f'expected {what}'}") from None
-    except OSError as problem:
-        raise error(f"{path}: cannot be read: {problem.strerror or clipped(problem)}{advice}") from None
     except Exception as problem:
+        if isinstance(problem, OSError) and problem.errno is not None:  # of the system; libraries raise some without
+            raise error(f"{path}: cannot be read: {problem.strerror}{advice}") from None
         came = got if isinstance(got, str) else got()
         raise error(f"{path}: expected {what}, got {came}: {_reason(problem)}{advice}") from problem
 
