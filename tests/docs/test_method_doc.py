@@ -23,8 +23,8 @@ def test_the_settings_it_names_are_the_defaults():
     config = VQConfig()
     schedule = config.schedule
     assert f"| {config.codes}, {config.codebooks}, {config.dim} |" in TEXT
-    assert f"| {schedule.warm_up}, {schedule.every}, {schedule.until} |" in TEXT
-    assert f"| {schedule.reservoir} vectors |" in TEXT
+    for name in ("warm_up", "every", "until", "reservoir"):
+        assert f"| `schedule.{name}` | {getattr(schedule, name)} " in TEXT
     assert f"| `learning_rate_factor` | {config.learning_rate_factor:g} |" in TEXT
     assert (CPU_CHUNK, GPU_CHUNK) == (2**20, 2**26)
 
@@ -37,7 +37,7 @@ def test_a_new_codebook_is_as_far_from_its_vectors_as_it_says():
     torch.manual_seed(0)
     quantizer = VQ(320, VQConfig(codes=2048, dim=64))
     words = quantizer.codebook.detach()[0]
-    assert "within ±0.053 in every dimension, at norms of 0.25" in TEXT
+    assert "within ±0.053 in every dimension, with norms of 0.25" in TEXT
     assert round(float(words.abs().max()), 3) == 0.053
     assert round(float(words.norm(dim=1).mean()), 2) == 0.25
     assert "have norms of 10" in TEXT

@@ -427,7 +427,7 @@ def test_an_unknown_subset_or_row_is_refused(egs: Path):
     corpus = put_librispeech(egs.parent / "corpus")
     got = run_recipe(egs / "librispeech", "--corpus", str(corpus), "--ablation", "bnn")
     assert got.returncode == 2
-    assert "--ablation: unknown row 'bnn'; known are all bn" in got.stderr
+    assert "--ablation: unknown row 'bnn'; known are none vanilla bn bn-rate" in got.stderr
 
 
 def test_a_supervised_recipe_asks_for_phones(egs: Path):
