@@ -115,7 +115,8 @@ def conversion_scores(folder: Path) -> list[Score]:
 
 def benchmark_scores(folder: Path) -> list[Score]:
     put_corpus(folder)
-    return discophon_scores(folder / "units.jsonl", folder / "phones.ctm", resamples=0)
+    files = folder / "units.jsonl", folder / "phones.ctm"
+    return discophon_scores(*files, resamples=0) + discophon_scores(*files, resamples=0, mapping="one-to-one")
 
 
 @pytest.fixture(scope="module")

@@ -4,26 +4,37 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 
-from unitdisc.data.units import UnitHeader, UnitLine, write_units
-from unitdisc.evaluate.discophon import discophon_scores
+from unitdisc.data.units import UnitHeader, UnitLine, read_units, write_units
+from unitdisc.errors import DataError
+from unitdisc.evaluate.discophon import Mapping, discophon_scores
 
 # Of discophon 0.2.0 for the corpus below, as the last test computes them.
 GOLDEN = {
-    "pnmi": 0.4496972598163943,
-    "per": 1.4705882352941178,
-    "f1": 0.5454545454545454,
-    "r_val": -0.3359918178252521,
+    "many-to-one": {
+        "pnmi": 0.4496972598163943,
+        "per": 1.4705882352941178,
+        "f1": 0.5454545454545454,
+        "r_val": -0.3359918178252521,
+    },
+    "one-to-one": {
+        "pnmi": 0.4496972598163943,
+        "per": 2.6470588235294117,
+        "f1": 0.42857142857142855,
+        "r_val": -1.2761423749153966,
+    },
 }
 PEER = """
 import json, sys
 from discophon.data import read_gold_annotations, read_submitted_units
 from discophon.evaluate import phoneme_discovery
 units, phones = read_submitted_units(sys.argv[1]), read_gold_annotations(sys.argv[2])
-print(json.dumps(phoneme_discovery(units, phones, kind="many-to-one", n_units=12, n_phonemes=6)))
+count = 6 if sys.argv[3] == "many-to-one" else 11  # with silence as many as units, and six that nobody says
+print(json.dumps(phoneme_discovery(units, phones, kind=sys.argv[3], n_units=12, n_phonemes=count)))
 """
 
 
@@ -49,24 +60,34 @@ def put_corpus(folder: Path) -> None:
     write_units(folder / "units.jsonl", UnitHeader(0.02, (12,)), lines)
 
 
-def ours(folder: Path) -> dict[str, float]:
-    scores = discophon_scores(folder / "units.jsonl", folder / "phones.ctm", resamples=0)
+def ours(folder: Path, mapping: Mapping) -> dict[str, float]:
+    scores = discophon_scores(folder / "units.jsonl", folder / "phones.ctm", resamples=0, mapping=mapping)
     return {score.name.replace("r-value", "r_val"): score.value for score in scores}
 
 
-def test_the_stored_values_of_discophon_are_ours(tmp_path: Path):
+@pytest.mark.parametrize("mapping", get_args(Mapping))
+def test_the_stored_values_of_discophon_are_ours(mapping: Mapping, tmp_path: Path):
     put_corpus(tmp_path)
-    assert ours(tmp_path) == pytest.approx(GOLDEN, abs=1e-9)
+    assert ours(tmp_path, mapping) == pytest.approx(GOLDEN[mapping], abs=1e-9)
 
 
-def test_discophon_itself_says_the_same(tmp_path: Path):
+def test_a_one_to_one_mapping_needs_a_unit_for_each_phone(tmp_path: Path):
+    put_corpus(tmp_path)
+    lines = [UnitLine.of_frames(line.utt, line.frames % 4) for line in read_units(tmp_path / "units.jsonl")]
+    write_units(tmp_path / "few.jsonl", UnitHeader(0.02, (4,)), lines)
+    with pytest.raises(DataError, match="a unit for each of the 6 phones, silence among them, got 4 units"):
+        discophon_scores(tmp_path / "few.jsonl", tmp_path / "phones.ctm", mapping="one-to-one")
+
+
+@pytest.mark.parametrize("mapping", get_args(Mapping))
+def test_discophon_itself_says_the_same(mapping: Mapping, tmp_path: Path):
     python = os.environ.get("UNITDISC_DISCOPHON_PYTHON", "")
     if not python:
         pytest.skip("UNITDISC_DISCOPHON_PYTHON does not name a Python 3.12 with discophon 0.2")
     put_corpus(tmp_path)
     (tmp_path / "units.json").rename(tmp_path / "theirs.jsonl")
-    command = [python, "-c", PEER, str(tmp_path / "theirs.jsonl"), str(tmp_path / "gold.txt")]
+    command = [python, "-c", PEER, str(tmp_path / "theirs.jsonl"), str(tmp_path / "gold.txt"), mapping]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     said = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
-    assert json.loads(said) == pytest.approx(GOLDEN, abs=1e-12)
-    assert ours(tmp_path) == pytest.approx(json.loads(said), abs=1e-9)
+    assert json.loads(said) == pytest.approx(GOLDEN[mapping], abs=1e-12)
+    assert ours(tmp_path, mapping) == pytest.approx(json.loads(said), abs=1e-9)

@@ -145,6 +145,12 @@ def _add_discophon(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser
     verb = _parser(subverbs, "discophon", "PNMI, PER and boundaries as the benchmark DiscoPhon defines them")
     verb.add_argument("units", metavar="UNITS", type=Path, help="unit file, or a folder that `unitdisc encode` wrote")
     verb.add_argument("--alignment", type=Path, required=True, help="phones of all of the speech, silence among them")
+    verb.add_argument(
+        "--mapping",
+        choices=("many-to-one", "one-to-one"),
+        default="many-to-one",
+        help="how units are mapped to phones: the benchmark's tracks (default: %(default)s)",
+    )
     add_units_options(verb, "units")
     verb.set_defaults(run=run_discophon)
 
@@ -273,7 +279,8 @@ def run_discophon(options: argparse.Namespace) -> None:
     from unitdisc.data.units import unit_file
     from unitdisc.evaluate.discophon import discophon_scores
 
-    show(options, discophon_scores(unit_file(options.units), options.alignment, options.seed, options.resamples))
+    units, alignment = unit_file(options.units), options.alignment
+    show(options, discophon_scores(units, alignment, options.seed, options.resamples, mapping=options.mapping))
 
 
 def run_bitrate(options: argparse.Namespace) -> None:

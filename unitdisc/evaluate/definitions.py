@@ -275,6 +275,11 @@ DEFINITIONS: tuple[Definition, ...] = (
         "reference, too.", "DiscoPhon 0.2",
     ),
     Definition(
+        "per-discophon-one-to-one", "PER as DiscoPhon has it, one-to-one", "%", "lower", _PER,
+        "Likewise, by the mapping that gives each phone one unit and matches most frames. The benchmark's other track.",
+        "DiscoPhon 0.2",
+    ),
+    Definition(
         "boundary-f1-discophon", "F1 of boundaries as DiscoPhon has it", "%", "higher", _EDGES,
         "Changes of the mapped phones, search regions of 20 ms in whole milliseconds, utterance ends included.",
         "DiscoPhon 0.2",
@@ -282,6 +287,14 @@ DEFINITIONS: tuple[Definition, ...] = (
     Definition(
         "boundary-r-value-discophon", "R-value of boundaries as DiscoPhon has it", "", "higher", _EDGES, "Likewise.",
         "DiscoPhon 0.2",
+    ),
+    Definition(
+        "boundary-f1-discophon-one-to-one", "F1 of boundaries as DiscoPhon has it, one-to-one", "%", "higher", _EDGES,
+        "Likewise, of the phones by the one-to-one mapping.", "DiscoPhon 0.2",
+    ),
+    Definition(
+        "boundary-r-value-discophon-one-to-one", "R-value of boundaries as DiscoPhon has it, one-to-one", "", "higher",
+        _EDGES, "Likewise, of the phones by the one-to-one mapping.", "DiscoPhon 0.2",
     ),
     Definition(
         "conversion-heard-as-target", "heard as the target's voice", "%", "higher",

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
 
 from unitdisc.data.alignment import frame_labels, read_alignment
 from unitdisc.data.phones import SILENCE
@@ -19,6 +20,8 @@ from unitdisc.evaluate.units import AnyUnits, Units
 STEP = 0.01  # s from phone to phone
 MARGIN = 20  # ms around a boundary
 
+Mapping = Literal["many-to-one", "one-to-one"]
+
 
 class _Utterance(NamedTuple):
     utt: str
@@ -26,8 +29,15 @@ class _Utterance(NamedTuple):
     phones: np.ndarray  # [P] numbers, every 10 ms
 
 
-def discophon_scores(units: AnyUnits, alignment: str | Path, seed: int = 0, resamples: int = 1000) -> list[Score]:
-    """Return PNMI, PER by the many-to-one mapping of all frames, and F1 and R-value of its boundaries.
+def discophon_scores(
+    units: AnyUnits,
+    alignment: str | Path,
+    seed: int = 0,
+    resamples: int = 1000,
+    *,
+    mapping: Mapping = "many-to-one",
+) -> list[Score]:
+    """Return PNMI, PER by a mapping of all frames from units to phones, and F1 and R-value of its boundaries.
 
     Labels are taken as they stand; where the alignment has a gap, there is silence.
     """
@@ -46,14 +56,12 @@ def discophon_scores(units: AnyUnits, alignment: str | Path, seed: int = 0, resa
     for _, each, phones in utterances:
         both = np.repeat(each, repeat)[: len(phones)]
         np.add.at(counts, (phones[: len(both)], both), 1)
-    # Of phones that a unit meets equally often, the more frequent one; units never met stay with the first.
-    order = np.argsort(counts.sum(axis=1), kind="stable")[::-1]
-    mapping = order[counts[order].argmax(axis=0)]
+    phone_of = _phone_of_units(counts, mapping, units)
     errors, boundaries = Groups(), Groups()
     for utt, each, phones in utterances:
-        said, wanted = merged(mapping[each]), merged(phones)
+        said, wanted = merged(phone_of[each]), merged(phones)
         errors.add(utt, [int(edits([wanted], [said]).total[0]), len(wanted)])
-        boundaries.add(utt, _boundaries(mapping[each], phones, 10 * repeat))
+        boundaries.add(utt, _boundaries(phone_of[each], phones, 10 * repeat))
     about: dict[str, Any] = {
         "options": {"silence": "keep", "codes": header.cardinality, "step": STEP, "margin": MARGIN / 1000},
         "counts": Counts({"utterances": len(utterances), "frames": int(counts.sum())}),
@@ -65,13 +73,37 @@ def discophon_scores(units: AnyUnits, alignment: str | Path, seed: int = 0, resa
     pnmi = float(cluster_measures(counts[None].astype(np.float64), 0.0)[0, 0])
     values = boundary_measures(edges.sum(axis=0)[None])[0]
     within = bootstrap_many(edges, boundary_measures, values=len(values), **draws)
+    how = "" if mapping == "many-to-one" else f"-{mapping}"
     return [
         Score("pnmi", pnmi, "pnmi-discophon", parts={"codes": header.cardinality}, **about),
-        Score("per", float(table[:, 0].sum() / table[:, 1].sum()), "per-discophon-many-to-one",
+        Score("per", float(table[:, 0].sum() / table[:, 1].sum()), f"per-discophon-{mapping}",
               interval=bootstrap(table, **draws), **about),
-        Score("f1", float(values[2]), "boundary-f1-discophon", interval=within[2], **about),
-        Score("r-value", float(values[4]), "boundary-r-value-discophon", interval=within[4], **about),
+        Score("f1", float(values[2]), f"boundary-f1-discophon{how}", interval=within[2], **about),
+        Score("r-value", float(values[4]), f"boundary-r-value-discophon{how}", interval=within[4], **about),
     ]  # fmt: skip
+
+
+def _phone_of_units(counts: np.ndarray, mapping: Mapping, units: AnyUnits) -> np.ndarray:
+    """Return the phone of each unit, [K], from how often they meet, [P, K].
+
+    One to one, units that are left over have phones of their own that nobody says, numbered from P.
+    """
+    phones, codes = counts.shape
+    # Of phones that a unit meets equally often, the more frequent one; units never met stay with the first.
+    order = np.argsort(counts.sum(axis=1), kind="stable")[::-1]
+    if mapping == "many-to-one":
+        return order[counts[order].argmax(axis=0)]
+    if codes < phones:
+        raise DataError(
+            f"{units}: a one-to-one mapping needs a unit for each of the {phones} phones, silence among them, "
+            f"got {codes} units"
+        )
+    square = np.zeros((codes, codes), dtype=np.int64)
+    square[:phones] = counts[order]
+    rows, columns = linear_sum_assignment(square, maximize=True)
+    phone_of = np.empty(codes, dtype=np.int64)
+    phone_of[columns] = np.concatenate([order, np.arange(phones, codes)])[rows]
+    return phone_of
 
 
 def _utterances(units: Units, alignment: str | Path, repeat: int, names: dict[str, int]) -> Iterator[_Utterance]:
