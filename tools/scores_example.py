@@ -35,16 +35,16 @@ WAYS = (
     Way("PNMI", "HuBERT (Hsu et al., 2021), the default here", "frames as the units have them, silence is a phone",
         "pnmi"),
     Way("PNMI", "here, `--silence drop`", "frames of silence left out", "pnmi-nosil"),
-    Way("PNMI", "DiscoPhon", "a frame each 10 ms, units repeated, silence is a phone", "pnmi-discophon"),
+    Way("PNMI", "DiscoPhon", "one frame every 10 ms, units repeated, silence is a phone", "pnmi-discophon"),
     Way("PER", "the default here", "`a a` of the reference stays two; silence left out",
         "per-mapping-many-to-one-oracle-nosil"),
     Way("PER", "here, `--silence keep`", "likewise, silence is a phone", "per-mapping-many-to-one-oracle-sil"),
     Way("PER", "DiscoPhon", "`a a` of the reference becomes one; silence is a phone", "per-discophon-many-to-one"),
     Way("boundary F1", "the default here",
-        "one to one, as many as can be; none within 20 ms of the ends; `a a` has a boundary",
+        "one to one, as many as possible; none within 20 ms of the ends; `a a` has a boundary",
         "boundary-f1-mapped-oracle-20ms"),
     Way("boundary F1", "Räsänen et al., 2009 (`--match rasanen`)",
-        "likewise, by search regions cut at the middle to the next",
+        "likewise, by search regions that end half-way to the next",
         "boundary-f1-mapped-oracle-20ms-rasanen"),
     Way("boundary F1", "DiscoPhon", "search regions; ends count as they are; `a a` has no boundary",
         "boundary-f1-discophon"),
@@ -54,7 +54,7 @@ WAYS = (
         "bitrate-zr2020"),
     Way("bitrate", "ZeroSpeech 2019 and 2020, of a submission without repetitions", "equal neighbours are one symbol",
         "bitrate-zr2020-dedup"),
-    Way("bitrate", "here, what decoding with times takes", "a symbol is a unit and how long it lasts",
+    Way("bitrate", "here, what is needed to decode with times", "a symbol is a unit and how long it lasts",
         "bitrate-with-durations"),
     Way("bitrate", "codecs", "frames per second times log2 K", "bitrate-nominal"),
 )  # fmt: skip
@@ -84,7 +84,7 @@ def table() -> list[str]:
         scores = example_scores(Path(folder))
     said = ", ".join(f"{label} {start:g} to {end:g}" for start, end, label in PHONES)
     lines = [
-        f"Phones, in seconds: {said}. Units, one each {PERIOD:g} s: {' '.join(map(str, UNITS))}.",
+        f"Phones, in seconds: {said}. Units, one every {PERIOD:g} s: {' '.join(map(str, UNITS))}.",
         "",
         "| score | whose definition | how | name here | value |",
         "|---|---|---|---|---|",

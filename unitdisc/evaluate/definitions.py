@@ -109,9 +109,9 @@ def _choice(place: str) -> str:
 
 
 _PER = "Phone error rate: insertions, deletions and substitutions over the phones of the reference; may exceed 100 %."
-_BITS = "Bits per second that it takes to write the units down; less is better only at equal quality."
-_EDGES = "How the places where units change meet the edges of phones."
-_TOLD = "How well the speaker is told from the units: less is better, chance is best."
+_BITS = "Bits per second that are needed to write the units down; less is better only at equal quality."
+_EDGES = "How well the places where units change agree with the edges of phones."
+_TOLD = "How well a classifier finds the speaker from the units: less is better, chance is best."
 _JUDGES = "docs/scores.md, Judges from outside"
 
 _JUDGED: tuple[tuple[str, str, str, Better, str], ...] = (
@@ -122,35 +122,36 @@ _JUDGED: tuple[tuple[str, str, str, Better, str], ...] = (
     ("mos-signal", "DNSMOS signal", "", "higher", "DNSMOS signal, 1 to 5"),
     ("mos-background", "DNSMOS background", "", "higher", "DNSMOS background, 1 to 5"),
     ("mos-p808", "DNSMOS P.808", "", "higher", "DNSMOS P.808, 1 to 5"),
-    ("nearest-is-target", "nearest to the target", "%", "higher", "whose nearest voice is the target's"),
-    ("nearest-is-source", "nearest to the source", "%", "lower", "whose nearest voice is the source's"),
-    ("alike-target", "likeness with the target", "", "higher", "likeness with the target's voice, -1 to 1"),
-    ("alike-source", "likeness with the source", "", "lower", "likeness with the source's voice"),
-    ("alike-other", "likeness with others", "", "", "likeness with the most alike of all other voices"),
+    ("nearest-is-target", "nearest to the target", "%", "higher", "sounds whose nearest voice is the target's / all"),
+    ("nearest-is-source", "nearest to the source", "%", "lower", "sounds whose nearest voice is the source's / all"),
+    ("alike-target", "likeness with the target", "", "higher", "similarity to the target's voice, -1 to 1"),
+    ("alike-source", "likeness with the source", "", "lower", "similarity to the source's voice, -1 to 1"),
+    ("alike-other", "likeness with others", "", "", "similarity to the most similar of all other voices, -1 to 1"),
     ("f0-correlation", "F0 correlation", "", "higher", "correlation of log F0 with the recording's"),
     ("voicing-error", "voicing error", "%", "lower",
-     "frames that are voiced here and not there, or the reverse / frames"),
+     "share of the frames that are voiced in only one of sound and recording"),
     ("loudness", "loudness", "dB", "", "dB above the recording, of what is not silent"),
-    ("silence", "silence", "%", "", "10 ms that are silent / all"),
+    ("silence", "silence", "%", "", "share of stretches of 10 ms that are silent"),
     ("clipping", "clipping", "%", "lower", "samples at full scale / all"),
 )  # fmt: skip
 
 DEFINITIONS: tuple[Definition, ...] = (
     Definition(
         "abx-SPEAKER-CONTEXT-DISTANCE", "ABX {SPEAKER}", "%", "lower",
-        "How often a sound X seems nearer to one of another phone than to one of its own; chance is 50 %.",
+        "How often a sound X is nearer to a sound of another phone than to a sound of its own phone; chance is 50 %.",
         "See abx.md.", "Schatz, 2016; fastabx", first=True,
     ),
     Definition(
         "pnmiFRAMES", "PNMI", "", "higher",
-        "Share of what there is to know of a frame's phone that its unit tells; grows with the number of codes.",
+        "Share of the information about a frame's phone that its unit carries; grows with the number of codes.",
         "I(phone; unit) / H(phone) on frames. Grows with K, so K stands beside it.", "Hsu et al., 2021", first=True,
     ),
     Definition(
         "per-mapping-many-to-oneFIT-PHONES", "PER, many-to-one mapping", "%", "lower", _PER,
-        "Each unit says the phone it meets on most frames of the fitting side (`--train`, or other speakers by "
-        "`--data`); units never seen say the most frequent phone; equal neighbours merged, then silence dropped; edits "
-        "over reference phones. The reference is the alignment's phones as they stand: equal phones in a row stay two.",
+        "Each unit stands for the phone that it meets on most frames of the fitting side (`--train`, or other speakers "
+        "by `--data`); units never seen stand for the most frequent phone. Equal neighbours are merged, then silence "
+        "is dropped. Edits over reference phones. The reference is the phones of the alignment, unchanged: equal "
+        "phones in a row stay two.",
         first=True,
     ),
     Definition(
@@ -165,20 +166,21 @@ DEFINITIONS: tuple[Definition, ...] = (
     ),
     Definition(
         "unit-edit-distance-CHANGE", "unit edit distance, {CHANGE}", "%", "lower",
-        "How much of the units changes when the sound does: noise, a room, another speed.",
+        "How much of the units changes when the sound changes: noise, a room, another speed.",
         "Levenshtein of de-duplicated units of clean and changed audio over the clean length, for the changes of "
         "`unitdisc encode --change`: noise-20, noise-10, noise-0, reverberation, speed-90, speed-110, gain-up, "
         "gain-down, band-limit.", "Gat et al., 2023", first=True,
     ),
     Definition(
         "speaker-accuracy-VECTOR", "speaker told from {VECTOR}", "%", "lower", _TOLD,
-        "Telling the speaker of an utterance from its share of each code, or its mean codeword: logistic regression, "
-        "5 folds that split each speaker's utterances, every speaker weighing the same; chance is 1 / speakers.",
+        "Classification of the speaker of an utterance from its share of each code, or from its mean codeword. "
+        "Logistic regression, 5 folds that divide each speaker's utterances; all speakers have the same weight; chance "
+        "is 1 / speakers.",
         first=True,
     ),
     Definition(
         "speaker-eer-VECTOR-cosine", "EER of the speaker by {VECTOR}", "%", "higher",
-        "Error of telling pairs of one speaker from pairs of two: 50 % means that nothing is told.",
+        "Error in deciding if two utterances are by one speaker: 50 % means that units do not show it.",
         "EER of all pairs of utterances by cosine after centring.",
     ),
     Definition(
@@ -187,11 +189,11 @@ DEFINITIONS: tuple[Definition, ...] = (
     ),
     Definition(
         "boundary-precision-OF-TOLERANCEMATCH", "precision of boundaries of {OF}", "%", "higher", _EDGES,
-        "Where units change against where phones change (`mapped`: where the phones change that the many-to-one "
-        "mapping gives). Matched one to one, as many as possible. Boundaries within the tolerance of an utterance's "
+        "Changes of the unit (`mapped`: of the phones that the many-to-one mapping gives) against changes of the "
+        "phone. They are matched one to one, as many as possible. Boundaries within the tolerance of an utterance's "
         "ends are left out on both sides. `-rasanen`: a true boundary is hit if a found one lies in its search region, "
-        "the tolerance cut at the middle to the next boundary. `-greedy`: each found boundary in turn takes the "
-        "nearest true one that is free.",
+        "which is the tolerance, but goes no further than half-way to the next boundary. `-greedy`: each found "
+        "boundary in turn takes the nearest true one that is free.",
     ),
     Definition(
         "boundary-recall-OF-TOLERANCEMATCH", "recall of boundaries of {OF}", "%", "higher", _EDGES, "Likewise.",
@@ -199,7 +201,7 @@ DEFINITIONS: tuple[Definition, ...] = (
     Definition("boundary-f1-OF-TOLERANCEMATCH", "F1 of boundaries of {OF}", "%", "higher", _EDGES, "Likewise."),
     Definition(
         "boundary-os-OF-TOLERANCEMATCH", "over-segmentation of {OF}", "%", "",
-        "Share of boundaries that are too many; below 0: too few.", "Recall / precision - 1.",
+        "How many boundaries are too many, as a share of the true ones; below 0: too few.", "Recall / precision - 1.",
     ),
     Definition(
         "bitrate-zr2020", "bitrate", "bit/s", "", _BITS,
@@ -207,7 +209,7 @@ DEFINITIONS: tuple[Definition, ...] = (
     ),
     Definition(
         "bitrate-with-durations", "bitrate with durations", "bit/s", "", _BITS,
-        "The same of (unit, duration) pairs, which is what decoding with times takes.",
+        "The same of (unit, duration) pairs, which are needed to decode with times.",
     ),
     Definition(
         "bitrate-zr2020-dedup", "bitrate without durations", "bit/s", "", _BITS, "The same of de-duplicated units.",
@@ -221,20 +223,20 @@ DEFINITIONS: tuple[Definition, ...] = (
         "units-per-second", "units per second", "1/s", "", "How often the unit changes.",
         "Equal neighbours are one unit.", first=True,
     ),
-    Definition("frames-per-second", "frames per second", "1/s", "", "How often a unit is given."),
+    Definition("frames-per-second", "frames per second", "1/s", "", "How often there is a unit."),
     Definition(
         "active-codes", "codes in use", "", "",
         "How many different units occur; far fewer than there are codes: the codebook has collapsed.",
-        "Over all frames of the file (`unitdisc score usage` without labels), as the next two.", first=True,
+        "Over all frames of the file (`unitdisc score usage` needs no labels), as the next two scores.", first=True,
     ),
     Definition(
         "perplexity", "perplexity of the codes", "", "",
-        "How many codes there would be if all that carry weight were used alike.",
+        "How many codes would have the same entropy if all were used equally often.",
         "exp of the entropy of the units.", first=True,
     ),
     Definition(
         "share-of-codes-that-carry-90-percent", "codes that carry 90 % of the frames", "%", "",
-        "Share of the codebook that does nearly all the work.",
+        "Share of the codebook that stands for 90 % of all frames.",
     ),
     Definition(
         "phone-purityFRAMES", "phone purity", "%", "higher",
@@ -245,34 +247,35 @@ DEFINITIONS: tuple[Definition, ...] = (
         "Share of the frames whose unit is the most frequent one of their phone.", reference="Hsu et al., 2021",
     ),
     Definition(
-        "v-measureFRAMES", "V-measure", "", "higher", "What units tell of phones, and phones of units, in one number.",
+        "v-measureFRAMES", "V-measure", "", "higher",
+        "How much units say about phones, and phones about units, in one number.",
         "Harmonic mean of PNMI and I / H(unit).", "Rosenberg and Hirschberg, 2007",
     ),
     Definition(
-        "amiFRAMES", "AMI", "", "higher", "What units and phones tell of each other, above what chance would give.",
+        "amiFRAMES", "AMI", "", "higher", "How much units and phones say about each other, beyond chance.",
         "Mutual information adjusted for chance (arithmetic mean; the interval holds the chance level fixed).",
         "Vinh et al., 2010",
     ),
     Definition(
         "per-mapping-one-to-oneFIT-PHONES", "PER, one-to-one mapping", "%", "",
-        "Phone error rate where each phone has one unit at most. It is low after a collapse, too: it ranks nothing.",
-        "The assignment of units to phones that matches most frames (Hungarian); units left over say nothing, which "
-        "makes it low where few units say a little. No table of ours calls a value of it best.",
+        "Phone error rate if each phone has at most one unit. It is low after a collapse, too: do not rank by it.",
+        "The assignment of units to phones that matches most frames (Hungarian algorithm). The other units stand for "
+        "nothing, so the error is low if few units stand for a phone. No table of unitdisc marks a best value of it.",
     ),
     Definition(
         "frame-accuracy-PROBE-PHONES", "phones of frames told by a probe", "%", "higher",
-        "Share of the frames whose phone a small classifier tells.",
+        "Share of the frames whose phone a small classifier finds.",
         "A linear probe, and one with 128 hidden units.",
     ),
     Definition(
         "pnmi-discophon", "PNMI as DiscoPhon has it", "", "higher",
-        "Share of what there is to know of a phone that the unit tells, silence being a phone.",
-        "On a 10 ms grid, on which units are repeated; all labels as they stand, silence among them.", "DiscoPhon 0.2",
+        "Share of the information about a phone that the unit carries; silence is a phone.",
+        "On a 10 ms grid, on which units are repeated; with all labels unchanged, also silence.", "DiscoPhon 0.2",
     ),
     Definition(
         "per-discophon-many-to-one", "PER as DiscoPhon has it", "%", "lower", _PER,
-        "The many-to-one mapping of all frames that are scored, silence counted; equal neighbours are merged in the "
-        "reference, too.", "DiscoPhon 0.2",
+        "The many-to-one mapping is fitted on all frames that are scored; silence counts; equal neighbours are merged "
+        "in the reference, too.", "DiscoPhon 0.2",
     ),
     Definition(
         "per-discophon-one-to-one", "PER as DiscoPhon has it, one-to-one", "%", "lower", _PER,
@@ -281,7 +284,7 @@ DEFINITIONS: tuple[Definition, ...] = (
     ),
     Definition(
         "boundary-f1-discophon", "F1 of boundaries as DiscoPhon has it", "%", "higher", _EDGES,
-        "Changes of the mapped phones, search regions of 20 ms in whole milliseconds, utterance ends included.",
+        "Changes of the mapped phones; search regions of 20 ms in whole milliseconds; the ends of utterances count.",
         "DiscoPhon 0.2",
     ),
     Definition(
@@ -300,8 +303,8 @@ DEFINITIONS: tuple[Definition, ...] = (
         "conversion-heard-as-target", "heard as the target's voice", "%", "higher",
         "How often a classifier trained on real speech hears the target's voice in a conversion.",
         "Logistic regression on the mean and deviation over time of each feature, trained on real utterances of all "
-        "speakers of `--real`, who weigh the same; resyntheses are not counted. How often it is right on real "
-        "utterances that it has not seen stands beside it.", first=True,
+        "speakers of `--real`, who have the same weight. Resyntheses are not counted. Beside it stands how often the "
+        "classifier is right on real utterances that it has not seen.", first=True,
     ),
     Definition(
         "conversion-heard-as-source", "heard as the source's voice", "%", "lower",
@@ -310,15 +313,15 @@ DEFINITIONS: tuple[Definition, ...] = (
     ),
     Definition(
         "SIDE-per-probe-ctc-PROBE-PHONES", "PER of {SIDE}, small ASR", "%", "lower", _PER,
-        "PER of one CTC probe, trained on the real speech of `--train` without the utterances that were converted, on "
-        "sources, resyntheses and conversions; a conversion has the phones of its source.", first=True,
+        "PER on sources, resyntheses and conversions of one CTC probe. It is trained on the real speech of `--train`, "
+        "without the utterances that were converted. A conversion has the phones of its source.", first=True,
     ),
     Definition(
         "mcd-13-resynthesis", "mel-cepstral distance of resyntheses", "dB", "lower",
         "How far the spectrum of a resynthesis is from that of its source.",
         "10 / ln 10 sqrt(2 sum of squared differences of c1..c13) between resynthesis and source, frame by frame "
-        "without warping, the mean over frames within 40 dB of the source's loudest; one-sided cepstra of 40 log mel "
-        "bands.", "Kubichek, 1993",
+        "without warping. It is the mean over the frames that are at most 40 dB below the loudest one of the source. "
+        "One-sided cepstra of 40 log mel bands.", "Kubichek, 1993",
     ),
     *(
         Definition(f"judged-{name}-HEARDJUDGE", title + " of {HEARD}", unit, better, gloss, reference=_JUDGES)
