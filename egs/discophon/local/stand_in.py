@@ -2,7 +2,7 @@
 
 python local/stand_in.py EMODB OUT
 
-OUT gets audio, manifest, alignment and item of deu: six speakers in train-10min (about eleven minutes), two in dev, two
+OUT gets audio, manifest, alignment and item of deu: six speakers in train-10min (nine minutes), two in dev, two
 in test. All of Emo-DB's speakers say the same ten sentences, so its scores are easier than, and no substitute for,
 the benchmark's. Narrow labels are folded: closures and aspirations to their stop, what is rare to its first letter.
 """
