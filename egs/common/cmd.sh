@@ -99,6 +99,7 @@ run_local() {
 stopped=false
 hand_on() { # SIGNAL
   local pid
+  $stopped || [[ $backend != local ]] || printf 'cmd.sh: waiting for the job to save and end\n' >&2 # a step of a training may take its time
   stopped=true
   for pid in $(jobs -p); do kill "-$1" -- "-$pid" 2>/dev/null; done
 }

@@ -143,7 +143,7 @@ def test_a_file_of_three_bytes_is_no_audio(tmp_path: Path):
         f"{path}: expected audio (wav, flac, ogg, mp3, sph), got 3 bytes that are none: Format not recognised."
     )
     path.write_bytes(b"")
-    assert "got 0 bytes that are none" in message_of(AudioSource(path))
+    assert message_of(AudioSource(path)) == f"{path}: expected audio, got 0 bytes: it is empty"
     assert message_of(AudioSource(tmp_path / "b.wav")) == f"{tmp_path}/b.wav: no such audio file"
     assert message_of(AudioSource(tmp_path)) == f"{tmp_path}: expected an audio file, got a folder"
 

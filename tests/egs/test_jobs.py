@@ -216,6 +216,7 @@ def test_an_interruption_reaches_the_jobs(number: signal.Signals, jobs: list[str
         time.sleep(0.05)
     time.sleep(0.2)
     os.killpg(running.pid, number)
-    running.communicate(timeout=10)
+    _, said = running.communicate(timeout=10)
     assert running.returncode != 0
     assert not (tmp_path / "survived").exists()
+    assert said.startswith(b"cmd.sh: waiting for the job to save and end\ncmd.sh: interrupted; ")

@@ -246,6 +246,8 @@ class AudioSource:
 @contextmanager
 def _opened(file: Path | io.BufferedIOBase, name: str) -> Iterator[soundfile.SoundFile]:
     size = file.stat().st_size if isinstance(file, Path) else file.seek(0, io.SEEK_END)
+    if not size:
+        raise DataError(f"{name}: expected audio, got 0 bytes: it is empty")
     with reading(name, "audio (wav, flac, ogg, mp3, sph)", got=f"{size} bytes that are none"):
         if not isinstance(file, Path):
             file.seek(0)
