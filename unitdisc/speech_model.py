@@ -24,7 +24,10 @@ class SpeechModel(NamedTuple):
     def check_speaks(self) -> None:
         """Refuse a model without a decoder."""
         if self.network.decoder is None:
-            raise ConfigError(f"{self.path}: its model has no decoder (decoder.kind: none), so it cannot speak")
+            raise ConfigError(
+                f"{self.path}: its model has no decoder (decoder.kind: none), so it cannot speak; "
+                "train.units_of trains one for its units"
+            )
 
     @property
     def decoder(self) -> Decoder:
