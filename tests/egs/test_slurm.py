@@ -124,6 +124,7 @@ def test_ctrl_c_cancels_the_job_which_saves(conf: Path):
     assert call(conf, "squeue", "--noheader", "--jobs", job_number("log/a.log")).strip() == ""
 
 
+@pytest.mark.slow  # Slurm takes its time to queue a job again, more so on a busy machine
 def test_a_job_that_is_queued_again_goes_on_and_adds_to_its_log(conf: Path):
     running = start("--sbatch", "--requeue", "log/a.log", sys.executable, "-c", TRAINING)
     assert until(lambda: holds("log/a.log", "from step 0"), 60)
