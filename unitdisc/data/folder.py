@@ -60,42 +60,12 @@ def import_folder(
     if not audio and has_shards(folder):
         if cut is not None:
             raise DataError(f"{folder}: recordings in tar archives are not cut; leave --cut out, or unpack them")
-
-        def found(name: PurePath) -> str | None:
-            if unknown_speakers:
-                return _word("-".join(name.parts[1:]))
-            return speaker_of(Path(name), folder) if speaker is not None else None
-
-        return Imported(import_shards(folder, out, found, channel), [], {}, [])
+        named = _speaker_in_archives(folder, speaker_of, known=speaker is not None, alone=unknown_speakers)
+        return Imported(import_shards(folder, out, named, channel), [], {}, [])
     if not audio:
         kinds = f"expected recordings ({', '.join((*AUDIO, *FFMPEG))}), got none"
         raise DataError(f"{folder}: {'; '.join([kinds, *unread])}; convert other formats first")
-    short = Counter(_short(path.relative_to(folder), speaker_of(path.relative_to(folder), folder)) for path in audio)
-    paths: dict[str, Path] = {}
-    utt2spk, durations, left_out, missed = {}, {}, [], []
-    for path in audio:
-        name = path.relative_to(folder)
-        spk = speaker_of(name, folder)
-        if spk is None:
-            missed.append(str(name))
-            continue
-        try:
-            seconds = AudioSource(_writable(path), channel).seconds()
-        except DataError as error:
-            left_out.append(str(error))
-            continue
-        own = _short(name, spk)
-        utt = own if own and short[own] == 1 else _utt(name, spk)
-        if problem := name_problem(utt):
-            left_out.append(f"{path}: would get {problem}; rename it")
-            continue
-        if utt in paths:
-            raise DataError(f"{path}: would be named {utt!r}, as {paths[utt]} is; rename or remove one of them")
-        paths[utt], utt2spk[utt], durations[utt] = path, spk, seconds
-    if missed:
-        raise DataError(
-            f"{folder}: --speaker {speaker!r} finds nothing in {len(missed)} paths, as {missed[0]!r}; change it"
-        )
+    paths, utt2spk, durations, left_out = _usable(folder, audio, speaker_of, speaker, channel)
     if len(left_out) > most * len(audio) or not paths:
         raise DataError(
             f"{folder}: {len(left_out)} of {len(audio)} recordings cannot be used: {'; '.join(left_out[:5])}"
@@ -113,6 +83,60 @@ def import_folder(
     )
     aligned, notes = _alignments(data, paths, pieces)
     return Imported(data, left_out, aligned, [*unread, *cuts, *notes])
+
+
+class _Usable(NamedTuple):
+    """The recordings that can be used, by utterance."""
+
+    paths: dict[str, Path]
+    utt2spk: dict[str, str]
+    durations: dict[str, float]
+    left_out: list[str]  # one message for each of the others
+
+
+def _usable(
+    folder: Path, audio: list[Path], speaker_of: Callable[[Path, Path], str | None], speaker: str | None, channel: int
+) -> _Usable:
+    """Name recordings and their speakers, and open each once."""
+    short = Counter(_short(path.relative_to(folder), speaker_of(path.relative_to(folder), folder)) for path in audio)
+    usable, missed = _Usable({}, {}, {}, []), []
+    for path in audio:
+        name = path.relative_to(folder)
+        spk = speaker_of(name, folder)
+        if spk is None:
+            missed.append(str(name))
+            continue
+        try:
+            seconds = AudioSource(_writable(path), channel).seconds()
+        except DataError as error:
+            usable.left_out.append(str(error))
+            continue
+        own = _short(name, spk)
+        utt = own if own and short[own] == 1 else _utt(name, spk)
+        if problem := name_problem(utt):
+            usable.left_out.append(f"{path}: would get {problem}; rename it")
+            continue
+        if utt in usable.paths:
+            raise DataError(f"{path}: would be named {utt!r}, as {usable.paths[utt]} is; rename or remove one of them")
+        usable.paths[utt], usable.utt2spk[utt], usable.durations[utt] = path, spk, seconds
+    if missed:
+        raise DataError(
+            f"{folder}: --speaker {speaker!r} finds nothing in {len(missed)} paths, as {missed[0]!r}; change it"
+        )
+    return usable
+
+
+def _speaker_in_archives(
+    folder: Path, speaker_of: Callable[[Path, Path], str | None], *, known: bool, alone: bool
+) -> Callable[[PurePath], str | None]:
+    """Return what finds the speaker of a recording in an archive, if one is to be found by its name."""
+
+    def found(name: PurePath) -> str | None:
+        if alone:
+            return _word("-".join(name.parts[1:]))
+        return speaker_of(Path(name), folder) if known else None
+
+    return found
 
 
 def _pieces(
