@@ -120,11 +120,7 @@ def _encode_all(
     if dist.is_main():
         _begin(out / ".shards", stamp)
     dist.barrier()
-    ours = shards[dist.rank() :: dist.world_size()]
-    todo = [shard for shard in ours if not _shard_path(out / ".shards", shard).exists()]
-    progress(sum(len(shard.utts) for shard in ours) - sum(len(shard.utts) for shard in todo))
-    for count in _run(job, model, todo, jobs):
-        progress(count)
+    _encode_missing(job, model, shards[dist.rank() :: dist.world_size()], jobs, progress)
     dist.barrier()
     if dist.is_main():
         _merge(out, header, shards, job.options, model, stamp)
@@ -145,12 +141,19 @@ def _encode_part(
     with lock_file(work.with_name(".beginning"), "", wait=lambda who: None):  # jobs begin all at once
         _begin(work, stamp)
     ours = shards[part.number - 1 :: part.of]
-    todo = [shard for shard in ours if not _shard_path(work, shard).exists()]
-    progress(sum(len(shard.utts) for shard in ours) - sum(len(shard.utts) for shard in todo))
-    for count in _run(job, model, todo, jobs):
-        progress(count)
+    _encode_missing(job, model, ours, jobs, progress)
     failed = _failures(_records(work, ours))
     return Summary(sum(len(shard.utts) for shard in ours) - len(failed), 0, 0.0, failed, kept=False)
+
+
+def _encode_missing(
+    job: "_Job", model: UnitModel, shards: list[Shard], jobs: int, progress: Callable[[int], object]
+) -> None:
+    """Encode those of the shards that are not there yet."""
+    todo = [shard for shard in shards if not _shard_path(Path(job.out) / ".shards", shard).exists()]
+    progress(sum(len(shard.utts) for shard in shards) - sum(len(shard.utts) for shard in todo))
+    for count in _run(job, model, todo, jobs):
+        progress(count)
 
 
 def unit_header(model: UnitModel, data: DataDir, change: str = "") -> UnitHeader:
