@@ -26,6 +26,7 @@ from unitdisc.data.batches import FrameReader, pad
 from unitdisc.data.kaldi import DataDir, Recording
 from unitdisc.decoders.base import EXCITATION, Streams, Voicing
 from unitdisc.errors import ConfigError, DataError, shown
+from unitdisc.evaluate.converted import MANIFEST, SAME
 from unitdisc.files import file_name, whole_file
 from unitdisc.heard import hear_voice
 from unitdisc.intonation import Intonation, parse_pitch
@@ -36,7 +37,6 @@ from unitdisc.reading import reading
 from unitdisc.speech_model import SpeechModel, load_speech_model
 from unitdisc.voices import PitchRange, Voices
 
-SAME = "same"  # the target that means: resynthesise in the voice of the source
 ALL = "all"  # the target that means: every speaker of the training data
 COPY = "copy"  # what copy-synthesis has in a manifest in place of a target
 To = Sequence[str] | Mapping[str, Sequence[str]]
@@ -138,7 +138,7 @@ def convert_with(
         raise ConfigError(f"{speaking.path}: its decoder has heard units only; train with model.vectors above 0")
     if not options.postfilter:
         speaking = speaking._replace(postfilter=None)
-    if (out / "manifest.jsonl").exists() and not force:
+    if (out / MANIFEST).exists() and not force:
         raise DataError(f"{out}: there are conversions already; --force replaces them")
     data, frames = open_sources(sources, model)
     intonation = Intonation(options.pitch, data, model.grid, model.speakers, voices)
@@ -334,5 +334,5 @@ def write_manifest(out: Path, made: list[Made]) -> None:
         file.writelines(f"{row.utt} {row.path}\n" for row in made)
     with whole_file(out / "utt2spk") as file:
         file.writelines(f"{row.utt} {row.target if row.target not in (SAME, COPY) else row.speaker}\n" for row in made)
-    with whole_file(out / "manifest.jsonl") as file:
+    with whole_file(out / MANIFEST) as file:
         file.writelines(json.dumps(row._asdict(), ensure_ascii=False) + "\n" for row in made)

@@ -12,6 +12,7 @@ from unitdisc.convert import COPY, Made, as_loud, fit_length, write_manifest
 from unitdisc.data.audio import save_audio
 from unitdisc.data.kaldi import DataDir
 from unitdisc.errors import DataError
+from unitdisc.evaluate.converted import MANIFEST
 from unitdisc.features.build import build_raw_features
 from unitdisc.features.configs import LogMelConfig
 from unitdisc.features.excitation import analyse
@@ -29,7 +30,7 @@ def copy_speech(
 ) -> list[Made]:
     """Write OUT/copy/<utt>.wav of every utterance, and a manifest as `convert` does."""
     out = Path(out)
-    if (out / "manifest.jsonl").exists() and not force:
+    if (out / MANIFEST).exists() and not force:
         raise DataError(f"{out}: there are conversions already; --force replaces them")
     features = build_raw_features(config)
     made: list[Made] = []

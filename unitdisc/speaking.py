@@ -20,6 +20,7 @@ from unitdisc.data.audio import save_audio
 from unitdisc.data.units import FORMAT, read_header, read_units, unit_file
 from unitdisc.decoders.base import EXCITATION, Streams, Voicing
 from unitdisc.errors import ConfigError, DataError
+from unitdisc.evaluate.converted import MANIFEST
 from unitdisc.features.excitation import Excitation
 from unitdisc.files import file_name
 from unitdisc.intonation import FLAT, NONE, PREDICTED, SOURCE, parse_pitch
@@ -75,7 +76,7 @@ def speak_units(
     speaking = load_speech_model(exp, device)
     model = speaking.network
     speaking.check_speaks()  # before anything is read
-    if (out / "manifest.jsonl").exists() and not force:
+    if (out / MANIFEST).exists() and not force:
         raise DataError(f"{out}: there are sounds already; --force replaces them")
     own = model.codebook_hash()
     if codebook and codebook != own:

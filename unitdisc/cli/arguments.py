@@ -99,6 +99,19 @@ def add_device(verb: argparse.ArgumentParser, note: str = "") -> None:
     verb.add_argument("--device", type=device, default="cpu", metavar="DEVICE", help=help_text)
 
 
+def add_scoring(verb: argparse.ArgumentParser) -> None:
+    """Add what all scores take: how they are printed, and how their intervals are made."""
+    verb.add_argument("--json", action="store_true", help="print whole scores as JSON instead of a table")
+    verb.add_argument("--seed", type=int, default=0, help="seed of everything random (default: %(default)s)")
+    verb.add_argument(
+        "--resamples",
+        type=count,
+        default=1000,
+        metavar="N",
+        help="resamples of the bootstrap, which makes the intervals; 0: no intervals (default: %(default)s)",
+    )
+
+
 def add_renew(verb: argparse.ArgumentParser) -> None:
     """Add --renew, for verbs whose output knows what it was made of (`cli/making.py`)."""
     verb.add_argument(

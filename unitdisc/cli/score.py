@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unitdisc.cli.arguments import above_zero, add_allow_pipes, add_device, count, positive, zero_or_more
+from unitdisc.cli.arguments import above_zero, add_allow_pipes, add_device, add_scoring, positive, zero_or_more
 from unitdisc.cli.foreign import add_units_options
 from unitdisc.cli.scored import keep, show
 from unitdisc.errors import DataError
@@ -47,15 +47,7 @@ def _parser(
     subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, what: str
 ) -> argparse.ArgumentParser:
     verb = subverbs.add_parser(name, help=what, description=what, allow_abbrev=False)
-    verb.add_argument("--json", action="store_true", help="print whole scores as JSON instead of a table")
-    verb.add_argument("--seed", type=int, default=0, help="seed of everything random (default: %(default)s)")
-    verb.add_argument(
-        "--resamples",
-        type=count,
-        default=1000,
-        metavar="N",
-        help="resamples of the bootstrap, which makes the intervals; 0: no intervals (default: %(default)s)",
-    )
+    add_scoring(verb)
     add_allow_pipes(verb)
     return verb
 

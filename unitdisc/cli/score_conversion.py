@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unitdisc.cli.arguments import add_allow_pipes, count, positive
+from unitdisc.cli.arguments import add_allow_pipes, add_scoring, positive
 
 if TYPE_CHECKING:
     from unitdisc.data.batches import FrameReader
@@ -57,15 +57,7 @@ def add_conversion(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser
         type=positive,
         help="epochs that the probe is trained for (default: 5, or more where there are few utterances to train on)",
     )
-    verb.add_argument("--json", action="store_true", help="print whole scores as JSON instead of a table")
-    verb.add_argument("--seed", type=int, default=0, help="seed of everything random (default: %(default)s)")
-    verb.add_argument(
-        "--resamples",
-        type=count,
-        default=1000,
-        metavar="N",
-        help="resamples of the bootstrap, which makes the intervals; 0: no intervals (default: %(default)s)",
-    )
+    add_scoring(verb)
     verb.set_defaults(run=run_conversion)
 
 

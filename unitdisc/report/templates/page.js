@@ -157,7 +157,7 @@ class Utterance {
       return {...track, audio, button};
     });
     if (about.units.length) {
-      const files = add(box, "p", {class: "files soft"}, "Take along: ");
+      const files = add(box, "p", {class: "files soft"}, "Save: ");
       add(files, "button", {type: "button", onclick: () => save(`${about.file ?? about.utt}.TextGrid`, "text/plain", textGrid(tiersOf(about)))}, "TextGrid");
       files.append(" ");
       add(files, "button", {type: "button", onclick: () => save(`${about.file ?? about.utt}.eaf`, "application/xml", elan(tiersOf(about)))}, "ELAN");
