@@ -27,7 +27,7 @@ from unitdisc.model import ModelConfig, UnitModel
 from unitdisc.model_config import LossWeights
 from unitdisc.networks.conditioning import ConditioningConfig
 from unitdisc.networks.wavenet import WaveNetConfig
-from unitdisc.voices import MOST, Voices, fit_voices
+from unitdisc.voices import MOST, Voices, fit_voices, most_of_each
 
 FAST = ConvertOptions(batch=3)
 WHISPER = replace(FAST, pitch="none", iterations=4)
@@ -241,6 +241,17 @@ def test_what_was_not_voiced_is_not_spoken_with_a_pitch(models, tmp_path: Path):
     assert np.abs(wave).max() > 0.01
 
 
+def test_where_the_tracker_finds_no_pitch_there_is_sound_without_one(models, tmp_path: Path, monkeypatch):
+    soundfile.write(tmp_path / "low.wav", harmonic_sound(np.full(16000, 120.0)), 16000)
+    for home in ("features.excitation", "voices"):
+        monkeypatch.setattr(f"unitdisc.{home}.pitch", lambda wave, grid, *options: np.zeros(grid.frames(len(wave))))
+    convert(models("frame"), [tmp_path / "low.wav"], tmp_path / "out", ["b"], FAST)
+    wave, source = (soundfile.read(path)[0] for path in (tmp_path / "out" / "b" / "low.wav", tmp_path / "low.wav"))
+    assert len(wave) == 16000
+    assert active_level(wave) == pytest.approx(active_level(source), rel=0.1)
+    assert (pitch(wave, FrameGrid(16000, 160, 400)) > 0).mean() < 0.1
+
+
 def test_a_checkpoint_without_ranges_keeps_the_pitch_of_the_source(models, tmp_path: Path):
     tree = checkpoint.load(models("frame"))
     del tree["voices"]
@@ -277,6 +288,13 @@ def test_ranges_of_voices_are_taken_from_their_speech(tmp_path: Path):
         assert np.exp(found.mean) == pytest.approx(base, rel=0.02)
         assert found.deviation == pytest.approx(0.085, abs=0.03)
     assert Voices.of_tree(voices.tree()).of(1) == voices.of(1)
+
+
+def test_voices_with_little_speech_leave_the_others_as_much_as_they_may_have():
+    assert most_of_each([40] * 10, 10, 500) == 10
+    assert most_of_each([40] * 10 + [1] * 248, 10, 500) == 10  # 348 utterances, not 258
+    assert most_of_each([40] * 100, 10, 500) == 5
+    assert most_of_each([3] * 1000, 10, 500) == most_of_each([], 1, 0) == 1
 
 
 def test_a_stranger_cannot_be_resynthesised_by_a_table_of_speakers(models, data: DataDir, tmp_path: Path):

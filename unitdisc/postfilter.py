@@ -19,6 +19,7 @@ from unitdisc.data.batches import FrameReader
 from unitdisc.data.kaldi import DataDir
 from unitdisc.errors import CheckpointError
 from unitdisc.model import UnitModel
+from unitdisc.voices import most_of_each, spread
 
 WINDOW = 9  # frames of the running mean
 MOST_SLOW, MOST_FAST = 3.0, 4.0  # times that a deviation may be stretched, or shrunk
@@ -140,10 +141,12 @@ def _ratio(wanted: Tensor, present: Tensor) -> Tensor:
 
 def decoded_pairs(model: UnitModel, data: DataDir, frames: FrameReader, targets: FrameReader) -> Iterable[Pair]:
     """Decode some utterances of every voice that the model knows, in their own voices."""
-    most = max(1, min(PER_VOICE, IN_ALL // max(len(model.speakers), 1)))
-    for voice, speaker in enumerate(model.speakers):
-        known = [utt for utt in data.spk2utt.get(speaker, []) if utt in frames and utt in targets]
-        for utt in known[:: math.ceil(len(known) / most) or 1]:
+    usable = [
+        [utt for utt in data.spk2utt.get(speaker, []) if utt in frames and utt in targets] for speaker in model.speakers
+    ]
+    most = most_of_each(map(len, usable), PER_VOICE, IN_ALL)
+    for voice, known in enumerate(usable):
+        for utt in spread(known, most):
             real, heard = torch.from_numpy(targets[utt]), torch.from_numpy(frames[utt])[None].to(model.mean.device)
             content, lengths = model.content(heard, torch.tensor([heard.shape[1]], device=heard.device))
             made = model.generate(content, lengths, own_voice(model, voice, heard))[0].cpu()

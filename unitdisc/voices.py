@@ -63,8 +63,9 @@ class Voices:
 
 def fit_voices(data: DataDir, speakers: Sequence[str], grid: FrameGrid) -> Voices:
     """Track the pitch of some utterances of every speaker; who has no audio, or no voiced speech, has no range."""
-    most = max(1, min(PER_VOICE, IN_ALL // max(len(speakers), 1)))
-    ranges = [pitch_range(pitches(data, spread(data.spk2utt.get(speaker, []), most), grid)) for speaker in speakers]
+    known = [data.spk2utt.get(speaker, []) for speaker in speakers]
+    most = most_of_each(map(len, known), PER_VOICE, IN_ALL)
+    ranges = [pitch_range(pitches(data, spread(utts, most), grid)) for utts in known]
     columns = torch.tensor([found or (math.nan, math.nan) for found in ranges], dtype=torch.float32).reshape(-1, 2)
     return Voices(columns[:, 0].clone(), columns[:, 1].clone())
 
@@ -82,6 +83,12 @@ def pitches(data: DataDir, utts: Iterable[str], grid: FrameGrid) -> Iterator[Arr
 def spread(utts: Sequence[str], most: int) -> list[str]:
     """Return at most so many utterances, from everywhere in the list."""
     return list(utts[:: math.ceil(len(utts) / most) or 1])
+
+
+def most_of_each(counts: Iterable[int], most: int, in_all: int) -> int:
+    """Return how many utterances to take of each voice that has so many: `most`, or fewer (at least 1) for `in_all`."""
+    counts = list(counts)
+    return next((each for each in range(most, 1, -1) if sum(min(n, each) for n in counts) <= in_all), 1)
 
 
 def pitch_range(contours: Iterable[Array]) -> PitchRange | None:

@@ -17,6 +17,7 @@ from unitdisc.data.kaldi import DataDir
 from unitdisc.data.store import FeatureReader
 from unitdisc.data.subsets import combine, split, subset, utts_of
 from unitdisc.errors import DataError
+from unitdisc.features.configs import ExcitationConfig
 from unitdisc.features.extract import ExtractConfig, extract
 
 
@@ -126,7 +127,9 @@ def test_a_subset_keeps_the_statistics_of_its_speakers(tmp_path: Path):
 
 def test_features_of_a_subset_are_its_own_and_need_not_be_made_again(tmp_path: Path):
     data = make_data(tmp_path / "d", 6)
-    config = ExtractConfig(tiny_model().features, tiny_model().targets)
+    model = tiny_model()
+    config = ExtractConfig(model.features, model.targets, ExcitationConfig())
+    extract(data, config, force=True)
     part = subset(data, tmp_path / "part", data.utts[:2])
     summary = extract(part, config)
     frames = sum(FeatureReader(data.path / "feats.scp").frames(utt) for utt in part.utts)

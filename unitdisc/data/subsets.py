@@ -18,8 +18,8 @@ from unitdisc.files import whole_file
 from unitdisc.reading import json_if_any
 
 ALIGNMENTS = ("phones.ctm", "words.ctm")
-FEATURES = ("feats", "targets")  # <stem>.scp with <stem>.json beside it
-STATISTICS = ("cmvn", "targets_cmvn")  # <stem>.scp, of each speaker's features
+FEATURES = ("feats", "targets", "excitation")  # <stem>.scp with <stem>.json beside it
+STATISTICS = ("cmvn", "targets_cmvn", "excitation_cmvn")  # <stem>.scp, of each speaker's features
 
 
 def subset(data: DataDir, out: str | Path, utts: Iterable[str]) -> DataDir:
