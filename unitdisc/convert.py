@@ -85,7 +85,7 @@ class Made(NamedTuple):
     path: str
     seconds: float
     gain: float
-    pitch: str  # as it was asked for; of a waveform decoder, which has its own, empty
+    pitch: str  # as it was asked for; of a waveform decoder that has its own, empty
     content: str = ""  # what the decoder was told: units or vectors; of copy-synthesis, empty
 
 
@@ -252,11 +252,12 @@ def _convert_batch(work: _Work, utts: list[str], target: Target) -> Iterator[Mad
     content, units = model.content(pad(rows), lengths, options.vectors)
     speaker = voices(model, data, utts, rows, target)
     seeds = torch.tensor([zlib.crc32(f"{options.seed} {target.name} {utt}".encode()) for utt in utts], device=device)
-    said = work.speaking.say(content, units, speaker, seeds, options.temperature, options.emphasis)
-    for n, utt in enumerate(utts):
-        original = data.source(utt).load(rate)
+    originals = [data.source(utt).load(rate) for utt in utts]
+    told = _told(work, utts, originals, target)
+    said = work.speaking.say(content, units, speaker, seeds, options.temperature, options.emphasis, told)
+    for n, (utt, original) in enumerate(zip(utts, originals, strict=True)):
         wave = _voiced(work, {name: stream[n].cpu() for name, stream in said.items()}, original, utt, target)
-        spoken = options.pitch if work.speaking.decoder.needs_pitch else ""
+        spoken = options.pitch if work.speaking.decoder.needs_pitch or told is not None else ""
         samples, gain = as_loud(fit_length(wave.numpy(), len(original)), original)
         path = work.out / file_name(target.name) / f"{file_name(utt)}.{options.format}"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -265,6 +266,15 @@ def _convert_batch(work: _Work, utts: list[str], target: Target) -> Iterator[Mad
         home = str(path.relative_to(work.out))
         what = "vectors" if content.is_floating_point() else "units"
         yield Made(name, utt, data.utt2spk[utt], target.name, home, len(samples) / rate, gain, spoken, what)
+
+
+def _told(work: _Work, utts: list[str], originals: list[np.ndarray], target: Target) -> Tensor | None:
+    """Return what the decoder is to be told of each frame [B, T, D]: the pitch that is wanted, if it takes one so."""
+    if not work.speaking.network.config.told:
+        return None
+    moved_to = None if target.name == SAME else target.pitch
+    speakers = [work.data.utt2spk[utt] for utt in utts]
+    return pad([work.intonation.frames(w, spk, moved_to) for w, spk in zip(originals, speakers, strict=True)])
 
 
 def _voiced(work: _Work, said: Streams, original: np.ndarray, utt: str, target: Target) -> Tensor:

@@ -14,6 +14,7 @@ from unitdisc.data.batches import Corpus, FrameReader, PhoneLabels
 from unitdisc.data.kaldi import DataDir, data_digest
 from unitdisc.data.phones import SILENCE, SILENCES
 from unitdisc.data.subsets import subset
+from unitdisc.decoders.base import Stream
 from unitdisc.errors import DataError
 from unitdisc.features.cmvn import global_normalisation, load_normalised
 from unitdisc.features.configs import ExcitationConfig, FeatureConfig, LogMelConfig
@@ -32,23 +33,27 @@ UNLEARNT = SILENCES - {"sil", "h#", "pau", "epi"}
 def open_corpus(config: ModelConfig, data: DataDir, model: UnitModel) -> Corpus:
     """Open what a model trains on or is validated with; archives must have been made by `unitdisc features`."""
     streams = config.decoder.streams(config.targets)
-    archives = [open_stream(s.features, s.archive, data) for s in streams if s.features is not None]
     frames = load_normalised(data.path, config.features)
     return Corpus(
         data,
         frames,
         model.speakers,
-        targets=SideBySide.of(archives),
+        targets=_opened(streams, data),
+        told=_opened(config.told, data),
         waveform=(model.grid.sample_rate, model.grid.hop) if any(s.features is None for s in streams) else None,
         phones=PhoneTable(data, model) if model.phones else None,
         stride=model.encoder.stride,
     )
 
 
+def _opened(streams: Sequence[Stream], data: DataDir) -> FrameReader | None:
+    """Open the archives of streams side by side; None if there are none."""
+    return SideBySide.of([open_stream(s.features, s.archive, data) for s in streams if s.features is not None])
+
+
 def with_features(config: ModelConfig, data: DataDir, folder: Path, jobs: int, say: Callable[[str], None]) -> DataDir:
     """Return a data directory with features: itself, or one in a folder, for whose utterances they are made here."""
-    streams = config.decoder.streams(config.targets)
-    archives: dict[str, Any] = {s.archive: s.features for s in streams if s.features is not None}
+    archives: dict[str, Any] = config.decoder.archives(config.targets)
     wanted = replace(ExtractConfig(config.features), **archives)
     if any((data.path / f"{name}.json").exists() for name in wanted.archives):
         return data  # whether they are the right ones is seen when they are read

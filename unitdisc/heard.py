@@ -18,7 +18,7 @@ from unitdisc.features.pitch import pitch
 from unitdisc.model import UnitModel
 from unitdisc.networks.blocks import one_thread
 from unitdisc.postfilter import Heard, heard_moments
-from unitdisc.voices import UNKNOWN, PitchRange, pitch_range
+from unitdisc.voices import UNKNOWN, PitchRange, in_range_, pitch_range
 
 STEPS, RATE = 60, 0.03  # of Adam
 PULL = 0.003  # weight of the distance from the mean of all voices, in deviations of theirs
@@ -53,7 +53,7 @@ def _streams(model: UnitModel, wave: np.ndarray, spread: PitchRange) -> dict[str
             return {}
         frames = build_raw_features(stream.features)(samples, torch.tensor([len(wave)])).frames[0]
         if isinstance(stream.features, ExcitationConfig):
-            frames[:, 0] = (frames[:, 0] - spread.mean) / spread.deviation
+            in_range_(frames, spread)
         streams[stream.name] = frames
     return streams
 

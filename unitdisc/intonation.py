@@ -1,17 +1,21 @@
 """The pitch that an utterance is spoken with in another voice."""
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.timing import FrameGrid
 from unitdisc.errors import ConfigError
+from unitdisc.features.aperiodicity import BANDS
 from unitdisc.features.excitation import Excitation, analyse
 from unitdisc.voices import (
     PER_VOICE,
+    UNKNOWN,
     PitchRange,
     Voices,
     flat,
+    in_range_,
     moved,
     pitch_range,
     pitches,
@@ -70,6 +74,13 @@ class Intonation:
         if self.pitch == FLAT:
             return flat(heard, target)
         return heard if target is None else moved(heard, self._range(speaker), target)
+
+    def frames(self, wave: np.ndarray, speaker: str, target: PitchRange | None) -> Tensor:
+        """Return the same as frames [T, DIM], the pitch in the range of the voice: what a decoder may be told."""
+        count = self._grid.frames(len(wave))
+        unvoiced = Excitation(torch.zeros(count, dtype=torch.float64), torch.ones(count, BANDS))
+        excitation = self.of(wave, speaker, target) or unvoiced
+        return in_range_(excitation.to_frames(), target or self._range(speaker) or UNKNOWN)
 
     def _range(self, speaker: str) -> PitchRange | None:
         """Return how high a speaker of the data speaks: as the model knows it, or from some of the utterances."""

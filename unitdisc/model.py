@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from unitdisc import config as configs
 from unitdisc import dist
 from unitdisc.buffers import unit_state
-from unitdisc.decoders.base import Decoder, Fit, Randomness, Streams, set_statistics_
+from unitdisc.decoders.base import Decoder, Fit, Randomness, Streams, fit_steps, set_statistics_
 from unitdisc.decoders.build import build_decoder
 from unitdisc.devices import sent
 from unitdisc.errors import ConfigError, DataError
@@ -55,6 +55,7 @@ class TrainingBatch(Protocol):
     speakers: Tensor  # [B]
     targets: Tensor | None
     target_lengths: Tensor | None
+    told: Tensor | None  # [B, T, D] what the decoder is told of each frame
     phones: Tensor | None
     phone_lengths: Tensor | None
     frame_phones: Tensor | None
@@ -110,7 +111,9 @@ class UnitModel(nn.Module):
         self.decoder: Decoder | None = None
         if config.decoder.speaks:
             self.conditioning = Conditioning(config.conditioning, self.quantizer.dim, self.dim_in, len(self.speakers))
-            fit = Fit(config.targets, self.grid, self.encoder.stride, self.conditioning.dim)
+            told = [feature_dim(stream.features) for stream in config.told if stream.features]
+            dim = self.conditioning.dim + sum(told) * self.encoder.stride
+            fit = Fit(config.targets, self.grid, self.encoder.stride, dim)
             self.decoder = build_decoder(config.decoder, fit)
         if config.needs_phones and not self.phones:
             raise ConfigError("weights.ctc or weights.framewise is above 0, but no phones were given to the model")
@@ -258,7 +261,8 @@ class UnitModel(nn.Module):
             speaker: Tensor | None = self.conditioning.reference(frames, frame_lengths)
         else:
             speaker = self.conditioning.speaker_vectors(batch.speakers, strict=False)
-        losses = self.decoder.loss(batch.targets, self.conditioning(content, speaker), seeds, lengths)
+        condition = self._with_told(self.conditioning(content, speaker), batch.told)
+        losses = self.decoder.loss(batch.targets, condition, seeds, lengths)
         per_frame = self.decoder.hold // self.encoder.stride
         known = frame_lengths * per_frame if batch.target_lengths is None else batch.target_lengths
         # A waveform may end up to half a frame before or after its frames do: those samples are left out.
@@ -401,9 +405,10 @@ class UnitModel(nn.Module):
         speaker: Tensor | None = None,
         generator: Randomness = None,
         temperature: float = 1.0,
+        told: Tensor | None = None,
     ) -> Tensor:
         """Return the first of the streams of `say`: log-mel frames [B, T' * stride, M], or a waveform [B, samples]."""
-        return next(iter(self.say(content, lengths, speaker, generator, temperature).values()))
+        return next(iter(self.say(content, lengths, speaker, generator, temperature, told).values()))
 
     def say(
         self,
@@ -412,16 +417,18 @@ class UnitModel(nn.Module):
         speaker: Tensor | None = None,
         generator: Randomness = None,
         temperature: float = 1.0,
+        told: Tensor | None = None,
     ) -> Streams:
         """Return what the decoder says of units, stream by stream, [B, T' * hold, ...] each; 0 on padding.
 
         Content is units [B, T', G] int64, or values [B, T', D]; lengths [B] count units. Speaker is numbers [B] int64,
         places in `speakers`, or vectors [B, S] of `speaker_vectors`. A tensor of seeds [B] in place of a generator
-        makes each row's sound depend on its own seed, not on the rows beside it.
+        makes each row's sound depend on its own seed, not on the rows beside it. Some decoders are told of each frame
+        what no unit says, [B, T, D]: see `DecoderSettings.told`.
         """
         with self.inference(content.device, exact=False):
             lengths = lengths.to(content.device)
-            decoder, condition = self._condition(content, lengths, speaker)
+            decoder, condition = self._condition(content, lengths, speaker, told)
             said = decoder.say(condition, lengths, generator, temperature)
             steps = lengths * decoder.hold
             return {name: masked(x, padding_mask(steps, x.shape[1])) for name, x in said.items()}
@@ -433,22 +440,37 @@ class UnitModel(nn.Module):
         speaker: Tensor | None = None,
         generator: torch.Generator | None = None,
         temperature: float = 1.0,
+        told: Tensor | None = None,
     ) -> Iterator[Tensor]:
         """Yield what `generate` returns piece by piece, as it is ready; what lies on padding has no meaning."""
         with self.inference(content.device, exact=False):
             lengths = lengths.to(content.device)
-            decoder, condition = self._condition(content, lengths, speaker)
+            decoder, condition = self._condition(content, lengths, speaker, told)
             pieces = decoder.say_by_piece(condition, lengths, generator, temperature)
         return (next(iter(piece.values())) for piece in pieces)
 
-    def _condition(self, content: Tensor, lengths: Tensor, speaker: Tensor | None) -> tuple[Decoder, Tensor]:
+    def _condition(
+        self, content: Tensor, lengths: Tensor, speaker: Tensor | None, told: Tensor | None
+    ) -> tuple[Decoder, Tensor]:
         """Return the decoder and what it is told: [B, T', dim]."""
         if self.decoder is None or self.conditioning is None:
             raise ConfigError("this model has no decoder; train with decoder.kind frame or waveform")
         values = content if content.is_floating_point() else self.quantizer.decode(content)
         if speaker is not None and not speaker.is_floating_point():
             speaker = self.conditioning.speaker_vectors(speaker)
-        return self.decoder, self.conditioning(self.conditioning.content(values, lengths), speaker)
+        condition = self.conditioning(self.conditioning.content(values, lengths), speaker)
+        return self.decoder, self._with_told(condition, told)
+
+    def _with_told(self, condition: Tensor, told: Tensor | None) -> Tensor:
+        """Put what the decoder is told of a unit's frames, of [B, T, D], beside its condition [B, T', dim]."""
+        if not self.config.told:
+            return condition
+        if told is None:
+            raise DataError(
+                "this decoder is told the pitch of each frame, which units alone do not have; convert a recording"
+            )
+        frames = fit_steps(told.to(condition), condition.shape[1] * self.stride)
+        return torch.cat([condition, frames.unflatten(1, (-1, self.stride)).flatten(2)], -1)
 
     # State
 

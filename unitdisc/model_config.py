@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from unitdisc.decoders.base import Stream
 from unitdisc.decoders.build import DecoderConfig
 from unitdisc.decoders.frame import FrameDecoderConfig
 from unitdisc.errors import ConfigError
@@ -69,7 +70,7 @@ class ModelConfig:
         if self.perturbation.on and (not isinstance(self.features, FbankConfig) or self.features.energy):
             raise ConfigError("perturbation stretches log mel filter banks: set features.kind to fbank, without energy")
         ours = self.features.grid
-        for stream in self.decoder.streams(self.targets):
+        for stream in (*self.decoder.streams(self.targets), *self.told):
             theirs = ours if stream.features is None else stream.features.grid
             if (ours.sample_rate, ours.hop, ours.snip_edges) != (theirs.sample_rate, theirs.hop, theirs.snip_edges) or (
                 ours.snip_edges and ours.window != theirs.window
@@ -85,6 +86,11 @@ class ModelConfig:
                 "nothing to learn: decoder.kind is none; set one of weights.prediction, input_reconstruction, ctc and "
                 "framewise above 0"
             )
+
+    @property
+    def told(self) -> tuple[Stream, ...]:
+        """Return what the decoder is told of each frame beside units and speaker."""
+        return self.decoder.told(self.targets)
 
     @property
     def needs_phones(self) -> bool:

@@ -44,13 +44,14 @@ class SpeechModel(NamedTuple):
         seeds: Tensor,
         temperature: float = 1.0,
         emphasis: float | None = None,
+        told: Tensor | None = None,
     ) -> Streams:
         """Return what the decoder says, as the network's `say` does, with the voice made more of what it is.
 
         By the emphasis, log-mel is moved on in the direction in which it differs from what the mean of all voices
         says; none: by as much as the decoder's kind is used with.
         """
-        said = self.network.say(content, units, speaker, seeds, temperature)
+        said = self.network.say(content, units, speaker, seeds, temperature, told)
         by, conditioning = self.decoder.emphasis if emphasis is None else emphasis, self.network.conditioning
         if not by or LOG_MEL not in said or conditioning is None or conditioning.table is None:
             return said

@@ -434,7 +434,7 @@ def postfilter_of(state: State, corpus: Corpus) -> Postfilter | None:
 def voices_of(state: State, corpus: Corpus) -> Voices | None:
     """Measure how high the voices of a model speak, if its decoder leaves the pitch to be chosen."""
     decoder = state.model.decoder
-    if not dist.is_main() or decoder is None or not decoder.needs_pitch:
+    if not dist.is_main() or decoder is None or not (decoder.needs_pitch or state.model.config.told):
         return None
     return fit_voices(corpus.data, state.model.speakers, state.model.grid)
 

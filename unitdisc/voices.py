@@ -7,7 +7,7 @@ another by mean and deviation.
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +19,8 @@ from unitdisc.data.timing import FrameGrid
 from unitdisc.errors import CheckpointError, DataError
 from unitdisc.features.excitation import VOICING, Excitation
 from unitdisc.features.pitch import Array, pitch
+
+Frames = TypeVar("Frames", np.ndarray, Tensor)
 
 PER_VOICE, IN_ALL = 10, 500  # utterances whose pitch is tracked, at most
 MOST = 1.6  # times that a contour's movements may be made larger, or smaller
@@ -129,6 +131,12 @@ def _changed(excitation: Excitation, change: Callable[[Tensor], Tensor]) -> Exci
     return excitation._replace(frequency=torch.where(voiced, log.exp().clamp(LOWEST, HIGHEST), 0.0))
 
 
+def in_range_(frames: Frames, own: PitchRange) -> Frames:
+    """Put the log F0 of frames [T, DIM] of an excitation in a voice's own range: by its mean and deviation."""
+    frames[:, 0] = (frames[:, 0] - own.mean) / own.deviation
+    return frames
+
+
 class OwnRange:
     """Excitation [T, DIM] of each utterance with log F0 by its speaker's mean and deviation: what a decoder learns."""
 
@@ -139,9 +147,7 @@ class OwnRange:
     def __getitem__(self, utt: str) -> np.ndarray:
         """Return an utterance's frames."""
         frames = np.array(self._excitation[utt])
-        mean, deviation = self._range(self._data.utt2spk[utt])
-        frames[:, 0] = (frames[:, 0] - mean) / deviation
-        return frames
+        return in_range_(frames, self._range(self._data.utt2spk[utt]))
 
     def __contains__(self, utt: object) -> bool:
         """Tell whether there are frames of an utterance."""

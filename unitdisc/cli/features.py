@@ -78,9 +78,7 @@ def load_config(path: str, changes: Sequence[str] = ()) -> "ExtractConfig":
 
     tree = with_overrides(make_dataclass("Whole", [("model", ModelConfig)]), tree, changes)
     model = from_tree(ModelConfig, tree.get("model", {}), f"{path}: model")
-    archives: dict[str, Any] = {
-        s.archive: s.features for s in model.decoder.streams(model.targets) if s.features is not None
-    }
+    archives: dict[str, Any] = model.decoder.archives(model.targets)
     return replace(ExtractConfig(model.features), **archives)
 
 

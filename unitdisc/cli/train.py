@@ -90,7 +90,7 @@ def making_of_training(options: argparse.Namespace) -> "Making":
 def read_while_training(config: "Config", place: str, data: Path) -> Iterator[str]:
     """Give the files of a data directory that a training depends on."""
     weights, decoder = config.model.weights, config.model.decoder
-    names = ["feats", *(stream.archive for stream in decoder.streams(config.model.targets))]
+    names = ["feats", *decoder.archives(config.model.targets)]
     present = [name for name in names if (data / f"{name}.scp").is_file()]
     yield from (f"{place}/{name}.scp" for name in present)
     if len(present) < len(names):  # made of the audio

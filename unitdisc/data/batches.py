@@ -69,6 +69,7 @@ class Batch:
     seeds: Tensor | None = None  # [B] int64: what is random about each row while training
     targets: Tensor | None = None  # [B, T, M] log-mel, or [B, T * hop] waveform
     target_lengths: Tensor | None = None  # [B]
+    told: Tensor | None = None  # [B, T, D] what the decoder is told of each frame
     phones: Tensor | None = None  # [B, N] int64 label sequence without silence, -1 on padding
     phone_lengths: Tensor | None = None  # [B]
     frame_phones: Tensor | None = None  # [B, T'] int64 at the units' rate, -1 where there is none
@@ -110,6 +111,7 @@ class Corpus:
         *,
         targets: FrameReader | None = None,
         waveform: tuple[int, int] | None = None,  # (sample rate, samples per frame): targets are the audio itself
+        told: FrameReader | None = None,  # what a decoder is told of each frame
         phones: Mapping[str, PhoneLabels] | None = None,
         stride: int = 1,  # frames per unit
         min_frames: int = 1,
@@ -117,6 +119,7 @@ class Corpus:
     ) -> None:
         self.data, self.frames, self.targets, self._waveform = data, frames, targets, waveform
         self.versions = versions
+        self._told = told
         self._phones, self._stride = phones, stride
         self._speaker_number = {speaker: number for number, speaker in enumerate(speakers)}
         # An utterance whose features failed is listed beside them, and is not there.
@@ -146,6 +149,8 @@ class Corpus:
             waves = [self._wave(c) for c in chunks]
             batch.targets = pad(waves)
             batch.target_lengths = torch.tensor([len(w) for w in waves])
+        if self._told is not None:
+            batch.told = pad([torch.from_numpy(self._told[c.utt][c.first : c.first + c.frames]) for c in chunks])
         if self._phones is not None:
             self._add_phones(batch, chunks, self._phones)
         if self.versions is not None and versions:

@@ -33,6 +33,14 @@ class Stream(NamedTuple):
     archive: str = ""  # what a data directory calls its archive: `targets` is targets.scp and targets.ark
 
 
+def excitation_stream(targets: LogMelConfig) -> Stream:
+    """Return the stream of pitch, voicing and aperiodicity of the frames of log-mel."""
+    excitation = ExcitationConfig(
+        sample_rate=targets.sample_rate, hop=targets.hop, window=targets.window, snip_edges=targets.snip_edges
+    )
+    return Stream(EXCITATION, excitation, "excitation")
+
+
 class DecoderSettings:
     """What a decoder's configuration says before the decoder is built."""
 
@@ -42,6 +50,15 @@ class DecoderSettings:
         """Return what the decoder learns to say, in the order in which targets [B, T, D] hold it side by side."""
         raise NotImplementedError
 
+    def told(self, targets: LogMelConfig) -> tuple[Stream, ...]:
+        """Return what the decoder is told of each frame beside units and speaker, side by side; always of frames."""
+        return ()
+
+    def archives(self, targets: LogMelConfig) -> dict[str, LogMelConfig | ExcitationConfig]:
+        """Return what has to be made of the training data, by the name of its archive."""
+        streams = (*self.streams(targets), *self.told(targets))
+        return {stream.archive: stream.features for stream in streams if stream.features is not None}
+
 
 class Fit(NamedTuple):
     """What a decoder has to fit to."""
@@ -49,7 +66,7 @@ class Fit(NamedTuple):
     targets: LogMelConfig
     grid: FrameGrid  # of the encoder's input
     stride: int  # frames per unit
-    dim: int  # of the condition
+    dim: int  # of the condition, with what the decoder is told of the frames of a unit
 
 
 class Voicing(NamedTuple):

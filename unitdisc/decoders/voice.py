@@ -23,12 +23,13 @@ from unitdisc.decoders.base import (
     Stream,
     Streams,
     Voicing,
+    excitation_stream,
     fit_steps,
     set_statistics_,
     voiced_sound,
 )  # fmt: skip
 from unitdisc.errors import ConfigError
-from unitdisc.features.configs import ExcitationConfig, LogMelConfig
+from unitdisc.features.configs import LogMelConfig
 from unitdisc.features.excitation import DIM, VOICING
 from unitdisc.networks.padding import masked, padding_mask
 
@@ -57,10 +58,7 @@ class VoiceDecoderConfig(DecoderSettings):
 
     def streams(self, targets: LogMelConfig) -> tuple[Stream, ...]:
         """Return log-mel, and the excitation of the same frames."""
-        excitation = ExcitationConfig(
-            sample_rate=targets.sample_rate, hop=targets.hop, window=targets.window, snip_edges=targets.snip_edges
-        )
-        return (Stream(LOG_MEL, targets, "targets"), Stream(EXCITATION, excitation, "excitation"))
+        return (Stream(LOG_MEL, targets, "targets"), excitation_stream(targets))
 
 
 class VoiceDecoder(Decoder):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from unitdisc.decoders.autoregressive import AutoregressiveDecoder
-from unitdisc.decoders.base import WAVE, DecoderSettings, Fit, Stream, Streams, Voicing
+from unitdisc.decoders.base import WAVE, DecoderSettings, Fit, Stream, Streams, Voicing, excitation_stream
 from unitdisc.features.configs import LogMelConfig
 from unitdisc.networks.outputs import MixtureConfig, SoftmaxConfig
 from unitdisc.networks.wavenet import WaveNetConfig
@@ -20,14 +20,19 @@ class WaveformDecoderConfig(DecoderSettings):
     kind: Literal["waveform"] = "waveform"
     wavenet: WaveNetConfig = field(default_factory=WaveNetConfig)
     output: SoftmaxConfig | MixtureConfig = field(default_factory=SoftmaxConfig)
+    pitch: bool = False  # told log F0 in the voice's own range, voicing and aperiodicity; without, it makes its own
 
     def streams(self, targets: LogMelConfig) -> tuple[Stream, ...]:
         """Return the audio itself."""
         return (Stream(WAVE, None),)
 
+    def told(self, targets: LogMelConfig) -> tuple[Stream, ...]:
+        """Return the excitation, if the pitch comes from outside."""
+        return (excitation_stream(targets),) if self.pitch else ()
+
 
 class WaveformDecoder(AutoregressiveDecoder):
-    """A WaveNet over samples; its pitch is its own.
+    """A WaveNet over samples.
 
     Buffers: mean and std [1], 0 and 1, as checkpoints have always had.
     """
