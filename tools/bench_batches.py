@@ -49,8 +49,9 @@ def main() -> None:
         corpus = open_corpus(config.model, data, model)
         fit_normalisation_(model, data)
         if config.train.augment.on:
+            total = int(corpus.lengths.sum())
             corpus.versions = Versions(
-                config.model.features, config.train.augment, data, 0, folder / "versions", corpus.utts
+                config.model.features, config.train.augment, data, 0, folder / "versions", corpus.utts, total
             )
         plan = batch_plan(corpus, config.train, model.stride)
         state, log, meter = State(model, config.train), RunLog(folder / "run"), Meter()

@@ -191,8 +191,8 @@ def run_steps(
     options = config.train
     plan = batch_plan(corpus, options, state.model.encoder.stride)
     if options.augment.on:
-        features, folder = state.model.config.features, exp / "versions"
-        corpus.versions = Versions(features, options.augment, corpus.data, options.seed, folder, corpus.utts)
+        features, folder, total = state.model.config.features, exp / "versions", int(corpus.lengths.sum())
+        corpus.versions = Versions(features, options.augment, corpus.data, options.seed, folder, corpus.utts, total)
     workers = options.workers if options.workers is not None else usual_workers(corpus, device)
     batches = Prefetcher(corpus, plan, dist.rank(), dist.world_size(), workers=workers, pinned=device.type == "cuda")
     targets = open_targets(state, exp, corpus, dev)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from unitdisc.data.change import CHANGES, changed
+from unitdisc.data.change import CHANGES, changed, coloured_noise, equalise
 from unitdisc.errors import DataError
 
 RATE = 16000
@@ -52,6 +52,28 @@ def test_a_room_has_a_tail_and_keeps_the_level():
     early, late = (np.mean(wet[int(a * RATE) : int(b * RATE)] ** 2) for a, b in ((0.05, 0.1), (0.25, 0.3)))
     assert 10 * np.log10(early / late) == pytest.approx(24, abs=2)  # 60 dB in 0.5 s
     assert np.mean(wet**2) == pytest.approx(np.mean(click**2), rel=1e-3)
+
+
+@pytest.mark.parametrize("slope", [0.0, 1.0, 2.0])
+@pytest.mark.parametrize("count", [1, 100_003, 131_072])
+def test_coloured_noise_falls_as_it_says(slope, count):
+    noise = coloured_noise(count, np.random.default_rng(0), slope)
+    assert noise.shape == (count,)
+    assert np.isfinite(noise).all()
+    if count > 1:
+        power = np.abs(np.fft.rfft(noise)) ** 2
+        low, high = power[500:1000].mean(), power[8000:16000].mean()  # four octaves apart
+        assert np.log2(low / high) / 4 == pytest.approx(slope, abs=0.05)
+
+
+@pytest.mark.parametrize("count", [100_003, 131_072])
+def test_a_microphone_has_the_curve_that_was_drawn(count):
+    tone = np.sin(2 * np.pi * 0.2 * np.arange(count)).astype(np.float32)  # 2 of the 5 stretches between points
+    heard = equalise(tone, RATE, np.random.default_rng(3), 4.0)
+    decibels = np.random.default_rng(3).normal(0, 4.0, 6)[2]
+    assert heard.dtype == np.float32
+    level = np.sqrt(2 * np.mean(heard[5000:-5000] ** 2))
+    assert level == pytest.approx(10 ** (decibels / 20), rel=0.01)
 
 
 def test_an_unknown_change_names_the_known():

@@ -10,6 +10,7 @@ import torch
 import torchaudio.compliance.kaldi as compliance
 from made_data import put_audio, put_data
 
+from unitdisc.data.audio import AudioSource
 from unitdisc.data.batches import Chunk, ChunkPlan, Corpus
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.prefetch import Prefetcher
@@ -33,7 +34,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> DataDir:
 
 
 def versions_of(data: DataDir, folder: Path, augment: AugmentConfig = AUGMENT, seed: int = 0) -> Versions:
-    return Versions(FEATURES, augment, data, seed, folder, data.utts)
+    return Versions(FEATURES, augment, data, seed, folder, data.utts, 1000)
 
 
 @pytest.mark.parametrize("warp", [0.8, 0.93, 1.06, 1.25])
@@ -107,7 +108,7 @@ def test_processes_read_the_batches_that_a_thread_reads(data: DataDir, tmp_path:
 )
 def test_features_that_cannot_be_changed_are_refused(data: DataDir, tmp_path: Path, features: object, says: str):
     with pytest.raises(ConfigError, match=says):
-        Versions(features, AUGMENT, data, 0, tmp_path, data.utts)  # type: ignore[arg-type]
+        Versions(features, AUGMENT, data, 0, tmp_path, data.utts, 1000)  # type: ignore[arg-type]
 
 
 DEGRADED = AugmentConfig(versions=40, degraded=1, rooms=0, microphones=0, telephones=0, noises=0, kept=0)
@@ -123,6 +124,40 @@ def test_each_degradation_changes_the_sound_and_the_share_that_is_asked_for(data
     assert np.isfinite(half.frames(utt, 0)).all()
     share = versions_of(data, tmp_path, replace(DEGRADED, degraded=0.5, **{part: 1.0}))
     assert 10 <= sum(not np.array_equal(share.frames(utt, version), clean) for version in range(40)) <= 30
+
+
+def test_a_recording_is_decoded_once_and_versions_are_the_same_as_if_nothing_were_kept(
+    data: DataDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folder = tmp_path / "flac"
+    folder.mkdir()
+    for utt in data.utts:
+        soundfile.write(folder / f"{utt}.flac", data.source(utt).load(16000), 16000)
+    (folder / "wav.scp").write_text("".join(f"{utt} {utt}.flac\n" for utt in data.utts))
+    (folder / "utt2spk").write_text((data.path / "utt2spk").read_text())
+    flacs, load, decoded = DataDir.read(folder), AudioSource.load, []
+
+    def counting(source: AudioSource, *args: int, **options: int) -> np.ndarray:
+        decoded.append(source.path.stem)
+        return load(source, *args, **options)
+
+    monkeypatch.setattr(AudioSource, "load", counting)
+    everything = replace(DEGRADED, versions=12, rooms=0.5, noises=1.0, tempo=0.2)
+    utt = flacs.utts[0]
+    never_kept = [versions_of(flacs, tmp_path / "none", everything).make(utt, version) for version in range(12)]
+    assert len(decoded) > len(flacs.utts)
+    decoded.clear()
+    kept = [versions_of(flacs, tmp_path, replace(everything, kept=1)).make(utt, version) for version in range(12)]
+    assert sorted(decoded) == sorted(set(decoded))
+    for one, other in zip(never_kept, kept, strict=True):
+        assert np.array_equal(one, other)
+
+
+def test_a_version_of_one_utterance_opens_no_other(tmp_path: Path):
+    many = DataDir.read(put_data(tmp_path / "data", utts=8))
+    for utt in many.utts[1:]:
+        many.source(utt).path.unlink()
+    assert len(versions_of(many, tmp_path).frames(many.utts[0], 0))
 
 
 def test_noise_of_a_folder_is_used(data: DataDir, tmp_path: Path):

@@ -133,14 +133,22 @@ class Corpus:
 
     def batch(self, chunks: Sequence[Chunk], versions: Sequence[int] = ()) -> Batch:
         """Read chunks into a padded batch; with versions, the encoder hears these, one for each chunk."""
-        frames = [self.frames[c.utt][c.first : c.first + c.frames] for c in chunks]
+        reader = self.versions if versions else None
+        if reader is not None and reader.retimed:  # the unchanged frames are not those of the same moments
+            frames, units = self._heard(chunks, versions, reader)
+        else:
+            whole = (self.frames[c.utt][c.first : c.first + c.frames] for c in chunks)
+            frames = [torch.from_numpy(np.ascontiguousarray(f)) for f in whole]
+            units = [self._units(c.first, len(f)) for c, f in zip(chunks, frames, strict=True)]
         batch = Batch(
             [c.utt for c in chunks],
-            pad([torch.from_numpy(np.ascontiguousarray(f)) for f in frames]),
+            pad(frames),
             torch.tensor([len(f) for f in frames]),
             torch.tensor([self._speaker_number.get(self.data.utt2spk[c.utt], -1) for c in chunks]),
-            units=pad([self._units(c.first, len(f)) for c, f in zip(chunks, frames, strict=True)], value=-1),
+            units=pad(units, value=-1),
         )
+        if reader is not None:
+            batch.heard = batch.frames if reader.retimed else pad(self._heard(chunks, versions, reader)[0])
         if self.targets is not None:
             targets = [self.targets[c.utt][c.first : c.first + c.frames] for c in chunks]
             batch.targets = pad([torch.from_numpy(np.ascontiguousarray(t)) for t in targets])
@@ -153,11 +161,12 @@ class Corpus:
             batch.told = pad([torch.from_numpy(self._told[c.utt][c.first : c.first + c.frames]) for c in chunks])
         if self._phones is not None:
             self._add_phones(batch, chunks, self._phones)
-        if self.versions is not None and versions:
-            self._add_heard(batch, chunks, versions, self.versions)
         return batch
 
-    def _add_heard(self, batch: Batch, chunks: Sequence[Chunk], versions: Sequence[int], reader: VersionReader) -> None:
+    def _heard(
+        self, chunks: Sequence[Chunk], versions: Sequence[int], reader: VersionReader
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Return the frames of versions of chunks, and which units of their utterances these are."""
         heard, units = [], []
         for chunk, version in zip(chunks, versions, strict=True):
             whole, tempo = reader.frames(chunk.utt, version), reader.tempo(chunk.utt, version)
@@ -165,10 +174,7 @@ class Corpus:
             first = min(int(chunk.first / tempo) // self._stride * self._stride, last)
             heard.append(torch.from_numpy(whole[first : first + chunk.frames]))
             units.append(((self._units(first, len(heard[-1])) + 0.5) * tempo).long())
-        batch.heard = pad(heard)
-        if reader.retimed:  # the unchanged frames are not those of the same moments
-            batch.frames, batch.lengths = batch.heard, torch.tensor([len(h) for h in heard])
-            batch.units = pad(units, value=-1)
+        return heard, units
 
     def _units(self, first: int, frames: int) -> Tensor:
         return first // self._stride + torch.arange(-(-frames // self._stride))

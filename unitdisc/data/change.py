@@ -20,17 +20,24 @@ def add_noise(
 
 
 def coloured_noise(count: int, rng: np.random.Generator, slope: float) -> np.ndarray:
-    """Return [count] samples of noise whose power falls with frequency to this power: 0 white, 1 pink, 2 brown."""
-    spectrum = np.fft.rfft(rng.standard_normal(count))
-    return np.fft.irfft(spectrum * np.arange(1, len(spectrum) + 1) ** (-slope / 2), count)
+    """Return [count] float32 samples of noise whose power falls with frequency to this power: 0 white, 2 brown."""
+    from scipy import fft
+
+    size = fft.next_fast_len(count, real=True)
+    bins = size // 2 + 1
+    spectrum = rng.standard_normal(2 * bins, dtype=np.float32).view(np.complex64)
+    return fft.irfft(spectrum * np.arange(1, bins + 1, dtype=np.float32) ** (-slope / 2), size)[:count]
 
 
 def equalise(samples: np.ndarray, rate: int, rng: np.random.Generator, decibels: float) -> np.ndarray:
     """Filter as an unknown microphone: a smooth curve over the band, of this deviation at six of its points."""
-    spectrum = np.fft.rfft(samples)
+    from scipy import fft
+
+    size = fft.next_fast_len(len(samples), real=True)
+    spectrum = fft.rfft(samples, size)
     places = np.linspace(0, 5, len(spectrum))
-    curve = np.interp(places, np.arange(6), rng.normal(0, decibels, 6))
-    return np.fft.irfft(spectrum * 10 ** (curve / 20), len(samples))
+    curve = np.interp(places, np.arange(6), rng.normal(0, decibels, 6) * (np.log(10) / 20))
+    return fft.irfft(spectrum * np.exp(curve, dtype=samples.dtype), size)[: len(samples)]
 
 
 def reverberate(
@@ -38,7 +45,8 @@ def reverberate(
 ) -> np.ndarray:
     """Add a room: direct sound and, so many dB below it, a tail of noise that falls by 60 dB in so many seconds."""
     times = np.arange(max(int(seconds * rate), 1)) / rate
-    tail = rng.standard_normal(len(times)) * 10 ** (-3 * times / seconds)
+    tail = rng.standard_normal(len(times), dtype=samples.dtype)
+    tail *= np.exp(-3 * np.log(10) * times / seconds, dtype=samples.dtype)
     tail[: int(0.003 * rate)] = 0.0  # the first reflections come 3 ms, about a metre, after the direct sound
     tail /= max(float(np.sqrt(np.sum(tail**2))), 1e-12) * 10 ** (decibels / 20)
     tail[0] += 1.0

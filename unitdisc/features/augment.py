@@ -20,12 +20,15 @@ from unitdisc.data.corpora import AUDIO
 from unitdisc.data.kaldi import DataDir, data_digest
 from unitdisc.data.store import FloatMatrix
 from unitdisc.errors import ConfigError, DataError
+from unitdisc.features.acoustic import FULL_SCALE
 from unitdisc.features.configs import FbankConfig, FeatureConfig, MfccConfig
 from unitdisc.features.frames import FrameMaker
 from unitdisc.files import whole_file
 
 WARP_STEP = 0.01  # warps are rounded to this, so that filters are made once
-LONGEST = 30.0  # s of another recording that stands for noise
+LONGEST = 30.0  # s of a recording that stands for noise
+VOICES, VOICE = 64, 10.0  # other utterances that are heard as noise, and s of each: so many are decoded once and kept
+RECIPE = 2  # counts the changes of what is written here; versions of another recipe are made again
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class AugmentConfig:
     noises: float = 0.8  # share with noise: white, coloured, or of other utterances
     snr: tuple[float, float] = (3.0, 25.0)  # dB over the whole utterance
     noise_folder: str = ""  # of recordings that are used as noise, too
-    kept: float = 4.0  # GB of versions that are kept on the disk while training; others are made each time
+    kept: float = 4.0  # GB of versions that are kept on the disk while training; half of it for decoded recordings
 
     def __post_init__(self) -> None:
         if self.versions < 1 or not (0 <= self.warp < 0.5 and 0 <= self.tempo < 0.5) or self.kept < 0:
@@ -86,8 +89,9 @@ class Versions:
         seed: int,
         folder: Path,
         utts: Sequence[str],
+        frames: int,
     ) -> None:
-        """Prepare for the utterances that can be used; keep in a folder what may be kept."""
+        """Prepare for the utterances that can be used, of so many frames in all; keep in a folder what may be kept."""
         if not isinstance(features, (MfccConfig, FbankConfig)):
             raise ConfigError("augment: set features.kind to mfcc or fbank; others cannot be changed so")
         if features.cmvn == "speaker":
@@ -95,11 +99,15 @@ class Versions:
         self.count, self._recordings = augment.versions, _recordings(augment.noise_folder)
         self.augment, self._features, self._data, self._seed = augment, features, data, seed
         self.retimed = augment.tempo > 0
-        about = [digest(features), digest(augment), seed, data_digest(data.path)]
+        about = [RECIPE, digest(features), digest(augment), seed, data_digest(data.path)]
         self.folder = folder / digest(about)
         self._utts, self._number = utts, {utt: number for number, utt in enumerate(utts)}
-        size = sum(features.grid.frames(data.source(utt).samples(features.sample_rate)) for utt in utts)
-        self._kept = min(int(augment.kept * 1e9 / (2 * size * FrameMaker(features).dim)), augment.versions)
+        room, size = augment.kept * 1e9, 2 * frames * features.grid.hop  # bytes; of what is decoded, 16 bits a sample
+        self._keeps_decoded = size <= room / 2 and augment.versions > 1
+        room -= size if self._keeps_decoded else 0
+        self._kept = min(int(room / (2 * frames * FrameMaker(features).dim)), augment.versions)
+        self._voices = np.random.default_rng([seed, 3]).integers(len(utts), size=VOICES)
+        self._loud: dict[int, FloatMatrix] = {}
 
     def frames(self, utt: str, version: int) -> FloatMatrix:
         """Return the frames [T, D] of a version, to half precision."""
@@ -119,10 +127,22 @@ class Versions:
     def make(self, utt: str, version: int) -> FloatMatrix:
         """Return the frames [T, D] of a version, made anew."""
         draw, rate = self._draw(utt, version), self._features.sample_rate
-        samples = self._data.source(utt).load(rate)
+        samples = self._decoded(utt)
         if draw.degraded and len(samples):
-            samples = self._degraded(samples.astype(np.float64), rate, draw.random).astype(np.float32)
+            samples = self._degraded(samples, rate, draw.random).astype(np.float32)
         return _maker(replace(self._features, hop=draw.hop), draw.warp).frames_of(samples, rate)
+
+    def _decoded(self, utt: str) -> FloatMatrix:
+        """Return the samples [S] of an utterance, to 16 bits; what is dear to decode is decoded once."""
+        path = self.folder / "decoded" / f"{self._number[utt]}.npy"
+        if self._keeps_decoded and path.is_file():
+            return np.load(path, allow_pickle=False) * np.float32(1 / FULL_SCALE)
+        source, rate = self._data.source(utt), self._features.sample_rate
+        samples = np.clip(np.rint(source.load(rate) * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+        if self._keeps_decoded and source.path.suffix.lower() != ".wav":
+            with whole_file(path, binary=True) as out:
+                np.save(out, samples, allow_pickle=False)
+        return samples * np.float32(1 / FULL_SCALE)
 
     def _draw(self, utt: str, version: int) -> Draw:
         return Draw(self.augment, self._features.hop, self._seed, utt, version)
@@ -144,20 +164,27 @@ class Versions:
             samples = equalise(samples, rate, random, 4.0)
         if telephone:
             samples = limit_band(samples, rate, random, random.uniform(100, 400), random.uniform(3000, 7000))
-        return samples * level / max(float(np.sqrt(np.mean(samples**2))), 1e-12)
+        return samples * (level / max(float(np.sqrt(np.mean(samples**2))), 1e-12))
 
     def _noise(self, count: int, rate: int, random: np.random.Generator) -> np.ndarray:
-        """Return noise [count]: of the folder of recordings, if there is one, white, coloured, or many voices."""
+        """Return noise [count]: of the folder of recordings, if there is one, white, coloured, or four voices."""
         kind = int(random.integers(0 if self._recordings else 1, 4))
         if kind == 0:
-            return _looped(self._recordings[random.integers(len(self._recordings))], rate, count, random)
+            recording = self._recordings[random.integers(len(self._recordings))]
+            return _looped(recording.load(rate, count=int(LONGEST * rate)), count, random)
         if kind == 1:
-            return random.standard_normal(count)
+            return random.standard_normal(count, dtype=np.float32)
         if kind == 2:
             return coloured_noise(count, random, random.uniform(0, 2))
-        voices = [self._data.source(self._utts[i]) for i in random.integers(len(self._utts), size=4)]
-        loops = [_looped(voice, rate, count, random) for voice in voices]
-        return np.sum([loop / max(float(np.sqrt(np.mean(loop**2))), 1e-12) for loop in loops], axis=0)
+        voices = [self._voice(i, rate) for i in random.choice(self._voices, size=4)]
+        return np.sum([_looped(voice, count, random) for voice in voices], axis=0)
+
+    def _voice(self, number: int, rate: int) -> FloatMatrix:
+        """Return the beginning [S] of an utterance, all of them as loud as each other; each is decoded once."""
+        if number not in self._loud:
+            samples = self._decoded(self._utts[number])[: int(VOICE * rate)]
+            self._loud[number] = samples / max(float(np.sqrt(np.mean(samples**2))), 1e-12)
+        return self._loud[number]
 
 
 def _recordings(folder: str) -> list[AudioSource]:
@@ -173,11 +200,10 @@ def _recordings(folder: str) -> list[AudioSource]:
     return [AudioSource(path) for path in paths]
 
 
-def _looped(source: AudioSource, rate: int, count: int, random: np.random.Generator) -> np.ndarray:
-    """Return [count] samples of a recording from a random place on, again and again if it is too short."""
-    samples = source.load(rate, count=int(LONGEST * rate))
+def _looped(samples: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
+    """Return [count] of samples from a random place on, again and again if they are too few."""
     if not len(samples):
-        return np.zeros(count)
+        return np.zeros(count, np.float32)
     return np.resize(np.roll(samples, -int(random.integers(len(samples)))), count)
 
 
