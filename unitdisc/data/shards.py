@@ -7,6 +7,7 @@ Nothing is unpacked: wav.scp names the archive and the byte at which a recording
 """
 
 import gzip
+import math
 import os
 import re
 import tarfile
@@ -69,7 +70,7 @@ def import_shards(
             if utt in utt2spk:
                 raise DataError(f"{sample.archive}: {utt!r} is there twice; name recordings apart")
             source = AudioSource(sample.archive, channel, offset=sample.offset)
-            start, seconds = (0.0, source.seconds()) if whole else (float(facts["start"]), float(facts["duration"]))
+            start, seconds = (0.0, source.seconds()) if whole else _span(facts, f"{sample.archive}: {sample.key}")
             segments[utt] = Segment(sample.key, start, None if whole else start + seconds, channel or None)
             utt2spk[utt], durations[utt] = spk, seconds
             if facts.get("text"):
@@ -120,12 +121,28 @@ def _speaker(facts: dict[str, Any]) -> str | None:
     return None if spk is None else re.sub(r"\s+", "_", str(spk))
 
 
+def _span(supervision: dict[str, Any], where: str) -> tuple[float, float]:
+    """Return where a supervision starts and how long it is, in seconds."""
+    with reading(where, "a start and a duration of each supervision"):
+        start, seconds = float(supervision["start"]), float(supervision["duration"])
+        if not (0 <= start < math.inf and 0 < seconds < math.inf):
+            raise ValueError(f"{start} and {seconds} s")
+        return start, seconds
+
+
+def _is_cut(value: Any) -> bool:
+    if not isinstance(value, dict) or not isinstance(value.get("id"), str):
+        return False
+    said = value.get("supervisions", [])
+    return isinstance(said, list) and all(isinstance(one, dict) for one in said)
+
+
 def _cuts(folder: Path) -> Iterator[dict[str, Any]]:
     for path in sorted([*folder.glob("cuts.*.jsonl"), *folder.glob("cuts.*.jsonl.gz")]):
         opened = gzip.open if path.suffix == ".gz" else open
         with reading(path, "cuts of lhotse"), opened(path, "rt", encoding="utf-8") as lines:
             for number, line in enumerate(lines, start=1):
                 cut = parse_json(line)
-                if not isinstance(cut, dict) or "id" not in cut:
+                if not _is_cut(cut):
                     raise DataError(f"{path}:{number}: expected a cut of lhotse, got {shown(line)}")
                 yield cut

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from unitdisc.data.foreign.base import SAFE, Format, ReadOptions, Source, Utterance
-from unitdisc.errors import DataError
+from unitdisc.errors import DataError, clipped
 from unitdisc.reading import reading
 
 SUFFIXES = (".npy", ".pt")
@@ -24,8 +24,10 @@ def read_arrays(source: Source, options: ReadOptions) -> Iterator[Utterance]:
         loaded = load(source.path)
         named = loaded if isinstance(loaded, Mapping) else {source.path.stem: loaded}
         for name in named:
-            where = f"{source.path}: {name}"
-            yield Utterance(where, str(name), _units(named[name], where))
+            where = f"{source.path}: {clipped(name)}"
+            with reading(where, "an array"):  # an .npz is read as its arrays are asked for
+                value = named[name]
+            yield Utterance(where, str(name), _units(value, where))
 
 
 def load(path: Path) -> Any:

@@ -1,5 +1,6 @@
 """fairseq's pair of files: .km with a line of units for each line of .tsv, which names audio files and samples."""
 
+import re
 from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
@@ -26,7 +27,7 @@ def read_fairseq(source: Source, options: ReadOptions) -> Iterator[Utterance]:
             longer, shorter = (tsv, km.path) if here is None else (km.path, tsv)
             raise DataError(f"{longer}: has more lines than {shorter}: they are of other audio, or one of them was cut")
         path, _, samples = there[1].partition("\t")
-        if not samples.strip().isdecimal():
+        if not re.fullmatch(r"\d{1,18}", samples.strip()):
             raise DataError(f"{there[0]}: expected '<path><tab><samples>', got {shown(there[1])}")
         where, line = here
         seconds = int(samples) / options.rate

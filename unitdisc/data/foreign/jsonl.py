@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from unitdisc.data.foreign.base import Format, ReadOptions, Source, Utterance, name_of, numbers_of, record_of
-from unitdisc.errors import DataError, shown
+from unitdisc.errors import DataError, clipped, shown
 
 NAMES = ("file", "name", "audio", "id", "utt", "path", "fileid", "utterance")  # the first that is there
 UNITS = ("units", "codes", "tokens")
@@ -31,7 +31,8 @@ def read_jsonl(source: Source, options: ReadOptions) -> Iterator[Utterance]:
 def _field(record: dict[str, Any], names: tuple[str, ...], where: str) -> Any:
     found = next((name for name in names if name in record), None)
     if found is None:
-        raise DataError(f"{where}: expected one of the fields {', '.join(names)}, got {', '.join(record) or 'none'}")
+        fields = clipped(", ".join(record)) or "none"
+        raise DataError(f"{where}: expected one of the fields {', '.join(names)}, got {fields}")
     return record[found]
 
 
