@@ -38,7 +38,7 @@ from unitdisc.report.collect import ReportOptions
 from unitdisc.report.html import write_report
 from unitdisc.report.judged import read_judged
 from unitdisc.runlog import read_metrics
-from unitdisc.train import Config
+from unitdisc.train_config import Config
 
 NASTY = [
     b"\0", b"\xc2\x85", b"\xe2\x80\xa8", b"\xef\xbb\xbf", b"\xff", b"\xed\xa0\x80", b"\\ud800", b"\\u2028", b"9" * 400,

@@ -7,14 +7,13 @@ import numpy as np
 import soundfile
 
 from unitdisc.data.kaldi import DataDir
-from unitdisc.decoders.frame import FrameDecoderConfig
+from unitdisc.decoders.configs import FrameDecoderConfig
 from unitdisc.features.extract import ExtractConfig, extract
 from unitdisc.model import ModelConfig
-from unitdisc.networks.conditioning import ConditioningConfig
-from unitdisc.networks.encoders.conv import ConvEncoderConfig
-from unitdisc.networks.wavenet import WaveNetConfig
+from unitdisc.networks.configs import ConditioningConfig, WaveNetConfig
+from unitdisc.networks.encoders.configs import ConvEncoderConfig
+from unitdisc.quantizers.configs import VQConfig
 from unitdisc.quantizers.schedule import ScheduleConfig
-from unitdisc.quantizers.vq import VQConfig
 
 PHONES = ("A", "B", "C", "D")
 

@@ -27,7 +27,8 @@ from unitdisc.evaluate.boundaries import boundary_scores
 from unitdisc.evaluate.clusters import cluster_scores, usage_scores
 from unitdisc.evaluate.per import mapping_per
 from unitdisc.features.extract import ExtractConfig, extract
-from unitdisc.train import Config, TrainConfig, train
+from unitdisc.train import TrainConfig, train
+from unitdisc.train_config import Config
 
 
 @pytest.fixture(scope="module")

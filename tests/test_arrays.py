@@ -87,7 +87,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     from unitdisc import checkpoint
     from unitdisc.model import UnitModel
-    from unitdisc.train import Config
+    from unitdisc.train_config import Config
 
     root = tmp_path_factory.mktemp("trained")
     make_data(root / "data", 140, features=False)

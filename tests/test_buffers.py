@@ -13,9 +13,7 @@ from unitdisc.buffers import averaged_state, unit_state
 from unitdisc.checkpoint import Polyak
 from unitdisc.features.configs import MfccConfig
 from unitdisc.model import ModelConfig, UnitModel
-from unitdisc.networks.encoders.conv import ConvEncoderConfig
-from unitdisc.networks.encoders.conv_lstm import ConvLSTMEncoderConfig
-from unitdisc.networks.encoders.none import NoEncoderConfig
+from unitdisc.networks.encoders.configs import ConvEncoderConfig, ConvLSTMEncoderConfig, NoEncoderConfig
 from unitdisc.quantizers import (
     EMAConfig,
     FSQConfig,

@@ -27,8 +27,9 @@ from unitdisc.encode import encode
 from unitdisc.errors import CheckpointError, ConfigError
 from unitdisc.features.configs import MfccConfig
 from unitdisc.quantizers.centroids import read_centroids
-from unitdisc.quantizers.lda import LdaConfig, spliced, unsupervised
-from unitdisc.train import Config
+from unitdisc.quantizers.configs import LdaConfig
+from unitdisc.quantizers.lda import spliced, unsupervised
+from unitdisc.train_config import Config
 
 CONFIG = Config(tiny_model())
 

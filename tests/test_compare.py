@@ -28,8 +28,9 @@ from unitdisc.evaluate.scores import Score, read_scores
 from unitdisc.features.cmvn import load_normalised
 from unitdisc.features.configs import MfccConfig
 from unitdisc.model_config import LossWeights
-from unitdisc.quantizers.build import IdentityConfig
-from unitdisc.train import Config, train
+from unitdisc.quantizers.configs import IdentityConfig
+from unitdisc.train import train
+from unitdisc.train_config import Config
 
 FEW = ScoreOptions(resamples=20)
 

@@ -168,7 +168,7 @@ def test_a_key_within_a_section_leaves_the_others_at_their_printed_defaults(tmp_
 
 
 def test_every_printed_default_may_be_given_without_a_change():
-    from unitdisc.train import Config
+    from unitdisc.train_config import Config
 
     for key, value in leaves(config.to_tree(Config())):
         assert config.of_overrides(Config, [f"{key}={value}"]) == Config(), key
@@ -186,7 +186,7 @@ def leaves(tree: object, key: str = "") -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("kind", ["fsq", "kmeans", "none", "ema", "rvq", "vq"])
 def test_an_override_of_the_kind_does_what_a_delta_does(tmp_path: Path, kind: str):
-    from unitdisc.train import Config
+    from unitdisc.train_config import Config
 
     text = "model: {quantizer: {codes: 64, learning_rate_factor: 3.0, schedule: {warm_up: 5}}}\n"
     base = write(tmp_path, "base.yaml", text)

@@ -18,15 +18,13 @@ from unitdisc.corpus import fit_normalisation_
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.subsets import subset
 from unitdisc.data.timing import FrameGrid
-from unitdisc.decoders.none import NoDecoderConfig
-from unitdisc.decoders.waveform import WaveformDecoderConfig
+from unitdisc.decoders.configs import NoDecoderConfig, WaveformDecoderConfig
 from unitdisc.errors import ConfigError, DataError
 from unitdisc.features.pitch import pitch
 from unitdisc.files import file_name
 from unitdisc.model import ModelConfig, UnitModel
 from unitdisc.model_config import LossWeights
-from unitdisc.networks.conditioning import ConditioningConfig
-from unitdisc.networks.wavenet import WaveNetConfig
+from unitdisc.networks.configs import ConditioningConfig, WaveNetConfig
 from unitdisc.voices import MOST, Voices, fit_voices, most_of_each
 
 FAST = ConvertOptions(batch=3)

@@ -27,10 +27,10 @@ from unitdisc.evaluate.frames import open_frames as open_evaluated
 from unitdisc.features.cmvn import load_normalised
 from unitdisc.features.configs import MfccConfig
 from unitdisc.files import locked
-from unitdisc.quantizers.build import IdentityConfig
+from unitdisc.quantizers.configs import IdentityConfig, VQConfig
 from unitdisc.quantizers.schedule import ScheduleConfig
-from unitdisc.quantizers.vq import VQConfig
-from unitdisc.train import Config, train
+from unitdisc.train import train
+from unitdisc.train_config import Config
 
 TEXTS = ("units.jsonl", "units.txt", "units.ctm", "codebook.npy", "failed.txt")
 

@@ -9,13 +9,13 @@ from made_up import make_data, tiny_model
 
 from unitdisc.corpus import fit_normalisation_
 from unitdisc.data.kaldi import DataDir
-from unitdisc.decoders.voice import VoiceDecoderConfig
+from unitdisc.decoders.configs import VoiceDecoderConfig
 from unitdisc.errors import ConfigError
 from unitdisc.features.extract import ExtractConfig, extract
 from unitdisc.heard import _streams, hear_voice
 from unitdisc.live import LiveFrames
 from unitdisc.model import UnitModel
-from unitdisc.networks.conditioning import ConditioningConfig
+from unitdisc.networks.configs import ConditioningConfig
 from unitdisc.postfilter import PRIOR, Heard, Postfilter, cosines, heard_moments
 from unitdisc.voices import UNKNOWN
 

@@ -19,7 +19,7 @@ from unitdisc.model import UnitModel
 from unitdisc.runlog import RunLog, read_metrics
 from unitdisc.state import State
 from unitdisc.stopping import Stop
-from unitdisc.train import Config
+from unitdisc.train_config import Config
 
 STEPS = 8
 EVERY = ["batch=4", "log_every=4", "validate_every=99", "save_every=99", "device=cpu", "precision=float32"]

@@ -21,17 +21,16 @@ from unitdisc.errors import ConfigError, DataError, UnitdiscError
 from unitdisc.features.configs import FbankConfig, HubertConfig, LogMelConfig, MfccConfig
 from unitdisc.graph import FrameGraph
 from unitdisc.model import ModelConfig, UnitModel
-from unitdisc.networks.encoders.conv import ConvEncoderConfig
-from unitdisc.networks.encoders.conv_lstm import ConvLSTMEncoderConfig
-from unitdisc.networks.encoders.gated import GatedEncoderConfig
-from unitdisc.networks.encoders.linear import LinearEncoderConfig
-from unitdisc.networks.encoders.none import NoEncoderConfig
+from unitdisc.networks.encoders.configs import (
+    ConvEncoderConfig,
+    ConvLSTMEncoderConfig,
+    GatedEncoderConfig,
+    LinearEncoderConfig,
+    NoEncoderConfig,
+)
 from unitdisc.onnx_file import export_onnx
-from unitdisc.quantizers.ema import EMAConfig
-from unitdisc.quantizers.fsq import FSQ, FSQConfig
-from unitdisc.quantizers.kmeans import KMeansConfig
-from unitdisc.quantizers.residual import ResidualVQConfig
-from unitdisc.quantizers.vq import VQConfig
+from unitdisc.quantizers.configs import EMAConfig, FSQConfig, KMeansConfig, ResidualVQConfig, VQConfig
+from unitdisc.quantizers.fsq import FSQ
 
 BASE = tiny_model()
 CASES = {

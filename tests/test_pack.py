@@ -30,7 +30,8 @@ from unitdisc.evaluate.bitrate import bitrate_scores
 from unitdisc.evaluate.scores import write_scores
 from unitdisc.model import ModelConfig, UnitModel
 from unitdisc.pack import PackOptions, pack
-from unitdisc.train import Config, TrainConfig, train
+from unitdisc.train import TrainConfig, train
+from unitdisc.train_config import Config
 
 
 @pytest.fixture(scope="module")

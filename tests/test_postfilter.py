@@ -10,7 +10,7 @@ from torch import Tensor
 from unitdisc.corpus import fit_normalisation_, open_corpus
 from unitdisc.errors import CheckpointError
 from unitdisc.model import UnitModel
-from unitdisc.networks.conditioning import ConditioningConfig
+from unitdisc.networks.configs import ConditioningConfig
 from unitdisc.postfilter import (
     MOST_FAST,
     MOST_SLOW,

@@ -9,9 +9,10 @@ from made_up import make_data, tiny_model
 
 from unitdisc.checkpoint import newest
 from unitdisc.errors import ConfigError
-from unitdisc.networks.wavenet import WaveNet, WaveNetConfig
-from unitdisc.state import TrainConfig
-from unitdisc.train import Config, train
+from unitdisc.networks.configs import WaveNetConfig
+from unitdisc.networks.wavenet import WaveNet
+from unitdisc.train import train
+from unitdisc.train_config import Config, TrainConfig
 
 
 def test_gradients_are_those_of_kept_activations():
@@ -42,7 +43,7 @@ def test_a_training_is_the_same_to_the_bit(tmp_path: Path):
 
 
 def test_a_decoder_that_cannot_is_refused():
-    from unitdisc.decoders.voice import VoiceDecoderConfig
+    from unitdisc.decoders.configs import VoiceDecoderConfig
     from unitdisc.model import UnitModel
 
     model = UnitModel(tiny_model(decoder=VoiceDecoderConfig(channels=8, hidden=8)), ["a"])

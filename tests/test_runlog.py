@@ -15,7 +15,8 @@ from unitdisc.data.subsets import subset
 from unitdisc.errors import DataError
 from unitdisc.features.configs import MfccConfig
 from unitdisc.runlog import RunLog
-from unitdisc.train import Config, train
+from unitdisc.train import train
+from unitdisc.train_config import Config
 
 
 def test_a_refused_training_leaves_nothing_behind(tmp_path: Path):

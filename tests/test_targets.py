@@ -20,19 +20,19 @@ from test_train import TRAIN, assert_same
 from unitdisc import checkpoint, config
 from unitdisc.checkpoint import load_model, step_files
 from unitdisc.data.units import read_units
-from unitdisc.decoders.none import NoDecoderConfig
+from unitdisc.decoders.configs import NoDecoderConfig
 from unitdisc.encode import encode
 from unitdisc.errors import CheckpointError, ConfigError
-from unitdisc.features.augment import AugmentConfig
+from unitdisc.features.configs import AugmentConfig
 from unitdisc.model import LossWeights, ModelConfig
-from unitdisc.networks.encoders.gated import GatedEncoderConfig
-from unitdisc.networks.prediction import PredictionConfig
-from unitdisc.quantizers.kmeans import KMeansConfig
+from unitdisc.networks.configs import PredictionConfig
+from unitdisc.networks.encoders.configs import GatedEncoderConfig
+from unitdisc.quantizers.configs import KMeansConfig
 from unitdisc.quantizers.schedule import ScheduleConfig
 from unitdisc.runlog import read_metrics
-from unitdisc.state import AdamWConfig, Linear
-from unitdisc.targets import LabelFile, TargetsConfig, write_labels
-from unitdisc.train import Config, train
+from unitdisc.targets import LabelFile, write_labels
+from unitdisc.train import train
+from unitdisc.train_config import AdamWConfig, Config, Linear, TargetsConfig
 
 TARGETS = TargetsConfig(at=(0.0, 0.5), sample=300, classes=8, dim=6)
 OPTIONS = replace(

@@ -27,8 +27,9 @@ from unitdisc.files import locked
 from unitdisc.quantizers.schedule import ScheduleConfig
 from unitdisc.runlog import RunLog, read_metrics
 from unitdisc.spikes import Norms
-from unitdisc.state import Halving, Plateau, State, TrainConfig
-from unitdisc.train import Config, train
+from unitdisc.state import State
+from unitdisc.train import train
+from unitdisc.train_config import Config, Halving, Plateau, TrainConfig
 
 TRAIN = TrainConfig(
     steps=6,

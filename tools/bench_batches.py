@@ -25,7 +25,8 @@ from unitdisc.model import UnitModel
 from unitdisc.runlog import Meter, RunLog
 from unitdisc.state import State
 from unitdisc.targets import Targets
-from unitdisc.train import Config, batch_plan, train_step
+from unitdisc.train import batch_plan, train_step
+from unitdisc.train_config import Config
 
 
 def main() -> None:

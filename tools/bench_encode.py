@@ -33,9 +33,9 @@ from unitdisc.data.kaldi import DataDir, write_data_dir
 from unitdisc.data.subsets import subset
 from unitdisc.encode import SHARD
 from unitdisc.model import ModelConfig, UnitModel
-from unitdisc.networks.encoders.conv import ConvEncoderConfig
-from unitdisc.quantizers.vq import VQConfig
-from unitdisc.train import Config
+from unitdisc.networks.encoders.configs import ConvEncoderConfig
+from unitdisc.quantizers.configs import VQConfig
+from unitdisc.train_config import Config
 
 COMPARED = 3  # shards
 EVERY = 1.0  # s between samples

@@ -20,8 +20,9 @@ from pathlib import Path
 
 import torch
 
+from unitdisc.networks.configs import WaveNetConfig
 from unitdisc.networks.outputs import Softmax
-from unitdisc.networks.wavenet import WaveNet, WaveNetConfig
+from unitdisc.networks.wavenet import WaveNet
 from unitdisc.sampling import graphs
 from unitdisc.sampling.request import silence
 from unitdisc.sampling.steps import Stepper

@@ -35,14 +35,15 @@ from unitdisc.evaluate.abx import AbxOptions, score_abx
 from unitdisc.features.build import feature_dim
 from unitdisc.features.extract import ExtractConfig, extract
 from unitdisc.model import UnitModel
+from unitdisc.networks.configs import WaveNetConfig
 from unitdisc.networks.outputs import Softmax
-from unitdisc.networks.wavenet import WaveNetConfig
 from unitdisc.quantizers.clustering import kmeans
 from unitdisc.runlog import Meter, RunLog
 from unitdisc.sampling import Request, sample
 from unitdisc.state import State
 from unitdisc.targets import Targets
-from unitdisc.train import Config, batch_plan, train_step
+from unitdisc.train import batch_plan, train_step
+from unitdisc.train_config import Config
 
 ROOT = Path(__file__).parent.parent
 CONF = ROOT / "egs" / "librispeech" / "conf"

@@ -15,7 +15,7 @@ _PUBLIC = {
     "read_units": "unitdisc.data.units",
     "build_features": "unitdisc.features.frames",
     "VQ": "unitdisc.quantizers.vq",
-    "VQConfig": "unitdisc.quantizers.vq",
+    "VQConfig": "unitdisc.quantizers.configs",
     "UnitModel": "unitdisc.model",
     **dict.fromkeys(
         (

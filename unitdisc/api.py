@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from unitdisc.evaluate.abx import AbxOptions
     from unitdisc.features.cmvn import Normalisation
     from unitdisc.model import UnitModel
-    from unitdisc.train import Config
+    from unitdisc.train_config import Config
 
 Wave = ArrayLike  # [S] floating point samples in -1..1, of NumPy or torch
 Ints = NDArray[np.int64]
@@ -217,7 +217,8 @@ def train_model(
     import soundfile
 
     from unitdisc import config as configs
-    from unitdisc.train import Config, train
+    from unitdisc.train import train
+    from unitdisc.train_config import Config
 
     if isinstance(config, Mapping):
         config = configs.from_tree(Config, config, "the config")

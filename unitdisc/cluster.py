@@ -16,23 +16,23 @@ from unitdisc import checkpoint
 from unitdisc import config as configs
 from unitdisc.data.batches import FrameReader
 from unitdisc.data.kaldi import DataDir
-from unitdisc.decoders.none import NoDecoderConfig
+from unitdisc.decoders.configs import NoDecoderConfig
 from unitdisc.errors import CheckpointError, ConfigError
 from unitdisc.features.cmvn import global_normalisation, load_normalised
 from unitdisc.features.manifest import archive_of
 from unitdisc.files import locked
 from unitdisc.live import KeptFrames, data_of
 from unitdisc.model import UnitModel
-from unitdisc.networks.encoders.build import EncoderConfig
-from unitdisc.networks.encoders.linear import LinearEncoder, LinearEncoderConfig
-from unitdisc.networks.encoders.none import NoEncoderConfig
-from unitdisc.networks.perturb import PerturbationConfig
+from unitdisc.networks.configs import PerturbationConfig
+from unitdisc.networks.encoders.configs import EncoderConfig, LinearEncoderConfig, NoEncoderConfig
+from unitdisc.networks.encoders.linear import LinearEncoder
 from unitdisc.quantizers.centroids import read_centroids
 from unitdisc.quantizers.clustering import Clusters
-from unitdisc.quantizers.kmeans import KMeans, KMeansConfig
-from unitdisc.quantizers.lda import LdaConfig, unsupervised
+from unitdisc.quantizers.configs import KMeansConfig, LdaConfig
+from unitdisc.quantizers.kmeans import KMeans
+from unitdisc.quantizers.lda import unsupervised
 from unitdisc.runlog import RunLog
-from unitdisc.train import Config
+from unitdisc.train_config import Config
 
 BLOCK = 20_000  # frames at once, at least
 WIDEST = 4096  # values of a spliced frame that LDA is done of

@@ -24,7 +24,8 @@ from unitdisc.corpus import open_features
 from unitdisc.data.audio import save_audio
 from unitdisc.data.batches import FrameReader, pad
 from unitdisc.data.kaldi import DataDir, Recording
-from unitdisc.decoders.base import EXCITATION, Streams, Voicing
+from unitdisc.decoders.base import Streams, Voicing
+from unitdisc.decoders.configs import EXCITATION
 from unitdisc.errors import ConfigError, DataError, shown
 from unitdisc.evaluate.converted import MANIFEST, SAME
 from unitdisc.files import file_name, whole_file

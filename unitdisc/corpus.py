@@ -14,7 +14,7 @@ from unitdisc.data.batches import Corpus, FrameReader, PhoneLabels
 from unitdisc.data.kaldi import DataDir, data_digest
 from unitdisc.data.phones import SILENCE, SILENCES
 from unitdisc.data.subsets import subset
-from unitdisc.decoders.base import Stream
+from unitdisc.decoders.configs import Stream
 from unitdisc.errors import DataError
 from unitdisc.features.cmvn import global_normalisation, load_normalised
 from unitdisc.features.configs import ExcitationConfig, FeatureConfig, LogMelConfig

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unitdisc.decoders.base import LOG_MEL
+from unitdisc.decoders.configs import LOG_MEL
 from unitdisc.features.build import build_raw_features
 from unitdisc.features.configs import ExcitationConfig
 from unitdisc.features.pitch import pitch

@@ -2,21 +2,18 @@
 
 from dataclasses import dataclass, field
 
-from unitdisc.decoders.base import Stream
-from unitdisc.decoders.build import DecoderConfig
-from unitdisc.decoders.frame import FrameDecoderConfig
+from unitdisc.decoders.configs import DecoderConfig, FrameDecoderConfig, Stream
 from unitdisc.errors import ConfigError
 from unitdisc.features.configs import FbankConfig, FeatureConfig, LogMelConfig, MfccConfig
-from unitdisc.networks.conditioning import ConditioningConfig
-from unitdisc.networks.encoders.build import EncoderConfig
-from unitdisc.networks.encoders.conv import ConvEncoderConfig
-from unitdisc.networks.heads import HeadConfig
-from unitdisc.networks.input_reconstruction import InputReconstructionConfig
-from unitdisc.networks.perturb import PerturbationConfig
-from unitdisc.networks.prediction import PredictionConfig
-from unitdisc.quantizers.build import QuantizerConfig
-from unitdisc.quantizers.kmeans import KMeansConfig
-from unitdisc.quantizers.vq import VQConfig
+from unitdisc.networks.configs import (
+    ConditioningConfig,
+    HeadConfig,
+    InputReconstructionConfig,
+    PerturbationConfig,
+    PredictionConfig,
+)
+from unitdisc.networks.encoders.configs import ConvEncoderConfig, EncoderConfig
+from unitdisc.quantizers.configs import KMeansConfig, QuantizerConfig, VQConfig
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ import torch
 from unitdisc.convert import PEAK, Made, Target, active_level, find_targets, write_manifest
 from unitdisc.data.audio import save_audio
 from unitdisc.data.units import FORMAT, read_header, read_units, unit_file
-from unitdisc.decoders.base import EXCITATION, Streams, Voicing
+from unitdisc.decoders.base import Streams, Voicing
+from unitdisc.decoders.configs import EXCITATION
 from unitdisc.errors import ConfigError, DataError
 from unitdisc.evaluate.converted import MANIFEST
 from unitdisc.features.excitation import Excitation

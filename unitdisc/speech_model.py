@@ -6,7 +6,8 @@ from typing import NamedTuple
 from torch import Tensor
 
 from unitdisc.checkpoint import build_model, load_tree
-from unitdisc.decoders.base import LOG_MEL, Decoder, Streams
+from unitdisc.decoders.base import Decoder, Streams
+from unitdisc.decoders.configs import LOG_MEL
 from unitdisc.errors import ConfigError
 from unitdisc.model import UnitModel
 from unitdisc.postfilter import Heard, Postfilter

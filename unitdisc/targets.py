@@ -12,7 +12,7 @@ training that was killed while making them makes the same ones again.
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,42 +24,17 @@ from unitdisc import dist
 from unitdisc.corpus import open_features
 from unitdisc.data.batches import Batch, Corpus
 from unitdisc.digests import add_file
-from unitdisc.errors import CheckpointError, ConfigError
+from unitdisc.errors import CheckpointError
 from unitdisc.features.cmvn import Cmvn, frame_sums
 from unitdisc.files import whole_file
 from unitdisc.model import UnitModel
 from unitdisc.networks.blocks import one_thread
 from unitdisc.quantizers.clustering import kmeans
-from unitdisc.quantizers.lda import LdaConfig, Vectors, projected, sample_of, unsupervised
+from unitdisc.quantizers.lda import Vectors, projected, sample_of, unsupervised
 from unitdisc.quantizers.search import nearest_units
+from unitdisc.train_config import TargetsConfig
 
 DIGITS = 12  # of a hash
-
-
-@dataclass(frozen=True)
-class TargetsConfig:
-    """When targets are made, and of what."""
-
-    at: tuple[float, ...] = (0.0, 0.25, 0.625)  # shares of all steps; the first targets are always made at step 0
-    sample: int = 60_000  # vectors that are clustered; the others are given the nearest cluster
-    passes: int = 2  # of LDA, for the first targets
-    splice: int = 3  # frames to each side that LDA takes in
-    dim: int = 32  # directions that are kept
-    classes: int = 200  # clusters that LDA tells apart
-
-    def __post_init__(self) -> None:
-        if list(self.at) != sorted(set(self.at)) or not all(0 <= share < 1 for share in self.at) or 0 not in self.at:
-            raise ConfigError(f"targets.at must be rising shares of all steps from 0 on, below 1, got {self.at}")
-        assert self.lda  # checks its share
-
-    @property
-    def lda(self) -> LdaConfig:
-        """Return how the directions of the first targets are found."""
-        return LdaConfig(self.passes, self.splice, self.dim, self.classes, self.sample)
-
-    def starts(self, steps: int) -> list[int]:
-        """Return the steps that begin with new targets."""
-        return sorted({round(share * steps) for share in self.at})
 
 
 class LabelFile(Mapping[str, np.ndarray]):

@@ -12,7 +12,6 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,22 +33,15 @@ from unitdisc.model import ModelConfig, UnitModel
 from unitdisc.postfilter import Postfilter, decoded_pairs, fit_postfilter
 from unitdisc.quantizers.base import Reestimation
 from unitdisc.runlog import Gradient, Meter, RunLog
-from unitdisc.state import State, TrainConfig
+from unitdisc.state import State
 from unitdisc.stopping import Stop, stoppable
 from unitdisc.taken import take_units_
 from unitdisc.targets import Targets, output_sample
+from unitdisc.train_config import Config, TrainConfig
 from unitdisc.validate import validate
 from unitdisc.voices import Voices, fit_voices
 
 SAMPLE = 100_000  # vectors that a codebook is set from, at least 32 per code
-
-
-@dataclass(frozen=True)
-class Config:
-    """A whole configuration file."""
-
-    model: ModelConfig = field(default_factory=ModelConfig)
-    train: TrainConfig = field(default_factory=TrainConfig)
 
 
 def train(config: Config, exp: str | Path, train_dir: str | Path, dev_dir: str | Path) -> None:

@@ -17,7 +17,7 @@ from scripts import run
 
 from unitdisc.config import merge, read_tree
 from unitdisc.errors import ConfigError
-from unitdisc.quantizers.build import QuantizerConfig
+from unitdisc.quantizers.configs import QuantizerConfig
 
 
 def compose(base: dict[str, Any], row: dict[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,8 @@ from unitdisc.errors import ConfigError, UnitdiscError
 from unitdisc.files import locked
 from unitdisc.quantizers import Quantizer
 from unitdisc.runlog import Meter, RunLog
-from unitdisc.state import AdamConfig, Halving, Plateau, State
+from unitdisc.state import State
+from unitdisc.train_config import AdamConfig, Halving, Plateau
 
 C = TypeVar("C")
 

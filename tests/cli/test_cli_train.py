@@ -6,7 +6,7 @@ import pytest
 
 from unitdisc import config
 from unitdisc.cli import main
-from unitdisc.train import Config
+from unitdisc.train_config import Config
 
 
 def run(capsys, *arguments: object) -> tuple[int, str, str]:

@@ -19,7 +19,7 @@ from damaged_files import GRID, METRICS, READERS, damaged
 from unitdisc import config
 from unitdisc.data.audio import AudioSource
 from unitdisc.errors import UnitdiscError
-from unitdisc.train import Config
+from unitdisc.train_config import Config
 
 SLOWEST = 10  # s
 MOST_MEMORY = 1 << 30  # bytes

@@ -14,8 +14,8 @@ from unitdisc.data.batches import Batch, Chunk, ChunkPlan, Corpus
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.prefetch import Prefetcher
 from unitdisc.model import UnitModel
-from unitdisc.state import TrainConfig
 from unitdisc.train import usual_workers
+from unitdisc.train_config import TrainConfig
 
 SLOW, STEP = 0.3, 0.15  # seconds that a batch takes, and a step
 

@@ -11,19 +11,27 @@ from places import TOP
 
 from unitdisc.corpus import SideBySide
 from unitdisc.data.timing import FrameGrid
-from unitdisc.decoders.base import LOG_MEL, WAVE, DecoderSettings, Fit, Voicing
-from unitdisc.decoders.build import DECODERS, DecoderConfig, build_decoder
-from unitdisc.decoders.frame import FrameDecoder, FrameDecoderConfig
-from unitdisc.decoders.none import NoDecoderConfig
-from unitdisc.decoders.waveform import WaveformDecoderConfig
+from unitdisc.decoders.base import Fit, Voicing
+from unitdisc.decoders.build import DECODERS, build_decoder
+from unitdisc.decoders.configs import (
+    LOG_MEL,
+    WAVE,
+    DecoderConfig,
+    DecoderSettings,
+    FrameDecoderConfig,
+    NoDecoderConfig,
+    WaveformDecoderConfig,
+)
+from unitdisc.decoders.frame import FrameDecoder
 from unitdisc.errors import ConfigError
 from unitdisc.features.build import FEATURES
 from unitdisc.features.configs import ArchiveConfig, LogMelConfig
 from unitdisc.features.invert import griffin_lim
-from unitdisc.networks.encoders.build import ENCODERS, EncoderConfig
-from unitdisc.networks.outputs import FramesConfig
-from unitdisc.networks.wavenet import WaveNetConfig
-from unitdisc.quantizers.build import QUANTIZERS, QuantizerConfig
+from unitdisc.networks.configs import FramesConfig, WaveNetConfig
+from unitdisc.networks.encoders.build import ENCODERS
+from unitdisc.networks.encoders.configs import EncoderConfig
+from unitdisc.quantizers.build import QUANTIZERS
+from unitdisc.quantizers.configs import QuantizerConfig
 from unitdisc.registry import Registry
 
 PACKAGE = TOP / "unitdisc"

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from unitdisc import sampling
 from unitdisc.errors import UnitdiscError
+from unitdisc.networks.configs import WaveNetConfig
 from unitdisc.networks.outputs import FrameOutput, Mixture, Output, Softmax
-from unitdisc.networks.wavenet import WaveNet, WaveNetConfig
+from unitdisc.networks.wavenet import WaveNet
 from unitdisc.sampling import Request, fast, graphs, reference
 
 OUTPUTS = (

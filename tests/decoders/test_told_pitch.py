@@ -16,14 +16,14 @@ from unitdisc.corpus import fit_normalisation_, open_corpus
 from unitdisc.data.batches import Chunk
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.timing import FrameGrid
-from unitdisc.decoders.waveform import WaveformDecoderConfig
+from unitdisc.decoders.configs import WaveformDecoderConfig
 from unitdisc.errors import DataError
 from unitdisc.features.excitation import DIM, VOICING
 from unitdisc.features.extract import ExtractConfig, extract
 from unitdisc.intonation import Intonation
 from unitdisc.model import UnitModel
+from unitdisc.networks.configs import WaveNetConfig
 from unitdisc.networks.draws import output_uniforms
-from unitdisc.networks.wavenet import WaveNetConfig
 from unitdisc.sampling.reference import sample as sample_by_reference
 from unitdisc.sampling.request import Request
 from unitdisc.speaking import Line, speak_units

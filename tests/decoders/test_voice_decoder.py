@@ -19,8 +19,7 @@ from unitdisc.data.batches import Chunk
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.timing import FrameGrid
 from unitdisc.data.units import UnitHeader, UnitLine, write_units
-from unitdisc.decoders.base import EXCITATION, LOG_MEL
-from unitdisc.decoders.voice import VoiceDecoderConfig
+from unitdisc.decoders.configs import EXCITATION, LOG_MEL, VoiceDecoderConfig
 from unitdisc.errors import ConfigError, DataError
 from unitdisc.features.excitation import DIM, VOICING
 from unitdisc.features.extract import ExtractConfig, extract

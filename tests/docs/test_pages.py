@@ -16,8 +16,8 @@ from made_up import tones
 from places import TOP
 
 from unitdisc import config as configs
-from unitdisc.networks.encoders.conv import ConvEncoderConfig
-from unitdisc.train import Config
+from unitdisc.networks.encoders.configs import ConvEncoderConfig
+from unitdisc.train_config import Config
 
 SHORTER = {  # of egs/librispeech/conf, which those of egs/own include
     "small.yaml": {"steps: 1200": "steps: 20", "batch: 16": "batch: 4"},

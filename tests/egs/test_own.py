@@ -11,7 +11,7 @@ from recipe_files import EGS, calls, run_recipe, with_stub
 
 from unitdisc.config import load
 from unitdisc.data.folder import import_folder
-from unitdisc.train import Config
+from unitdisc.train_config import Config
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from unitdisc.data.units import UnitHeader, UnitLine, read_units, write_units
 from unitdisc.evaluate.discophon import discophon_scores
 from unitdisc.evaluate.items import make_items, read_items, write_items
 from unitdisc.evaluate.scores import Score, write_scores
-from unitdisc.train import Config
+from unitdisc.train_config import Config
 
 RECIPE = EGS / "discophon"
 LANGUAGES = {line.split()[0]: int(line.split()[1]) for line in (RECIPE / "local/languages.txt").open()}

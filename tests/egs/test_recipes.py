@@ -226,7 +226,7 @@ def test_a_failed_verb_shows_the_end_of_its_log_and_can_be_begun_again(mini: Pat
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_the_configs_of_a_recipe_are_valid(recipe: str):
     from unitdisc import config
-    from unitdisc.train import Config
+    from unitdisc.train_config import Config
 
     for path in (EGS / recipe / "conf").glob("*.yaml"):
         config.load(path, Config)

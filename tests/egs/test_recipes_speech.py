@@ -22,7 +22,8 @@ from unitdisc.data.kaldi import DataDir
 from unitdisc.errors import DataError
 from unitdisc.evaluate.items import read_items
 from unitdisc.features.extract import ExtractConfig, extract
-from unitdisc.train import Config, train
+from unitdisc.train import train
+from unitdisc.train_config import Config
 
 RECIPES = ("librispeech", "timit", "zerospeech2019", "wsj")
 CONFIGS = [path for recipe in RECIPES for path in sorted((EGS / recipe / "conf").glob("*.yaml"))]

@@ -16,7 +16,8 @@ from recipe_files import EGS
 from slurm_cluster import MISSING, call, free_ports, installed, slurm, until
 
 from unitdisc import checkpoint, config
-from unitdisc.train import Config, TrainConfig
+from unitdisc.train import TrainConfig
+from unitdisc.train_config import Config
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from unitdisc.corpus import phone_set
 from unitdisc.data.alignment import Interval, read_alignment, write_ctm
 from unitdisc.data.kaldi import DataDir
 from unitdisc.evaluate.items import read_items
-from unitdisc.train import Config
+from unitdisc.train_config import Config
 
 
 def spoken(labels: str) -> list[Interval]:

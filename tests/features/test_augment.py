@@ -16,9 +16,9 @@ from unitdisc.data.kaldi import DataDir
 from unitdisc.data.prefetch import Prefetcher
 from unitdisc.errors import ConfigError, DataError
 from unitdisc.features.acoustic import kaldi_banks
-from unitdisc.features.augment import AugmentConfig, Draw, Versions
+from unitdisc.features.augment import Draw, Versions
 from unitdisc.features.cmvn import load_normalised
-from unitdisc.features.configs import LogMelConfig, MfccConfig
+from unitdisc.features.configs import AugmentConfig, LogMelConfig, MfccConfig
 from unitdisc.features.extract import ExtractConfig, extract
 from unitdisc.features.frames import FrameMaker
 

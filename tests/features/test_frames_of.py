@@ -18,7 +18,8 @@ from unitdisc.features.cmvn import read_stats
 from unitdisc.features.configs import MfccConfig
 from unitdisc.features.extract import ExtractConfig, extract
 from unitdisc.features.frames import FrameMaker
-from unitdisc.train import Config, TrainConfig, train
+from unitdisc.train import TrainConfig, train
+from unitdisc.train_config import Config
 
 
 @pytest.fixture(scope="module", params=["none", "global", "utterance", "sliding", "speaker"])

@@ -10,7 +10,7 @@ from torchaudio.models import wav2vec2_model, wavlm_model
 
 from unitdisc.config import from_tree
 from unitdisc.data.timing import FrameGrid
-from unitdisc.decoders.waveform import WaveformDecoderConfig
+from unitdisc.decoders.configs import WaveformDecoderConfig
 from unitdisc.errors import CheckpointError, ConfigError
 from unitdisc.features import configs, ssl_weights
 from unitdisc.features.build import build_raw_features, feature_dim

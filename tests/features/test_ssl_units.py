@@ -15,18 +15,18 @@ from unitdisc.cli import main
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.store import FeatureReader
 from unitdisc.data.units import read_units
-from unitdisc.decoders.none import NoDecoderConfig
+from unitdisc.decoders.configs import NoDecoderConfig
 from unitdisc.encode import encode
 from unitdisc.features.configs import HubertConfig, LogMelConfig
 from unitdisc.features.extract import ExtractConfig, extract
 from unitdisc.features.ssl_network import Network
 from unitdisc.live import LiveFrames
 from unitdisc.model import LossWeights
-from unitdisc.networks.encoders.gated import GatedEncoderConfig
-from unitdisc.networks.prediction import PredictionConfig
-from unitdisc.quantizers.kmeans import KMeansConfig
-from unitdisc.targets import TargetsConfig
-from unitdisc.train import Config, TrainConfig, train
+from unitdisc.networks.configs import PredictionConfig
+from unitdisc.networks.encoders.configs import GatedEncoderConfig
+from unitdisc.quantizers.configs import KMeansConfig
+from unitdisc.train import TrainConfig, train
+from unitdisc.train_config import Config, TargetsConfig
 
 
 @pytest.fixture(scope="module")

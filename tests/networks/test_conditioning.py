@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from reference_networks import jitter_sources, pooled
 
 from unitdisc.errors import ConfigError, DataError
-from unitdisc.networks.conditioning import Conditioning, ConditioningConfig
+from unitdisc.networks.conditioning import Conditioning
+from unitdisc.networks.configs import ConditioningConfig
 from unitdisc.networks.draws import Stream, draw_seeds, row_uniforms
 from unitdisc.networks.jitter import TimeJitter, drop_frames
 

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from places import TOP
 from reference_networks import splitmix
 
+from unitdisc.networks.configs import PerturbationConfig
 from unitdisc.networks.draws import Stream, draw_seeds, output_uniforms, row_dropout, row_uniforms
 from unitdisc.networks.jitter import drop_frames
-from unitdisc.networks.perturb import Perturbation, PerturbationConfig
+from unitdisc.networks.perturb import Perturbation
 
 OWN_FUNCTION = (Stream.OUTPUT, Stream.LAYER_DROPOUT)  # of draws.py: nobody else draws from them
 PACKAGE = TOP / "unitdisc"

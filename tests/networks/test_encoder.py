@@ -12,10 +12,12 @@ from unitdisc.errors import ConfigError
 from unitdisc.networks.blocks import BlockEncoder, one_thread
 from unitdisc.networks.encoders.base import Encoder
 from unitdisc.networks.encoders.build import build_encoder
-from unitdisc.networks.encoders.conv import ConvEncoderConfig
-from unitdisc.networks.encoders.conv_lstm import ConvLSTMEncoderConfig
-from unitdisc.networks.encoders.gated import GatedEncoderConfig
-from unitdisc.networks.encoders.linear import LinearEncoderConfig
+from unitdisc.networks.encoders.configs import (
+    ConvEncoderConfig,
+    ConvLSTMEncoderConfig,
+    GatedEncoderConfig,
+    LinearEncoderConfig,
+)
 from unitdisc.networks.padding import masked, padding_mask
 
 SMALL = {

@@ -8,7 +8,8 @@ from reference_networks import ctc_nll
 
 from unitdisc.config import from_tree
 from unitdisc.errors import ConfigError
-from unitdisc.networks.heads import CTCHead, FramewiseHead, HeadConfig
+from unitdisc.networks.configs import HeadConfig
+from unitdisc.networks.heads import CTCHead, FramewiseHead
 
 SMALL = HeadConfig(channels=6, layers=2)
 

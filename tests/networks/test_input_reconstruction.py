@@ -8,12 +8,13 @@ import torch
 import yaml
 
 from unitdisc import checkpoint, config
-from unitdisc.decoders.none import NoDecoderConfig
+from unitdisc.decoders.configs import NoDecoderConfig
 from unitdisc.errors import ConfigError
 from unitdisc.model import UnitModel
 from unitdisc.model_config import LossWeights, ModelConfig
-from unitdisc.networks.input_reconstruction import InputReconstruction, InputReconstructionConfig
-from unitdisc.train import Config
+from unitdisc.networks.configs import InputReconstructionConfig
+from unitdisc.networks.input_reconstruction import InputReconstruction
+from unitdisc.train_config import Config
 
 STRIDE, CHANNELS, DIM = 3, 5, 4
 

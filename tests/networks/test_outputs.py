@@ -11,15 +11,8 @@ from scipy import integrate
 
 from unitdisc.errors import ConfigError
 from unitdisc.networks import mixture
-from unitdisc.networks.outputs import (
-    FrameOutput,
-    FramesConfig,
-    Mixture,
-    MixtureConfig,
-    Softmax,
-    SoftmaxConfig,
-    build_output,
-)
+from unitdisc.networks.configs import FramesConfig, MixtureConfig, SoftmaxConfig
+from unitdisc.networks.outputs import FrameOutput, Mixture, Softmax, build_output
 
 
 def values(levels: int) -> torch.Tensor:

@@ -12,7 +12,8 @@ from unitdisc.errors import ConfigError
 from unitdisc.features.acoustic import centre_frequencies
 from unitdisc.features.build import build_raw_features
 from unitdisc.features.configs import FbankConfig
-from unitdisc.networks.perturb import Perturbation, PerturbationConfig
+from unitdisc.networks.configs import PerturbationConfig
+from unitdisc.networks.perturb import Perturbation
 
 CONFIG = FbankConfig(mels=40, deltas=0)
 SEEDS = torch.tensor([3, 5, 8, 13])

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unitdisc.errors import ConfigError
-from unitdisc.networks.wavenet import WaveNet, WaveNetConfig
+from unitdisc.networks.configs import WaveNetConfig
+from unitdisc.networks.wavenet import WaveNet
 
 SMALL = WaveNetConfig(layers=6, cycles=2, residual=5, gate=8, skip=6, hidden=7)
 

@@ -5,7 +5,8 @@ import torch
 from scipy.linalg import subspace_angles
 
 from unitdisc.errors import UnitdiscError
-from unitdisc.networks.encoders.linear import LinearEncoder, LinearEncoderConfig
+from unitdisc.networks.encoders.configs import LinearEncoderConfig
+from unitdisc.networks.encoders.linear import LinearEncoder
 from unitdisc.quantizers.lda import Scatter, spliced
 
 

@@ -141,8 +141,8 @@ def cluster_and_print(options: argparse.Namespace, tree: dict[str, Any], where: 
     """Cluster, print what was found, and return it."""
     from unitdisc import config
     from unitdisc.cluster import fit_kmeans, import_centroids
-    from unitdisc.quantizers.lda import LdaConfig
-    from unitdisc.train import Config
+    from unitdisc.quantizers.configs import LdaConfig
+    from unitdisc.train_config import Config
 
     wanted = config.of_tree(Config, tree, where, options.set)
     if options.centroids is not None:

@@ -9,7 +9,7 @@ from unitdisc.cli.arguments import add_renew, add_set, positive
 
 if TYPE_CHECKING:
     from unitdisc.made import Making
-    from unitdisc.train import Config
+    from unitdisc.train_config import Config
 
 TRAINED = ("config.yaml", "checkpoints/*.pt")
 
@@ -61,7 +61,8 @@ def run_train(options: argparse.Namespace) -> None:
     with making(options, making_of_training(options)) as task:
         if not task.unchanged:
             from unitdisc import config
-            from unitdisc.train import Config, train
+            from unitdisc.train import train
+            from unitdisc.train_config import Config
 
             train(config.load(options.config, Config, options.set), options.exp, options.train, options.dev)
 
@@ -73,7 +74,7 @@ def making_of_training(options: argparse.Namespace) -> "Making":
 
     def reads() -> Iterator[str]:
         from unitdisc import config
-        from unitdisc.train import Config
+        from unitdisc.train_config import Config
 
         wanted = config.load(options.config, Config, options.set)
         for place in ("train", "dev"):
@@ -104,7 +105,7 @@ def run_config(options: argparse.Namespace) -> None:
     """Print a whole configuration."""
     from unitdisc import config
     from unitdisc.config_text import describe
-    from unitdisc.train import Config
+    from unitdisc.train_config import Config
 
     if options.config is not None:
         print(describe(config.load(options.config, Config, options.set)), end="")

@@ -17,7 +17,7 @@ from unitdisc.data.kaldi import DataDir
 from unitdisc.data.store import write_features
 from unitdisc.data.subsets import subset
 from unitdisc.data.units import vectors_of
-from unitdisc.decoders.none import NoDecoderConfig
+from unitdisc.decoders.configs import NoDecoderConfig
 from unitdisc.encode import EncodeOptions, encode
 from unitdisc.errors import DataError
 from unitdisc.features.configs import FeatureConfig, MfccConfig, archive_tree
@@ -26,9 +26,8 @@ from unitdisc.features.manifest import check_manifest
 from unitdisc.files import whole_file
 from unitdisc.model import UnitModel
 from unitdisc.model_config import ModelConfig
-from unitdisc.quantizers.kmeans import KMeansConfig
-from unitdisc.quantizers.lda import LdaConfig
-from unitdisc.train import Config
+from unitdisc.quantizers.configs import KMeansConfig, LdaConfig
+from unitdisc.train_config import Config
 
 NAMES = ("mfcc", "mfcc-floor", "input", "lda", "kmeans")
 MFCC = MfccConfig()

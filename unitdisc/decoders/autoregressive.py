@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unitdisc.decoders.base import Decoder, Fit, Randomness, Stream, Streams, fit_steps
+from unitdisc.decoders.base import Decoder, Fit, Randomness, Streams, fit_steps
+from unitdisc.decoders.configs import Stream
+from unitdisc.networks.configs import OutputConfig, WaveNetConfig
 from unitdisc.networks.draws import output_uniforms
-from unitdisc.networks.outputs import Output, OutputConfig, build_output
-from unitdisc.networks.wavenet import WaveNetConfig
+from unitdisc.networks.outputs import Output, build_output
 from unitdisc.sampling import Request, sample, stream
 
 WINDOW = 2**15  # steps of all rows together that are computed at once where no gradient is wanted

@@ -1,63 +1,27 @@
 """What every decoder is: it says from units what it has learned to say, and turns that into sound.
 
-A new decoder is a file of its own here, and a line in build.py. Its configuration says which streams it learns from
-the training data (`streams`), before it is built; nobody else asks which kind of decoder a model has.
+A new decoder is a file of its own here, its configuration in configs.py, and a line in build.py. The configuration says
+which streams it learns from the training data, before it is built; nobody else asks which kind of decoder a model has.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unitdisc.data.timing import FrameGrid
+from unitdisc.decoders.configs import Stream
 from unitdisc.errors import ConfigError, DataError
-from unitdisc.features.configs import ExcitationConfig, LogMelConfig
+from unitdisc.features.configs import LogMelConfig
 from unitdisc.features.excitation import Excitation
 from unitdisc.features.invert import griffin_lim
 from unitdisc.synthesis.source_filter import speak
 
-LOG_MEL, EXCITATION, WAVE = "log_mel", "excitation", "wave"  # names of streams
-
 Streams = dict[str, Tensor]  # [B, T, D] each, or a waveform [B, S]
 Randomness = torch.Generator | Tensor | None  # a tensor [B] int64 holds a seed for each row
-
-
-class Stream(NamedTuple):
-    """Something that a decoder learns to say."""
-
-    name: str
-    features: LogMelConfig | ExcitationConfig | None  # how it is made of audio; None: it is the audio itself
-    archive: str = ""  # what a data directory calls its archive: `targets` is targets.scp and targets.ark
-
-
-def excitation_stream(targets: LogMelConfig) -> Stream:
-    """Return the stream of pitch, voicing and aperiodicity of the frames of log-mel."""
-    excitation = ExcitationConfig(
-        sample_rate=targets.sample_rate, hop=targets.hop, window=targets.window, snip_edges=targets.snip_edges
-    )
-    return Stream(EXCITATION, excitation, "excitation")
-
-
-class DecoderSettings:
-    """What a decoder's configuration says before the decoder is built."""
-
-    speaks: ClassVar[bool] = True  # False: there is no decoder
-
-    def streams(self, targets: LogMelConfig) -> tuple[Stream, ...]:
-        """Return what the decoder learns to say, in the order in which targets [B, T, D] hold it side by side."""
-        raise NotImplementedError
-
-    def told(self, targets: LogMelConfig) -> tuple[Stream, ...]:
-        """Return what the decoder is told of each frame beside units and speaker, side by side; always of frames."""
-        return ()
-
-    def archives(self, targets: LogMelConfig) -> dict[str, LogMelConfig | ExcitationConfig]:
-        """Return what has to be made of the training data, by the name of its archive."""
-        streams = (*self.streams(targets), *self.told(targets))
-        return {stream.archive: stream.features for stream in streams if stream.features is not None}
 
 
 class Fit(NamedTuple):

@@ -1,13 +1,17 @@
-"""From a configuration to a decoder: a new kind is a file of its own, and a name in both lists here."""
+"""From a configuration to a decoder: a new kind is a file of its own, a class in configs.py, and a line here."""
 
 from unitdisc.decoders.base import Decoder, Fit
-from unitdisc.decoders.frame import FrameDecoder, FrameDecoderConfig
-from unitdisc.decoders.none import NoDecoderConfig
-from unitdisc.decoders.voice import VoiceDecoder, VoiceDecoderConfig
-from unitdisc.decoders.waveform import WaveformDecoder, WaveformDecoderConfig
+from unitdisc.decoders.configs import (
+    DecoderConfig,
+    FrameDecoderConfig,
+    NoDecoderConfig,
+    VoiceDecoderConfig,
+    WaveformDecoderConfig,
+)
+from unitdisc.decoders.frame import FrameDecoder
+from unitdisc.decoders.voice import VoiceDecoder
+from unitdisc.decoders.waveform import WaveformDecoder
 from unitdisc.registry import Registry
-
-DecoderConfig = FrameDecoderConfig | VoiceDecoderConfig | WaveformDecoderConfig | NoDecoderConfig
 
 DECODERS: Registry[Decoder | None] = Registry(
     "decoder",

@@ -1,54 +1,12 @@
 """Units to log-mel frames, and these to sound by source and filter, or by Griffin-Lim."""
 
-from dataclasses import dataclass, field
-from typing import Literal
-
 import torch
 from torch import Tensor
 
 from unitdisc.decoders.autoregressive import AutoregressiveDecoder
-from unitdisc.decoders.base import (
-    LOG_MEL,
-    DecoderSettings,
-    Fit,
-    Stream,
-    Streams,
-    Voicing,
-    set_statistics_,
-    voiced_sound,
-)
-from unitdisc.errors import ConfigError
-from unitdisc.features.configs import LogMelConfig
+from unitdisc.decoders.base import Fit, Streams, Voicing, set_statistics_, voiced_sound
+from unitdisc.decoders.configs import LOG_MEL, FrameDecoderConfig
 from unitdisc.networks.jitter import drop_frames
-from unitdisc.networks.outputs import FramesConfig
-from unitdisc.networks.wavenet import WaveNetConfig
-
-
-def _frame_wavenet() -> WaveNetConfig:
-    return WaveNetConfig(layers=6, cycles=1, residual=128, gate=256, skip=128, hidden=256)
-
-
-@dataclass(frozen=True)
-class FrameDecoderConfig(DecoderSettings):
-    """Autoregressive over log-mel frames: a CPU trains it in minutes."""
-
-    kind: Literal["frame"] = "frame"
-    wavenet: WaveNetConfig = field(default_factory=_frame_wavenet)
-    output: FramesConfig = field(default_factory=FramesConfig)
-    # Share of past frames that are hidden while training: who sees the last frame hardly needs the units.
-    dropout: float = 0.5
-    # Share of the rows whose whole past is hidden: with l1 and l2, frames are generated without looking at the past.
-    blind: float = 0.15
-
-    def __post_init__(self) -> None:
-        if not 0.0 <= min(self.dropout, self.blind) <= max(self.dropout, self.blind) <= 1.0:
-            raise ConfigError(
-                f"decoder.dropout and decoder.blind are shares between 0 and 1, got {self.dropout}, {self.blind}"
-            )
-
-    def streams(self, targets: LogMelConfig) -> tuple[Stream, ...]:
-        """Return log-mel."""
-        return (Stream(LOG_MEL, targets, "targets"),)
 
 
 class FrameDecoder(AutoregressiveDecoder):

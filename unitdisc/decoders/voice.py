@@ -6,59 +6,20 @@ what is said are means: too little movement is given back by the postfilter for 
 for the pitch.
 """
 
-from dataclasses import dataclass
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unitdisc.decoders.base import (
+from unitdisc.decoders.base import Decoder, Fit, Randomness, Streams, Voicing, fit_steps, set_statistics_, voiced_sound
+from unitdisc.decoders.configs import (
     EXCITATION,
     LOG_MEL,
-    Decoder,
-    DecoderSettings,
-    Fit,
-    Randomness,
-    Stream,
-    Streams,
-    Voicing,
-    excitation_stream,
-    fit_steps,
-    set_statistics_,
-    voiced_sound,
-)  # fmt: skip
-from unitdisc.errors import ConfigError
-from unitdisc.features.configs import LogMelConfig
+    VoiceDecoderConfig,
+)
 from unitdisc.features.excitation import DIM, VOICING
 from unitdisc.networks.padding import masked, padding_mask
 
 SHARES = VOICING + 1  # the first column of aperiodicity; log F0 is the first of all
-
-
-@dataclass(frozen=True)
-class VoiceDecoderConfig(DecoderSettings):
-    """Log-mel, log F0 in the voice's own range, voicing and aperiodicity of each frame, from units to both sides."""
-
-    kind: Literal["voice"] = "voice"
-    channels: int = 192
-    units: tuple[int, ...] = (1, 2, 4, 1)  # dilations, in units, of the blocks at their rate
-    frames: tuple[int, ...] = (1, 2)  # dilations, in frames, of the blocks after them
-    kernel: int = 7  # units, or frames
-    hidden: int = 384  # of each block
-    pitch: float = 0.3  # weight of log F0 in voiced frames, beside that of log-mel
-    voicing: float = 0.2  # weight of the cross entropy of voicing
-    aperiodicity: float = 0.3  # weight, in voiced frames
-
-    def __post_init__(self) -> None:
-        if min(self.channels, self.kernel, self.hidden, *self.units, *self.frames) < 1 or self.kernel % 2 == 0:
-            raise ConfigError("decoder: channels, hidden and all dilations must be above 0, and the kernel odd")
-        if min(self.pitch, self.voicing, self.aperiodicity) < 0:
-            raise ConfigError("decoder: weights must be 0 or more")
-
-    def streams(self, targets: LogMelConfig) -> tuple[Stream, ...]:
-        """Return log-mel, and the excitation of the same frames."""
-        return (Stream(LOG_MEL, targets, "targets"), excitation_stream(targets))
 
 
 class VoiceDecoder(Decoder):

@@ -7,7 +7,7 @@ the disk or made anew, and a training that goes on hears what it would have hear
 import math
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from unitdisc.data.kaldi import DataDir, data_digest
 from unitdisc.data.store import FloatMatrix
 from unitdisc.errors import ConfigError, DataError
 from unitdisc.features.acoustic import FULL_SCALE
-from unitdisc.features.configs import FbankConfig, FeatureConfig, MfccConfig
+from unitdisc.features.configs import AugmentConfig, FbankConfig, FeatureConfig, MfccConfig
 from unitdisc.features.frames import FrameMaker
 from unitdisc.files import whole_file
 
@@ -29,41 +29,6 @@ WARP_STEP = 0.01  # warps are rounded to this, so that filters are made once
 LONGEST = 30.0  # s of a recording that stands for noise
 VOICES, VOICE = 64, 10.0  # other utterances that are heard as noise, and s of each: so many are decoded once and kept
 RECIPE = 2  # counts the changes of what is written here; versions of another recipe are made again
-
-
-@dataclass(frozen=True)
-class AugmentConfig:
-    """How an encoder hears the utterances that it trains on."""
-
-    versions: int = 8  # of each utterance; one is drawn each time
-    warp: float = 0.0  # the frequencies of voices are multiplied by up to 1 + warp, or divided
-    tempo: float = 0.0  # speech is up to 1 + tempo times as fast, or as slow; its pitch stays
-    degraded: float = 0.0  # share of the versions that are heard through a room, a microphone and noise, as follows
-    rooms: float = 0.5  # share of these that are in a room
-    decay: tuple[float, float] = (0.2, 0.8)  # s in which its sound falls by 60 dB
-    microphones: float = 0.5  # share that are equalised
-    telephones: float = 0.1  # share of which only a band is left
-    noises: float = 0.8  # share with noise: white, coloured, or of other utterances
-    snr: tuple[float, float] = (3.0, 25.0)  # dB over the whole utterance
-    noise_folder: str = ""  # of recordings that are used as noise, too
-    kept: float = 4.0  # GB of versions that are kept on the disk while training; half of it for decoded recordings
-
-    def __post_init__(self) -> None:
-        if self.versions < 1 or not (0 <= self.warp < 0.5 and 0 <= self.tempo < 0.5) or self.kept < 0:
-            raise ConfigError(
-                "augment: versions must be above 0, warp and tempo in 0..0.5, kept not below 0, "
-                f"got {self.versions}, {self.warp}, {self.tempo}, {self.kept}"
-            )
-        for name in ("degraded", "rooms", "microphones", "telephones", "noises"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"augment.{name} is a share between 0 and 1, got {getattr(self, name)}")
-        if not 0 < self.decay[0] <= self.decay[1] or self.snr[0] > self.snr[1]:
-            raise ConfigError(f"augment: decay and snr are ranges, low and high, got {self.decay} and {self.snr}")
-
-    @property
-    def on(self) -> bool:
-        """Tell whether anything is changed."""
-        return self.warp > 0 or self.tempo > 0 or self.degraded > 0
 
 
 class Draw:

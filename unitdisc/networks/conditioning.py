@@ -4,32 +4,13 @@ All of it stays at the rate of units, [B, T', dim]. A unit's vector holds for st
 the decoder repeats it where it adds it in, so that no vector per sample is ever stored.
 """
 
-from dataclasses import dataclass
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unitdisc.errors import ConfigError, DataError
+from unitdisc.networks.configs import ConditioningConfig
 from unitdisc.networks.padding import masked, padding_mask
-
-
-@dataclass(frozen=True)
-class ConditioningConfig:
-    """Width of the convolution over the units' values, and where the voice comes from."""
-
-    channels: int = 128
-    kernel: int = 3  # units
-    # table: an embedding for each speaker of the training data, which knows nobody else; reference: a vector computed
-    # from any stretch of speech; none: the decoder must find the voice in the units.
-    speaker: Literal["table", "reference", "none"] = "table"
-    speaker_dim: int = 64
-    reference_channels: int = 128
-
-    def __post_init__(self) -> None:
-        if min(self.channels, self.kernel, self.speaker_dim, self.reference_channels) < 1 or self.kernel % 2 == 0:
-            raise ConfigError("conditioning: widths must be above 0 and the kernel odd")
 
 
 class Conditioning(nn.Module):

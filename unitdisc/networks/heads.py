@@ -4,7 +4,6 @@ Both return sums, not means: who calls divides by the number of valid frames, so
 over accumulated steps gives the same gradient.
 """
 
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -12,23 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unitdisc.errors import ConfigError
+from unitdisc.networks.configs import HeadConfig
 from unitdisc.networks.padding import masked, padding_mask
 
 BLANK = 0  # of CTC; phone p is class p + 1
-
-
-@dataclass(frozen=True)
-class HeadConfig:
-    """The convolutions between the quantiser's values and a head's linear layer."""
-
-    channels: int = 64
-    layers: int = 2
-    kernel: int = 3  # units
-
-    def __post_init__(self) -> None:
-        if min(self.channels, self.kernel) < 1 or self.layers < 0 or self.kernel % 2 == 0:
-            raise ConfigError("heads: channels must be above 0, layers 0 or more, and the kernel odd")
 
 
 class HeadLoss(NamedTuple):

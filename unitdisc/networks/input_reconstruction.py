@@ -4,29 +4,12 @@ A decoder fills in what a unit leaves out: it sees the neighbouring units, the p
 sees the vector of one unit. Its targets are the encoder's input, normalised, so that all dimensions count the same.
 """
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unitdisc.errors import ConfigError
+from unitdisc.networks.configs import InputReconstructionConfig
 from unitdisc.networks.padding import ceil_divide
-
-
-@dataclass(frozen=True)
-class InputReconstructionConfig:
-    """How far it reaches, and one hidden layer."""
-
-    context: int = 3  # units to each side whose frames a unit says, too
-    hidden: int = 256
-
-    def __post_init__(self) -> None:
-        if self.context < 0 or self.hidden < 1:
-            raise ConfigError(
-                "input_reconstruction: context must be 0 or more and hidden above 0, "
-                f"got {self.context} and {self.hidden}"
-            )
 
 
 class InputReconstruction(nn.Module):

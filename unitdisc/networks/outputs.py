@@ -7,52 +7,15 @@ loss = output.nll(params, samples)          # [B, T]; the caller masks and avera
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from unitdisc.errors import ConfigError
 from unitdisc.networks import mixture
-from unitdisc.networks.wavenet import WaveNet, WaveNetConfig
-
-
-@dataclass(frozen=True)
-class SoftmaxConfig:
-    """A choice among mu-law classes."""
-
-    kind: Literal["softmax"] = "softmax"
-    classes: int = 256
-
-    def __post_init__(self) -> None:
-        if self.classes < 2:
-            raise ConfigError(f"softmax: classes must be at least 2, got {self.classes}")
-
-
-@dataclass(frozen=True)
-class MixtureConfig:
-    """A discretised mixture of logistics over linear levels."""
-
-    kind: Literal["mixture"] = "mixture"
-    components: int = 10
-    levels: int = 65536
-
-    def __post_init__(self) -> None:
-        if self.components < 1 or self.levels < 2:
-            raise ConfigError(f"mixture: needs 1 component and 2 levels, got {self.components} and {self.levels}")
-
-
-@dataclass(frozen=True)
-class FramesConfig:
-    """Real-valued frames: l1 and l2 are drawn as their mean; laplace and gaussian learn a scale and are drawn."""
-
-    kind: Literal["frames"] = "frames"
-    loss: Literal["l1", "l2", "laplace", "gaussian"] = "l1"
-
-
-OutputConfig = SoftmaxConfig | MixtureConfig | FramesConfig
+from unitdisc.networks.configs import MixtureConfig, OutputConfig, SoftmaxConfig, WaveNetConfig
+from unitdisc.networks.wavenet import WaveNet
 
 
 class Output(ABC):

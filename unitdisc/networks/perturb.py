@@ -6,32 +6,14 @@ the decoder knows the speaker, has no use for either in its units.
 """
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from unitdisc.errors import ConfigError
+from unitdisc.networks.configs import PerturbationConfig
 from unitdisc.networks.draws import Stream, row_uniforms
 
 TILTS = 5  # cosines that make up a tilt
-
-
-@dataclass(frozen=True)
-class PerturbationConfig:
-    """How much the encoder's input, log mel filter banks, is changed while training."""
-
-    warp: float = 0.0  # frequencies are multiplied by up to 1 + warp, or divided
-    tilt: float = 0.0  # deviation of what is added to the banks, in their own unit
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.warp < 1 or self.tilt < 0:
-            raise ConfigError(f"perturbation: warp must lie in 0..1, tilt be 0 or more, got {self.warp}, {self.tilt}")
-
-    @property
-    def on(self) -> bool:
-        """Tell whether anything is changed."""
-        return self.warp > 0 or self.tilt > 0
 
 
 class Perturbation(nn.Module):

@@ -5,35 +5,15 @@ can only be told from what stands around it, and what the changes took away, suc
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unitdisc.errors import ConfigError
+from unitdisc.networks.configs import PredictionConfig
 from unitdisc.networks.draws import Stream, row_uniforms
 from unitdisc.networks.padding import ceil_divide
-
-
-@dataclass(frozen=True)
-class PredictionConfig:
-    """What is predicted, and from how much."""
-
-    clusters: tuple[int, ...] = (100, 200, 500)  # of each clustering
-    hidden: float = 0.4  # share of the units that are hidden while training
-    span: float = 0.1  # seconds that are hidden at once
-    heard: float = 0.5  # what a unit counts that is not hidden; hidden ones count 1
-
-    def __post_init__(self) -> None:
-        if not self.clusters or min(self.clusters) < 2 or max(self.clusters) > 1 << 16:
-            raise ConfigError(f"prediction.clusters must be numbers between 2 and 65536, got {self.clusters}")
-        if not 0 <= self.hidden < 1 or self.span <= 0 or self.heard < 0 or self.hidden + self.heard == 0:
-            raise ConfigError(
-                "prediction: hidden must lie in 0..1, span above 0, heard not below 0, "
-                f"got {self.hidden}, {self.span}, {self.heard}"
-            )
 
 
 class Predicted(NamedTuple):

@@ -12,46 +12,13 @@ no slower, and the weights lie as the samplers read them.
 """
 
 import math
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from unitdisc.errors import ConfigError
-
-
-@dataclass(frozen=True)
-class WaveNetConfig:
-    """Layers and widths; the defaults are a waveform decoder that one CPU core samples in real time."""
-
-    layers: int = 20  # in all; each cycle has layers / cycles of them, with dilations 1, 2, 4, ...
-    cycles: int = 2
-    residual: int = 64
-    gate: int = 128  # tanh and sigmoid halves together
-    skip: int = 64
-    hidden: int = 128  # between the two output layers
-    kernel: int = 2  # taps of every layer and of the input convolution
-
-    def __post_init__(self) -> None:
-        for name in ("layers", "cycles", "residual", "gate", "skip", "hidden", "kernel"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"WaveNet: {name} must be at least 1, got {getattr(self, name)}")
-        if self.layers % self.cycles:
-            raise ConfigError(f"WaveNet: {self.layers} layers do not divide into {self.cycles} cycles")
-        if self.gate % 2:
-            raise ConfigError(f"WaveNet: gate counts the tanh and the sigmoid half, so it is even; got {self.gate}")
-
-    @property
-    def dilations(self) -> tuple[int, ...]:
-        """Return the distance between taps, layer by layer."""
-        return tuple(2 ** (layer % (self.layers // self.cycles)) for layer in range(self.layers))
-
-    @property
-    def receptive_field(self) -> int:
-        """Return how many inputs, the newest included, an output depends on."""
-        return 1 + (self.kernel - 1) * (1 + sum(self.dilations))
+from unitdisc.networks.configs import WaveNetConfig
 
 
 class WaveNet(nn.Module):

@@ -1,27 +1,23 @@
-"""From a configuration to a quantiser: a new kind is a file of its own, and a name in both lists here."""
-
-from dataclasses import dataclass
-from typing import Literal
+"""From a configuration to a quantiser: a new kind is a file of its own, a class in configs.py, and a line here."""
 
 import torch
 
 from unitdisc.quantizers.base import Identity, Quantizer
-from unitdisc.quantizers.ema import EMA, EMAConfig
-from unitdisc.quantizers.fsq import FSQ, FSQConfig
-from unitdisc.quantizers.kmeans import KMeans, KMeansConfig
-from unitdisc.quantizers.residual import ResidualVQ, ResidualVQConfig
-from unitdisc.quantizers.vq import VQ, VQConfig
+from unitdisc.quantizers.configs import (
+    EMAConfig,
+    FSQConfig,
+    IdentityConfig,
+    KMeansConfig,
+    QuantizerConfig,
+    ResidualVQConfig,
+    VQConfig,
+)
+from unitdisc.quantizers.ema import EMA
+from unitdisc.quantizers.fsq import FSQ
+from unitdisc.quantizers.kmeans import KMeans
+from unitdisc.quantizers.residual import ResidualVQ
+from unitdisc.quantizers.vq import VQ
 from unitdisc.registry import Registry
-
-
-@dataclass(frozen=True)
-class IdentityConfig:
-    """No bottleneck."""
-
-    kind: Literal["none"] = "none"
-
-
-QuantizerConfig = VQConfig | EMAConfig | ResidualVQConfig | FSQConfig | KMeansConfig | IdentityConfig
 
 QUANTIZERS: Registry[Quantizer] = Registry(
     "quantizer",

@@ -12,8 +12,9 @@ from unitdisc import dist
 from unitdisc.errors import CheckpointError, UnitdiscError
 from unitdisc.quantizers.base import Quantized, Quantizer, Reestimation
 from unitdisc.quantizers.clustering import kmeans
+from unitdisc.quantizers.configs import Norm
 from unitdisc.quantizers.health import Health, Usage, count_units, perplexity
-from unitdisc.quantizers.norm import Front, Norm
+from unitdisc.quantizers.norm import Front
 from unitdisc.quantizers.reservoir import Reservoir
 from unitdisc.quantizers.rows import Rows, check_finite, pack
 from unitdisc.quantizers.schedule import ScheduleConfig

@@ -1,45 +1,22 @@
 """Vector quantisation with a codebook that follows the mean of its vectors (exponential moving averages)."""
 
-from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from unitdisc import dist
 from unitdisc.quantizers.codebook import CodebookQuantizer, Looked
+from unitdisc.quantizers.configs import EMAConfig, check_codebooks
 from unitdisc.quantizers.health import count_units
-from unitdisc.quantizers.norm import Norm
-from unitdisc.quantizers.schedule import ScheduleConfig
 from unitdisc.quantizers.vq import (
-    LossKind,
     StraightThrough,
-    check_codebooks,
     flat_units,
     loss_count,
     units_side_by_side,
     values_side_by_side,
     xavier_codebooks,
 )
-
-
-@dataclass(frozen=True)
-class EMAConfig:
-    """A codebook of moving averages."""
-
-    kind: Literal["ema"] = "ema"
-    codes: int = 256
-    codebooks: int = 1
-    dim: int | None = 64
-    norm: Norm = "before-projection"
-    commitment: float = 0.25
-    loss: LossKind = "element-mean"
-    decay: float = 0.99
-    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
-
-    def __post_init__(self) -> None:
-        """Check the numbers."""
-        check_codebooks(self.codes, self.codebooks, self.dim)
 
 
 class EMA(CodebookQuantizer):

@@ -1,33 +1,18 @@
 """Finite scalar quantisation: each dimension is rounded to one of a few levels; there is no codebook to die."""
 
 import math
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from unitdisc.errors import ConfigError, UnitdiscError
+from unitdisc.errors import UnitdiscError
 from unitdisc.quantizers.base import Quantized, Quantizer
 from unitdisc.quantizers.codebook import batch_stats, full_precision
+from unitdisc.quantizers.configs import FSQConfig
 from unitdisc.quantizers.health import Health, Usage, count_units
-from unitdisc.quantizers.norm import Front, Norm
+from unitdisc.quantizers.norm import Front
 from unitdisc.quantizers.residual import Straight
 from unitdisc.quantizers.rows import check_finite, pack
-
-
-@dataclass(frozen=True)
-class FSQConfig:
-    """Levels of each dimension: 8 x 5 x 5 x 5 make 1000 codes."""
-
-    kind: Literal["fsq"] = "fsq"
-    levels: tuple[int, ...] = (8, 5, 5, 5)
-    norm: Norm = "before-projection"
-
-    def __post_init__(self) -> None:
-        """Check the levels."""
-        if not self.levels or min(self.levels) < 3 or math.prod(self.levels) >= 2**31:
-            raise ConfigError(f"quantizer: levels must be 3 or more, their product below 2^31, got {self.levels}")
 
 
 class FSQ(Quantizer):

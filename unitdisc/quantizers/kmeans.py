@@ -1,35 +1,22 @@
 """k-means over any features as a quantiser of its own, fitted to streams of any length."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from unitdisc import dist
 from unitdisc.devices import sent
-from unitdisc.errors import CheckpointError, ConfigError, UnitdiscError
+from unitdisc.errors import CheckpointError, UnitdiscError
 from unitdisc.quantizers.base import Quantized, Quantizer
 from unitdisc.quantizers.clustering import Clusters, kmeans
 from unitdisc.quantizers.codebook import batch_stats, full_precision
+from unitdisc.quantizers.configs import KMeansConfig
 from unitdisc.quantizers.health import count_units
 from unitdisc.quantizers.reservoir import Reservoir
 from unitdisc.quantizers.rows import Rows, check_finite, pack
 from unitdisc.quantizers.search import nearest, nearest_units
-
-
-@dataclass(frozen=True)
-class KMeansConfig:
-    """k-means of the encoder's vectors, fitted once and never trained."""
-
-    kind: Literal["kmeans"] = "kmeans"
-    codes: int = 256
-
-    def __post_init__(self) -> None:
-        """Check the number of codes."""
-        if self.codes < 1:
-            raise ConfigError(f"quantizer: codes must be at least 1, got {self.codes}")
 
 
 class KMeans(Quantizer):

@@ -1,7 +1,6 @@
 """Linear discriminant analysis of vectors whose classes are clusters: sums over a stream, then directions."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -9,32 +8,15 @@ import torch
 from scipy.linalg import eigh
 from torch import Tensor
 
-from unitdisc.errors import ConfigError, UnitdiscError
+from unitdisc.errors import UnitdiscError
 from unitdisc.quantizers.clustering import kmeans
+from unitdisc.quantizers.configs import LdaConfig
 from unitdisc.quantizers.search import nearest_units
 
 SHRINK = 1e-3  # of the mean variance within classes, added to each, so that nothing is divided by zero
 
 
 Vectors = Callable[[str], Tensor]  # an utterance's vectors [T, D]
-
-
-@dataclass(frozen=True)
-class LdaConfig:
-    """Unsupervised LDA: the classes are clusters of the frames, and those of the directions found before."""
-
-    passes: int = 2  # clusterings that directions are taken from; 0: no directions, frames as they are
-    splice: int = 6  # frames to each side that are taken in
-    dim: int = 32  # directions that are kept
-    classes: int = 200  # clusters that are told apart
-    sample: int = 60_000  # vectors that are clustered; the others are given the nearest cluster
-
-    def __post_init__(self) -> None:
-        if min(self.sample, self.dim) < 1 or self.classes < 2 or min(self.passes, self.splice) < 0:
-            raise ConfigError(
-                "LDA: sample and dim must be above 0, classes above 1, passes and splice not below 0, "
-                f"got {self.sample}, {self.dim}, {self.classes}, {self.passes}, {self.splice}"
-            )
 
 
 class Projection(NamedTuple):

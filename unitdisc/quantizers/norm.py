@@ -1,13 +1,10 @@
 """What stands before a codebook: batch normalisation and a projection."""
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 
 from unitdisc.batch_norm import BatchNorm
-
-Norm = Literal["before-projection", "before-vq", "none"]
+from unitdisc.quantizers.configs import Norm
 
 
 class Front(nn.Module):

@@ -1,36 +1,15 @@
 """Residual vector quantisation: each codebook quantises what those before it left over."""
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from unitdisc.quantizers.clustering import kmeans
 from unitdisc.quantizers.codebook import CodebookQuantizer, Looked
-from unitdisc.quantizers.norm import Norm
-from unitdisc.quantizers.schedule import ScheduleConfig
+from unitdisc.quantizers.configs import ResidualVQConfig
 from unitdisc.quantizers.search import nearest_units
-from unitdisc.quantizers.vq import LossKind, StraightThrough, check_codebooks, loss_count, xavier_codebooks
-
-
-@dataclass(frozen=True)
-class ResidualVQConfig:
-    """Several codebooks of the whole dimension, one after another."""
-
-    kind: Literal["rvq"] = "rvq"
-    codes: int = 256  # of each codebook
-    codebooks: int = 4
-    dim: int | None = 64
-    norm: Norm = "before-projection"
-    commitment: float = 0.25
-    loss: LossKind = "element-mean"  # of each codebook; they are added
-    learning_rate_factor: float = 10.0
-    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
-
-    def __post_init__(self) -> None:
-        """Check the numbers."""
-        check_codebooks(self.codes, self.codebooks, None)
+from unitdisc.quantizers.vq import StraightThrough, loss_count, xavier_codebooks
 
 
 class Straight(torch.autograd.Function):

@@ -1,48 +1,16 @@
 """Vector quantisation with a codebook that learns by gradient."""
 
 import math
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from unitdisc import dist
-from unitdisc.errors import ConfigError
 from unitdisc.quantizers.codebook import CodebookQuantizer, Looked
-from unitdisc.quantizers.norm import Norm
-from unitdisc.quantizers.schedule import ScheduleConfig
+from unitdisc.quantizers.configs import LossKind, VQConfig, check_codebooks
 from unitdisc.quantizers.search import nearest_units
-
-LossKind = Literal["element-mean", "vector-sum"]
-
-
-@dataclass(frozen=True)
-class VQConfig:
-    """A gradient codebook. All defaults together are robust training; see docs/method.md."""
-
-    kind: Literal["vq"] = "vq"
-    codes: int = 256  # of each codebook
-    codebooks: int = 1  # side by side, each for its share of the dimensions
-    dim: int | None = 64  # of the values; none: no projection, the encoder's own
-    norm: Norm = "before-projection"
-    commitment: float = 0.25
-    loss: LossKind = "element-mean"  # or the sum over dimensions, mean over vectors
-    learning_rate_factor: float = 10.0
-    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
-
-    def __post_init__(self) -> None:
-        """Check the numbers."""
-        check_codebooks(self.codes, self.codebooks, self.dim)
-
-
-def check_codebooks(codes: int, codebooks: int, dim: int | None) -> None:
-    """Refuse numbers of codes and codebooks that cannot be."""
-    if codes < 1 or codebooks < 1 or (dim is not None and (dim < 1 or dim % codebooks)):
-        raise ConfigError(
-            f"quantizer: codes and codebooks must be at least 1 and divide dim, got {codes}, {codebooks} and {dim}"
-        )
 
 
 class StraightThrough(torch.autograd.Function):

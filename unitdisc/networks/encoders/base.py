@@ -4,14 +4,12 @@ Every encoder of stride s makes ceil(T / s) units of T frames, and unit j is cen
 strided convolutions get a kernel as much longer than their stride on the left as on the right. Padding never changes a
 result: it is zeroed before each layer that would look at it.
 
-A new encoder is a file of its own here, and a line in build.py.
+A new encoder is a file of its own here, its configuration in configs.py, and a line in build.py.
 """
 
 from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
-
-from unitdisc.errors import ConfigError
 
 
 class Encoder(nn.Module, ABC):
@@ -40,9 +38,3 @@ class Encoder(nn.Module, ABC):
         x is long enough for all of them; what stands on padding has no meaning.
         """
         return self(x, lengths)[0][:, first:last]
-
-
-def check_strides(strides: tuple[int, ...]) -> None:
-    """Refuse strides below 1."""
-    if any(s < 1 for s in strides):
-        raise ConfigError(f"strides must be 1 or more, got {strides}")

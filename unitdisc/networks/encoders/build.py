@@ -1,14 +1,20 @@
-"""From a configuration to an encoder: a new kind is a file of its own, and a name in both lists here."""
+"""From a configuration to an encoder: a new kind is a file of its own, a class in configs.py, and a line here."""
 
 from unitdisc.networks.encoders.base import Encoder
-from unitdisc.networks.encoders.conv import ConvEncoder, ConvEncoderConfig
-from unitdisc.networks.encoders.conv_lstm import ConvLSTMEncoder, ConvLSTMEncoderConfig
-from unitdisc.networks.encoders.gated import GatedEncoder, GatedEncoderConfig
-from unitdisc.networks.encoders.linear import LinearEncoder, LinearEncoderConfig
-from unitdisc.networks.encoders.none import NoEncoder, NoEncoderConfig
+from unitdisc.networks.encoders.configs import (
+    ConvEncoderConfig,
+    ConvLSTMEncoderConfig,
+    EncoderConfig,
+    GatedEncoderConfig,
+    LinearEncoderConfig,
+    NoEncoderConfig,
+)
+from unitdisc.networks.encoders.conv import ConvEncoder
+from unitdisc.networks.encoders.conv_lstm import ConvLSTMEncoder
+from unitdisc.networks.encoders.gated import GatedEncoder
+from unitdisc.networks.encoders.linear import LinearEncoder
+from unitdisc.networks.encoders.none import NoEncoder
 from unitdisc.registry import Registry
-
-EncoderConfig = ConvEncoderConfig | GatedEncoderConfig | ConvLSTMEncoderConfig | LinearEncoderConfig | NoEncoderConfig
 
 ENCODERS: Registry[Encoder] = Registry(
     "encoder",

@@ -1,35 +1,14 @@
 """Convolutions and residual layers."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal, cast
+from typing import cast
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unitdisc.errors import ConfigError
-from unitdisc.networks.encoders.base import Encoder, check_strides
+from unitdisc.networks.encoders.base import Encoder
+from unitdisc.networks.encoders.configs import ConvEncoderConfig
 from unitdisc.networks.padding import ceil_divide, masked, padding_mask
-
-
-@dataclass(frozen=True)
-class ConvEncoderConfig:
-    """The convolutional encoder of the speech VQ-VAE; 768 channels in the original.
-
-    From frames at 100 Hz, strides (2,), (3,), (2, 2) and (2, 2, 2) give units at 50, 33.3, 25 and 12.5 Hz.
-    """
-
-    kind: Literal["conv"] = "conv"
-    channels: int = 256
-    strides: tuple[int, ...] = (2,)
-    before: int = 2  # convolutions of width 3 at frame rate, all but the first residual
-    after: int = 2  # residual convolutions of width 3 at unit rate
-    pointwise: int = 4  # residual layers of width 1 at unit rate
-
-    def __post_init__(self) -> None:
-        if self.channels < 1 or self.before < 1 or min(self.after, self.pointwise) < 0:
-            raise ConfigError("a conv encoder needs channels and before above 0, after and pointwise not below 0")
-        check_strides(self.strides)
 
 
 class ConvEncoder(Encoder):

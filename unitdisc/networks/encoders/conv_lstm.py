@@ -1,8 +1,7 @@
 """Convolutions over time and bands, then LSTMs in both directions."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal, cast
+from typing import cast
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -11,36 +10,9 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from unitdisc.batch_norm import BatchNorm
 from unitdisc.devices import sent
 from unitdisc.errors import ConfigError
-from unitdisc.networks.encoders.base import Encoder, check_strides
+from unitdisc.networks.encoders.base import Encoder
+from unitdisc.networks.encoders.configs import ConvLSTMEncoderConfig
 from unitdisc.networks.padding import ceil_divide, masked, padding_mask
-
-
-@dataclass(frozen=True)
-class ConvLSTMEncoderConfig:
-    """Two-dimensional convolutions, then bidirectional LSTMs whose directions are summed; 33.3 Hz by default."""
-
-    kind: Literal["conv-lstm"] = "conv-lstm"
-    planes: int = 3  # the input is so many planes side by side: statics, deltas, delta-deltas
-    channels: int = 32
-    kernel: int = 7  # of both directions; one shorter in time where that centres the units
-    time_strides: tuple[int, ...] = (1, 3)
-    band_strides: tuple[int, ...] = (2, 1)
-    clip: float = 20.0  # of the clipped ReLU
-    cells: int = 320
-    layers: int = 4
-
-    def __post_init__(self) -> None:
-        check_strides(self.time_strides)
-        check_strides(self.band_strides)
-        if len(self.time_strides) != len(self.band_strides):
-            raise ConfigError(
-                f"time_strides {self.time_strides} and band_strides {self.band_strides} need one value for each "
-                "convolution: give both the same length"
-            )
-        if min(self.planes, self.channels, self.cells, self.layers) < 1 or self.kernel <= max(self.time_strides):
-            raise ConfigError(
-                "a conv-lstm encoder needs planes, channels, cells and layers above 0, and a kernel above every stride"
-            )
 
 
 class ConvLSTMEncoder(Encoder):

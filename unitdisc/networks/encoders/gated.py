@@ -1,36 +1,18 @@
 """An encoder of gated, dilated convolutions: wide context from few layers, and fast on a CPU."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unitdisc.errors import ConfigError
 from unitdisc.networks.draws import row_dropout
 from unitdisc.networks.encoders.base import Encoder
+from unitdisc.networks.encoders.configs import GatedEncoderConfig
 from unitdisc.networks.padding import ceil_divide, masked, padding_mask
 
 WIDTH = 3  # of the dilated convolutions
-
-
-@dataclass(frozen=True)
-class GatedEncoderConfig:
-    """One strided convolution, then residual blocks at the rate of units."""
-
-    kind: Literal["gated"] = "gated"
-    channels: int = 192
-    stride: int = 2
-    dilations: tuple[int, ...] = (1, 2, 4, 8, 1, 2)  # one block each
-    dropout: float = 0.1  # of what each block adds
-
-    def __post_init__(self) -> None:
-        if self.channels < 1 or self.stride < 1 or any(d < 1 for d in self.dilations):
-            raise ConfigError("a gated encoder needs channels, stride and all dilations above 0")
-        if not 0 <= self.dropout < 1:
-            raise ConfigError(f"dropout must lie in 0..1, got {self.dropout}")
 
 
 class GatedEncoder(Encoder):

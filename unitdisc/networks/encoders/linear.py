@@ -1,32 +1,12 @@
 """An encoder that does not learn: frames with their neighbours, in given directions, averaged over each unit."""
 
-from dataclasses import dataclass
-from typing import Literal
-
 import torch
 from torch import Tensor
 
 from unitdisc.devices import sent
-from unitdisc.errors import ConfigError
 from unitdisc.networks.encoders.base import Encoder
+from unitdisc.networks.encoders.configs import LinearEncoderConfig
 from unitdisc.networks.padding import ceil_divide, masked, padding_mask
-
-
-@dataclass(frozen=True)
-class LinearEncoderConfig:
-    """For k-means: frames with their neighbours, in the directions that LDA found, averaged over each unit."""
-
-    kind: Literal["linear"] = "linear"
-    splice: int = 0  # frames to each side that stand beside each
-    dim: int = 0  # directions that are kept; 0: all, as they are
-    stride: int = 1  # frames per unit, whose mean is taken
-
-    def __post_init__(self) -> None:
-        if min(self.splice, self.dim) < 0 or self.stride < 1:
-            raise ConfigError(
-                "encoder: splice and dim must be 0 or more, stride 1 or more, "
-                f"got {self.splice}, {self.dim}, {self.stride}"
-            )
 
 
 class LinearEncoder(Encoder):

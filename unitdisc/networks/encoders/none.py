@@ -1,19 +1,10 @@
 """No encoder."""
 
-from dataclasses import dataclass
-from typing import Literal
-
 from torch import Tensor
 
 from unitdisc.networks.encoders.base import Encoder
+from unitdisc.networks.encoders.configs import NoEncoderConfig
 from unitdisc.networks.padding import masked, padding_mask
-
-
-@dataclass(frozen=True)
-class NoEncoderConfig:
-    """The frames themselves: for k-means on features."""
-
-    kind: Literal["none"] = "none"
 
 
 class NoEncoder(Encoder):
