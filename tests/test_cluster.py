@@ -18,7 +18,7 @@ from sklearn.cluster import KMeans
 from unitdisc import config
 from unitdisc.checkpoint import load_model
 from unitdisc.cli import main
-from unitdisc.cluster import fit_kmeans, import_centroids
+from unitdisc.cluster import fit_codebook, fit_kmeans, import_centroids
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.store import FeatureReader
 from unitdisc.data.subsets import subset
@@ -29,7 +29,8 @@ from unitdisc.features.configs import MfccConfig
 from unitdisc.quantizers.centroids import read_centroids
 from unitdisc.quantizers.configs import LdaConfig
 from unitdisc.quantizers.lda import spliced, unsupervised
-from unitdisc.train_config import Config
+from unitdisc.train import train
+from unitdisc.train_config import Config, TrainConfig
 
 CONFIG = Config(tiny_model())
 
@@ -212,3 +213,29 @@ def test_lda_and_means_of_frames_are_a_model_that_encodes_by_itself(data: Path, 
         nearest = ((each[:, None] - centres[None]) ** 2).sum(-1).argmin(1)
         same, total = same + int((nearest == line.frames).sum()), total + len(nearest)
     assert same > 0.99 * total
+
+
+def test_other_codebooks_of_a_trained_encoder(data: Path, tmp_path: Path):
+    trained = tmp_path / "trained"
+    train(replace(CONFIG, train=TrainConfig(steps=2, batch=2, validate_every=2, save_every=2)), trained, data, data)
+    fit_codebook(trained, tmp_path / "exp", data, 9)
+    encode(tmp_path / "exp", data, tmp_path / "units")
+    model = load_model(trained)
+    reader = FeatureReader(data / "feats.scp")
+    centres, lines = np.load(tmp_path / "units" / "codebook.npy"), list(read_units(tmp_path / "units" / "units.jsonl"))
+    vectors = []
+    for line in lines:
+        frames = torch.from_numpy(reader[line.utt])
+        vectors.append(model.probe(frames[None], torch.tensor([len(frames)]), "encoder")[0][0].numpy())
+    distances = ((np.concatenate(vectors)[:, None] - centres[None]) ** 2).sum(-1)
+    assert np.mean(distances.argmin(1) == np.concatenate([line.frames for line in lines])) > 0.999
+    best = min(KMeans(9, n_init=1, random_state=seed).fit(np.concatenate(vectors)).inertia_ for seed in range(3))
+    assert distances.min(1).sum() <= best * 1.15
+
+
+@pytest.mark.parametrize("extra", [["--splice", "3"], ["--hubert", "h", "--layer", "2"], ["--set", "a=1"]])
+def test_an_encoder_comes_with_its_features(capsys: pytest.CaptureFixture[str], extra: list[str]):
+    with pytest.raises(SystemExit) as ended:
+        main(["kmeans", "exp", "--encoder", "trained", "--train", "data", "--codes", "9", *extra])
+    assert ended.value.code == 1
+    assert f"leave out {extra[0]}" in capsys.readouterr().err

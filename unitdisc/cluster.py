@@ -27,10 +27,10 @@ from unitdisc.networks.configs import PerturbationConfig
 from unitdisc.networks.encoders.configs import EncoderConfig, LinearEncoderConfig, NoEncoderConfig
 from unitdisc.networks.encoders.linear import LinearEncoder
 from unitdisc.quantizers.centroids import read_centroids
-from unitdisc.quantizers.clustering import Clusters
+from unitdisc.quantizers.clustering import Clusters, kmeans, sample_size
 from unitdisc.quantizers.configs import KMeansConfig, LdaConfig
 from unitdisc.quantizers.kmeans import KMeans
-from unitdisc.quantizers.lda import unsupervised
+from unitdisc.quantizers.lda import sample_of, unsupervised
 from unitdisc.runlog import RunLog
 from unitdisc.train_config import Config
 
@@ -66,8 +66,7 @@ def fit_kmeans(
     model = UnitModel(config.model).eval()
     frames = open_all(model, data, exp, jobs, device)
     counts = {utt: frames.frames(utt) for utt in data.utts if utt in frames}
-    if codes > sum(counts.values()):
-        raise ConfigError(f"--codes {codes}: {data.path} has {sum(counts.values())} frames in all; ask for fewer units")
+    _check_enough(codes, sum(counts.values()), data, "frames")
     fit_directions_(model, frames, counts, lda, seed)
     assert isinstance(model.quantizer, KMeans)
     log = RunLog(exp)  # before the work: says it if there is no writing there
@@ -77,6 +76,42 @@ def fit_kmeans(
             frame_blocks(model, frames, counts), torch.Generator().manual_seed(seed), passes=passes
         )
         log.metrics(1, "dev", {"inertia": found.inertia, "used_codes": float((found.counts > 0).double().mean())})
+        log.close()
+        _save(exp, config, model)
+    return found
+
+
+def fit_codebook(
+    source: str | Path, exp: str | Path, train_dir: str | Path, codes: int, *, seed: int = 0, force: bool = False
+) -> Clusters:
+    """Cluster what the encoder of a trained model makes of speech, as a training does at its end.
+
+    The model that is written has that encoder and another number of units, without a training of its own.
+    """
+    exp = Path(exp)
+    _check_free(exp, force)
+    tree = checkpoint.load_tree(source)
+    trained = checkpoint.build_model(tree)
+    config = _clustering(configs.of_tree(Config, tree["config"], str(source)), trained.config.encoder, codes)
+    model = UnitModel(config.model).eval()
+    data = data_of(train_dir, exp / "data" / "train")
+    frames = open_all(model, data, exp, 1, "cpu")
+    model.encoder.load_state_dict(trained.encoder.state_dict())
+    model.set_normalisation_(trained.mean, trained.std)
+    units = {utt: -(-frames.frames(utt) // model.stride) for utt in data.utts if utt in frames}
+    _check_enough(codes, sum(units.values()), data, "outputs")
+
+    def outputs(utt: str) -> Tensor:
+        one = torch.from_numpy(frames[utt])
+        return model.probe(one[None], torch.tensor([len(one)]), "encoder")[0][0]
+
+    assert isinstance(model.quantizer, KMeans)
+    log = RunLog(exp)
+    with locked(exp, "training in it"):
+        log.started(configs.dump(config), seed=seed, train={"data": str(data.path), "encoder": str(source)})
+        sample = sample_of(outputs, units, sample_size(codes), np.random.default_rng([seed, 3]))
+        found = kmeans(sample, codes, torch.Generator().manual_seed(seed))
+        model.quantizer.set_(found.centres)
         log.close()
         _save(exp, config, model)
     return found
@@ -109,6 +144,11 @@ def import_centroids(config: Config, exp: str | Path, centroids: str | Path, *, 
 def _check_free(exp: Path, force: bool) -> None:
     if checkpoint.step_files(exp) and not force:
         raise CheckpointError(f"{exp}: there is a model already; --force replaces it")
+
+
+def _check_enough(codes: int, vectors: int, data: DataDir, noun: str) -> None:
+    if codes > vectors:
+        raise ConfigError(f"--codes {codes}: {data.path} has {vectors} {noun} in all; ask for fewer units")
 
 
 def _clustering(config: Config, encoder: EncoderConfig, codes: int) -> Config:

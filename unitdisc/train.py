@@ -32,6 +32,7 @@ from unitdisc.made import flat
 from unitdisc.model import ModelConfig, UnitModel
 from unitdisc.postfilter import Postfilter, decoded_pairs, fit_postfilter
 from unitdisc.quantizers.base import Reestimation
+from unitdisc.quantizers.clustering import sample_size
 from unitdisc.runlog import Gradient, Meter, RunLog
 from unitdisc.state import State
 from unitdisc.stopping import Stop, stoppable
@@ -40,8 +41,6 @@ from unitdisc.targets import Targets, output_sample
 from unitdisc.train_config import Config, TrainConfig
 from unitdisc.validate import validate
 from unitdisc.voices import Voices, fit_voices
-
-SAMPLE = 100_000  # vectors that a codebook is set from, at least 32 per code
 
 
 def train(config: Config, exp: str | Path, train_dir: str | Path, dev_dir: str | Path) -> None:
@@ -276,7 +275,7 @@ def hold_or_begin_(state: State, corpus: Corpus, log: RunLog) -> None:
         quantizer.hold_()
     elif quantizer.held:
         state.settle_()
-        vectors = output_sample(state.model, corpus, max(SAMPLE, 32 * max(quantizer.codes)), seed)
+        vectors = output_sample(state.model, corpus, sample_size(max(quantizer.codes)), seed)
         quantizer.begin_(vectors, torch.Generator().manual_seed(seed))
         state.after_new_codebook_()
         log.metrics(state.step, "codebook", {"vectors": len(vectors)})

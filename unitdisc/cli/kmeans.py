@@ -9,6 +9,7 @@ from unitdisc.cli.arguments import add_device, add_json, add_renew, add_set, add
 
 if TYPE_CHECKING:
     from unitdisc.made import Making
+    from unitdisc.quantizers.clustering import Clusters
 
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -17,8 +18,9 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "kmeans",
         help="cluster features: units without a training",
         description="Cluster the features of a data directory, and write a model that `unitdisc encode` takes. The "
-        "features are those of CONFIG, or a layer of a self-supervised model (--hubert FOLDER --layer 9). Archives "
-        "of them (`unitdisc features`) are used where they are there; none is needed.",
+        "features are those of CONFIG, or a layer of a self-supervised model (--hubert FOLDER --layer 9), or what the "
+        "encoder of a trained model makes of speech (--encoder EXP). Archives of features (`unitdisc features`) are "
+        "used where they are there; none is needed.",
         allow_abbrev=False,
     )
     kmeans.add_argument(
@@ -27,6 +29,9 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )  # fmt: skip
     kmeans.add_argument("exp", metavar="EXP", help="folder to write to")
     add_ssl(kmeans)
+    kmeans.add_argument(
+        "--encoder", metavar="EXP", help="a trained model: other numbers of units of its encoder, without a training"
+    )
     kmeans.add_argument("--train", metavar="DATA", help="data directory, or folder of recordings, to cluster")
     kmeans.add_argument("--codes", type=positive, metavar="K", help="how many units")
     kmeans.add_argument(
@@ -79,12 +84,30 @@ def run(options: argparse.Namespace) -> None:
         raise ConfigError("--centroids are complete: leave out --train, --codes, --splice, --lda, --dim and --stride")
     if options.centroids is None and (options.train is None or options.codes is None):
         raise ConfigError("expected --train DATA and --codes K, or --centroids FILE")
+    if options.encoder is not None:
+        _check_alone(options, asked)
     if options.dim is not None and not options.lda:
         raise ConfigError(f"--dim {options.dim}: there are directions only with --lda ROUNDS, such as 2")
-    tree, where = features_tree(options)
+    tree, where = features_tree(options) if options.encoder is None else ({}, options.encoder)
     with making(options, making_of(options, tree)) as task:
         if not task.unchanged:
             task.result = cluster_and_print(options, tree, where, task.force)
+
+
+def _check_alone(options: argparse.Namespace, asked: list[str]) -> None:
+    """Refuse what a trained model has chosen already."""
+    from unitdisc.errors import ConfigError
+
+    given = [f"--{name}" for name in asked]
+    given += [
+        f"--{name}"
+        for name in ("hubert", "wav2vec2", "wavlm", "data2vec", "centroids", "set")
+        if getattr(options, name)
+    ]
+    given += ["CONFIG"] * (options.config is not None) + ["--stride"] * (options.stride != 1)
+    given += ["--jobs"] * (options.jobs != 1) + ["--device"] * (options.device != "cpu")
+    if given:
+        raise ConfigError(f"--encoder {options.encoder}: has features and frames of its own; leave out {given[0]}")
 
 
 def features_tree(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
@@ -130,6 +153,9 @@ def making_of(options: argparse.Namespace, tree: dict[str, Any]) -> "Making":
         archive = (train / "feats.scp").is_file()
         places["train"] = train
         reads = ["train/feats.scp"] if archive else ["train/wav.scp", "train/segments", "train/utt2spk"]
+    if options.encoder is not None:
+        places["encoder"] = Path(options.encoder)
+        reads += ["encoder"] if places["encoder"].is_file() else ["encoder/**/*.pt", "encoder/**/*.safetensors"]
     if isinstance(features, dict) and "checkpoint" in features:
         places["weights"] = Path(features["checkpoint"])
         reads.append("weights")
@@ -140,10 +166,13 @@ def making_of(options: argparse.Namespace, tree: dict[str, Any]) -> "Making":
 def cluster_and_print(options: argparse.Namespace, tree: dict[str, Any], where: str, force: bool) -> dict[str, object]:
     """Cluster, print what was found, and return it."""
     from unitdisc import config
-    from unitdisc.cluster import fit_kmeans, import_centroids
+    from unitdisc.cluster import fit_codebook, fit_kmeans, import_centroids
     from unitdisc.quantizers.configs import LdaConfig
     from unitdisc.train_config import Config
 
+    if options.encoder is not None:
+        found = fit_codebook(where, options.exp, options.train, options.codes, seed=options.seed, force=force)
+        return _print_found(options, found, "outputs")
     wanted = config.of_tree(Config, tree, where, options.set)
     if options.centroids is not None:
         codes = import_centroids(wanted, options.exp, options.centroids, force=force)
@@ -156,10 +185,14 @@ def cluster_and_print(options: argparse.Namespace, tree: dict[str, Any], where: 
         lda=LdaConfig(options.lda, options.splice, options.dim or LdaConfig.dim), force=force,
         jobs=options.jobs, device=options.device,
     )  # fmt: skip
-    frames = int(found.counts.sum())
-    about = {"exp": options.exp, "codes": options.codes, "frames": frames, "inertia": found.inertia}
+    return _print_found(options, found, "frames")
+
+
+def _print_found(options: argparse.Namespace, found: "Clusters", noun: str) -> dict[str, object]:
+    vectors = int(found.counts.sum())
+    about: dict[str, object] = {"exp": options.exp, "codes": options.codes, noun: vectors, "inertia": found.inertia}
     if options.json:
         print(json.dumps(about, ensure_ascii=False))
     else:
-        print(f"{options.exp}: {options.codes} units of {frames} frames, mean squared distance {found.inertia:.4g}")
+        print(f"{options.exp}: {options.codes} units of {vectors} {noun}, mean squared distance {found.inertia:.4g}")
     return about

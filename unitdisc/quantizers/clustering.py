@@ -10,6 +10,8 @@ from unitdisc.quantizers.search import Nearest, chunk_rows, nearest
 
 SEED_BATCH = 128  # centres chosen at a time
 GREED = 3  # candidates per centre
+SAMPLE = 100_000  # vectors that a codebook is set from, or more for many codes
+FEWEST = 32  # for each code
 
 
 class Clusters(NamedTuple):
@@ -19,6 +21,11 @@ class Clusters(NamedTuple):
     counts: Tensor  # [K] vectors nearest to each
     inertia: float  # mean squared distance of the vectors to their centres
     iterations: int
+
+
+def sample_size(codes: int) -> int:
+    """Return of how many vectors a codebook is set."""
+    return max(SAMPLE, FEWEST * codes)
 
 
 def kmeans(
