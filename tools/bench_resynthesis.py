@@ -68,7 +68,7 @@ def make_row(data: DataDir, out: Path, maker: Callable[[np.ndarray], np.ndarray]
         path.parent.mkdir(parents=True, exist_ok=True)
         save_audio(path, samples, RATE)
         speaker = data.utt2spk[utt]
-        made.append(Made(f"same-{utt}", utt, speaker, "same", f"same/{utt}.wav", len(samples) / RATE, gain))
+        made.append(Made(f"same-{utt}", utt, speaker, "same", f"same/{utt}.wav", len(samples) / RATE, gain, pitch=""))
     write_manifest(out, made)
 
 
