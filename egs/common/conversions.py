@@ -1,6 +1,9 @@
 """Score the conversions of a run, as far as voices and phones are known, by features that are made for it (MFCC).
 
 python conversions.py EXP DATA OUT.json    of EXP/PART, made of EXP/to-convert/PART (pairs.py), and real speech of DATA
+
+With --judges, models from outside are asked too (`unitdisc score conversion --judges`), and the report shows what they
+heard of each sound.
 """
 
 import subprocess
@@ -17,7 +20,7 @@ from unitdisc.made import Making, made
 CONFIG = Path(__file__).parent / "conf" / "mfcc.yaml"
 
 
-def score(exp: Path, data: Path, out: Path, jobs: int) -> None:
+def score(exp: Path, data: Path, out: Path, jobs: int, judges: str) -> None:
     """Make the features and score."""
     work, real = exp / "to-convert", [data / "mfcc" / name for name in ("train", "test")]
     parts = (work / "parts").read_text("utf-8").split()
@@ -28,6 +31,10 @@ def score(exp: Path, data: Path, out: Path, jobs: int) -> None:
     unitdisc("features", CONFIG, *real, *made, *sources, "--jobs", jobs, "--renew")
     how: list[object] = ["--real", *real] if (work / "others").exists() else []
     how += ["--train", real[0]] if (work / "labelled").exists() else []
+    if judges:
+        how += ["--judges", judges, "--rows", out.parent / "judged.jsonl"]
+    else:
+        print("no judge from outside is asked; --judges all asks those that are installed", flush=True)
     unitdisc("score", "conversion", *made, "--source", *sources, *how, "--json", out=out)
 
 
@@ -59,7 +66,8 @@ def main() -> None:
     """Parse and score."""
     files = [f"data/{part}/{file}" for part in ("train", "test") for file in ("wav.scp", "utt2spk", "phones.ctm")]
     reads = ("exp/*/manifest.jsonl", "exp/to-convert/*", "local/conf/mfcc.yaml", *files)
-    run(score, "exp", "data", "out", makes=Output("out", (), reads), jobs={"type": int, "default": 1})
+    options = {"jobs": {"type": int, "default": 1}, "judges": {"default": ""}}
+    run(score, "exp", "data", "out", makes=Output("out", (), reads), **options)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ downstream=units,mfcc  # columns of the table of scores to train a small ASR on:
 baseline=true          # false: score the units alone, without MFCC, LDA and k-means beside them
 targets=               # speakers to convert to; without it four of the training set, two women and two men
 sentences=40           # utterances to convert
+judges=                # who is asked about them: all, or some of words,phones,voice,quality,pitch; '' for none
 pairs=                 # file of lines 'UTTERANCE TARGET': what to convert to whom, in place of --targets and --sentences
 ablation=off           # true: train and score every row of ../common/conf/ablation; or some by name, or of a folder of your own
 seeds='0 1 2'          # of the ablation
@@ -102,7 +103,7 @@ if [ $stage -le 6 ] && [ $stop_stage -ge 6 ]; then
       --pairs "$exp/to-convert/$part.pairs" --device "$device" --renew
   done
   [ -z "$(<"$exp/to-convert/parts")" ] || job --num-threads "$jobs" "$exp/log/score-conversion.log" \
-    python3 ../common/conversions.py "$exp" "$data" "$exp/scores/conversion.json" --jobs "$jobs" --renew
+    python3 ../common/conversions.py "$exp" "$data" "$exp/scores/conversion.json" --jobs "$jobs" --judges "$judges" --renew
 fi
 
 if [ $stage -le 7 ] && [ $stop_stage -ge 7 ]; then

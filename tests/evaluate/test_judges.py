@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import shutil
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -136,6 +137,13 @@ def test_what_was_converted_does_not_teach_the_judge_of_voices(folders: dict[str
     # lo-1 of the real speech is a false one at 900 Hz: as an utterance that was converted it is left out.
     values = {score.name: score.value for score in scores}
     assert values["alike-target-recording"] == pytest.approx(1.0)
+
+
+def test_two_folders_may_have_conversions_of_the_same_name(folders: dict[str, Path], tmp_path: Path):
+    shutil.copytree(folders["out"], tmp_path / "again")
+    scores = judge([folders["out"], tmp_path / "again"], [folders["source"]], judges=FAKES, resamples=0)
+    values = {score.name: score.value for score in scores}
+    assert values["wer-conversion"] == pytest.approx(1 / 8)
 
 
 def test_fewer_of_each_kind_may_be_judged(folders: dict[str, Path]):

@@ -164,7 +164,8 @@ def _sounds(
     if not sources:
         raise DataError(f"{converted[0]}: none of its sounds was made of an utterance of the given sources")
     sides["recording"] = list(sources.values())
-    chosen = [_spread(sorted(sides[side]), most) for side in SIDES]
+    ordered = (sorted(sides[side], key=lambda sound: (sound.utt, str(sound.audio.path))) for side in SIDES)
+    chosen = [_spread(sounds, most) for sounds in ordered]
     return [sound for side in chosen for sound in side], dropped
 
 
