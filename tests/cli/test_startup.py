@@ -29,6 +29,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 np.save(folder / "feats" / f"{file}.npy", random.standard_normal((12, 4)).astype(np.float32))
                 rows.append((file, 0.0, 0.1, phone, "x", "y", speaker))
     write_items(folder / "x.item", Items.of_rows(rows))
+    rows = [(utt, n / 10, n / 10 + 0.1, "ab"[n % 2], "x", "y", "s") for utt in ("u1", "u2") for n in range(4)]
+    write_items(folder / "units.item", Items.of_rows(rows))
     make_data(folder / "data", features=False)
     return folder
 
@@ -58,6 +60,8 @@ def test_no_torch(folder: Path, arguments: str):
 @pytest.mark.parametrize(
     "arguments",
     [
+        "score abx feats x.item --frame-shift 0.01",
+        "score abx units.jsonl units.item --distance edit --context any",
         "score usage units.jsonl",
         "score bitrate units.jsonl",
         "score clusters units.jsonl --alignment phones.ctm",

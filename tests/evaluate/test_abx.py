@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from places import FIXTURES
 
+from unitdisc import evaluate
 from unitdisc.errors import DataError
-from unitdisc.evaluate import abx_distance
+from unitdisc.evaluate import abx_distance, abx_plain, abx_space
 from unitdisc.evaluate.abx import AbxOptions, score_abx
 from unitdisc.evaluate.frames import ArrayFrames
 from unitdisc.evaluate.items import Items
@@ -50,9 +51,10 @@ def score(rows: Rows, features: dict[str, np.ndarray], *options: object, workers
     return score_abx(frames, Items.of_rows(rows), options=AbxOptions(*options), workers=workers)  # type: ignore[arg-type]
 
 
-@pytest.fixture(params=["pair by pair", "in lanes"])
+@pytest.fixture(params=["pair by pair", "in lanes", "by NumPy"])
 def way(request, monkeypatch) -> None:
-    """Score all tiles by the way for small ones, or by that for large ones."""
+    """Score all tiles by the way for small ones, by that for large ones, or by that for few items."""
+    monkeypatch.setattr(evaluate.abx, "LITTLE", np.inf if request.param == "by NumPy" else -1)
     monkeypatch.setattr(abx_distance, "SMALL", np.inf if request.param == "pair by pair" else 0)
 
 
@@ -84,11 +86,15 @@ def test_distances_of_items_are_the_oracles(seed, distance, lengths, items):
     edges = np.r_[0, np.cumsum(count)]
     frames = (np.abs(rng.standard_normal((edges[-1], 4))) + 1e-3).astype(np.float32)
     frames /= frames.sum(1, keepdims=True)
-    space = abx_distance.make_space(distance, frames, edges[:-1], count)
+    space = abx_space.make_space(distance, frames, edges[:-1], count)
     columns = np.arange(3, items + 3)
     packs = abx_distance.make_packs(space.first[columns], space.count[columns])
     found = abx_distance.distances(space, np.arange(3), packs, items)
     pieces = np.split(frames, edges[1:-1])
+    rows = np.repeat(np.arange(3), items)
+    np.testing.assert_allclose(
+        found, abx_plain.distances(space, rows, np.tile(columns, 3)).reshape(3, -1), atol=3e-6, rtol=1e-4
+    )
     some = rng.choice(items, min(items, 5), replace=False)
     wanted = [[reference.sequence_distance(pieces[x], pieces[3 + y], distance) for y in some] for x in range(3)]
     np.testing.assert_allclose(found[:, some], wanted, atol=3e-6, rtol=1e-4)
@@ -101,11 +107,31 @@ def test_equal_and_close_frames_far_from_the_mean_have_exact_euclidean_distances
     frames[200:] = frames[:200] + (0.01 * rng.standard_normal((200, 39))).astype(np.float32)
     first, count = np.array([0, 200]), np.array([1, 1])
     for start in range(0, 200, 7):
-        space = abx_distance.make_space("euclidean", frames, first + start, count)
+        space = abx_space.make_space("euclidean", frames, first + start, count)
         packs = abx_distance.make_packs(space.first, space.count)
         found = abx_distance.distances(space, np.arange(2), packs, 2)
         wanted = [[reference.euclidean(frames[x], frames[y]) for y in first + start] for x in first + start]
         np.testing.assert_allclose(found, wanted, rtol=3e-3, atol=0)  # frames of 1000 are stored to 6e-5
+        plain = abx_plain.distances(space, np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1]))
+        np.testing.assert_allclose(plain.reshape(2, 2), wanted, rtol=3e-3, atol=0)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 2**32), st.sampled_from(MODES), st.sampled_from([*DISTANCES, "quantised"]))
+def test_numpy_and_the_compiled_loops_count_the_same_errors(monkeypatch, seed, mode, distance):
+    rows, features = made_up(seed, distance, 4, 30)
+    if distance == "quantised":  # many distances are equal
+        codewords = np.random.default_rng(seed).integers(0, 3, (4, 3)).astype(np.float32)
+        features = {name: codewords[(frames[:, 0] > 0) * 2 + (frames[:, 1] > 0)] for name, frames in features.items()}
+    options = (*mode, "angular" if distance == "quantised" else distance, None, None)
+    found = []
+    for little in (np.inf, -1):
+        monkeypatch.setattr(evaluate.abx, "LITTLE", little)
+        try:
+            found.append(score(rows, features, *options).to_json())
+        except DataError as error:
+            found.append({"error": str(error)})
+    assert found[0] == found[1]
 
 
 def golden() -> tuple[Rows, dict[str, dict[str, np.ndarray]], list[dict]]:
@@ -186,6 +212,7 @@ def test_random_features_are_at_chance_within_the_interval():
 def test_workers_item_order_and_block_sizes_change_nothing(monkeypatch):
     rows, features = made_up(5, "angular")
     mode = ("across", "any", "angular", None, None)
+    monkeypatch.setattr(evaluate.abx, "LITTLE", -1)
     monkeypatch.setattr(abx_distance, "SMALL", 0)
     expected = abx(rows, features, *mode)
     assert abx(rows, features, *mode, workers=3) == expected

@@ -11,14 +11,17 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from unitdisc.errors import DataError
-from unitdisc.evaluate.abx_cells import Groups, Legs, build_groups, build_legs
-from unitdisc.evaluate.abx_distance import Distance, count_errors, make_space
+from unitdisc.evaluate import abx_plain
+from unitdisc.evaluate.abx_cells import Groups, Legs, build_groups, build_legs, work_of
 from unitdisc.evaluate.abx_slices import Slicing, slice_items
+from unitdisc.evaluate.abx_space import Distance, Space, make_space
 from unitdisc.evaluate.codewords import read_codewords
 from unitdisc.evaluate.frames import Frames, open_frames
 from unitdisc.evaluate.items import Items, read_items
 from unitdisc.evaluate.scores import Counts, Score, bootstrap, file_hash
 
+LITTLE = 5_000_000  # pairs of frames: to score them takes no longer than to load the compiled loops
+FEW_LEGS = 2000
 FEW = 200  # items: with fewer the score may be off by several points whatever the features
 
 
@@ -90,6 +93,15 @@ def score_abx(
         {**hashes, "features": slices.hash, **frames.hashes},
         {"hardest": hardest(counted, groups.phones), "warnings": warnings(used)},
     )
+
+
+def count_errors(space: Space, groups: Groups, legs: Legs, workers: int | None = None) -> np.ndarray:
+    """Return twice the errors of every cell, [C] int64."""
+    if len(legs.x) <= FEW_LEGS and work_of(groups, legs, space.count).sum() <= LITTLE:
+        return abx_plain.count_errors(space, groups, legs)
+    from unitdisc.evaluate import abx_distance
+
+    return abx_distance.count_errors(space, groups, legs, workers)
 
 
 def warnings(used: dict[str, int]) -> list[str]:

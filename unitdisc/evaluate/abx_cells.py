@@ -96,6 +96,15 @@ def build_legs(groups: Groups, across: bool, max_x_across: int | None, seed: int
     return Legs(x, a, np.r_[0, np.cumsum(cells)], _starts(groups.node[a], groups.node[x]))
 
 
+def work_of(groups: Groups, legs: Legs, count: np.ndarray) -> np.ndarray:
+    """Return the pairs of frames of each tile, [T], of items with so many frames [N]."""
+    before = np.r_[0, np.cumsum(count[groups.order])]
+    frames = np.diff(before[groups.first])
+    in_node = np.diff(before[groups.first[groups.node_first]])
+    rows = np.add.reduceat(frames[legs.x], legs.tile[:-1])
+    return rows.astype(np.float64) * in_node[groups.node[legs.a[legs.tile[:-1]]]]
+
+
 def _other_speakers(groups: Groups, most: int | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Pair each group of A with groups of X of its phone and context, by at most `most` other speakers.
 

@@ -1,186 +1,44 @@
-"""Frames made ready for a distance, and the scoring of all tiles with it."""
+"""The scoring of all tiles by the compiled loops."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from unitdisc.errors import DataError
 from unitdisc.evaluate import abx_kernels as kernels
-from unitdisc.evaluate.abx_cells import Groups, Legs
+from unitdisc.evaluate.abx_cells import Groups, Legs, work_of
 from unitdisc.evaluate.abx_kernels import LANES
+from unitdisc.evaluate.abx_space import ANGULAR, EDIT, EUCLIDEAN, IDENTICAL, TABLE, Space
 
-Distance = Literal["angular", "euclidean", "kl", "identical", "codebook", "balanced", "edit"]
 BLOCK_ROWS = 128  # frames; a block of costs should stay in a core's second-level cache
 BLOCK_COLUMNS = 2048
 TILE_DISTANCES = 1_000_000  # held at once by a worker: 4 MB
 SMALL = 30_000  # pairs of frames: below it, calling a library costs more than it saves
-FEW = 4096  # different vectors that a table of distances is made of
 
 
-@dataclass(frozen=True)
-class Space:
-    """Frames made ready for one distance."""
-
-    kind: int  # of abx_kernels
-    left: np.ndarray  # [F, D] float32, frames as X
-    right: np.ndarray  # [F, D] float32, frames as A and B
-    units: np.ndarray  # [F] int32, for TABLE, IDENTICAL and EDIT
-    table: np.ndarray  # [U, U] for TABLE; of the type that distances have, float32 elsewhere
-    first: np.ndarray  # [N] int64, first frame of each item
-    count: np.ndarray  # [N] int64, frames of each item
-
-    def columns(self, frames: np.ndarray) -> np.ndarray:
-        """Gather frames [W] of A and B, given by number, for `costs`."""
-        if self.kind in (kernels.TABLE, kernels.IDENTICAL):
-            return self.units[frames]
-        return self.right[frames].T
-
-    def costs(self, frames: np.ndarray, columns: np.ndarray, out: np.ndarray) -> None:
-        """Write the distances of X's frames [F], given by number, to gathered columns [W] into out [F, W]."""
-        if self.kind == kernels.TABLE:
-            kernels.look_up_(self.units[frames], columns, self.table, out)
-        elif self.kind == kernels.IDENTICAL:
-            kernels.differ_(self.units[frames], columns, out)
-        else:
-            rows = self.left[frames]
-            np.matmul(rows, columns, out=out)
-            if self.kind == kernels.ANGULAR:
-                kernels.angles_(out)
-            elif self.kind == kernels.EUCLIDEAN:
-                kernels.roots_(out, rows, columns.T)
+def gathered(space: Space, frames: np.ndarray) -> np.ndarray:
+    """Gather frames [W] of A and B, given by number, for `costs_`."""
+    if space.kind in (TABLE, IDENTICAL):
+        return space.units[frames]
+    return space.right[frames].T
 
 
-NOTHING = np.zeros((1, 1), np.float32)
-NO_UNITS, NO_TABLE = np.zeros(1, np.int32), np.zeros((1, 1), np.float32)
-
-
-def make_space(
-    distance: Distance,
-    frames: np.ndarray,
-    first: np.ndarray,
-    count: np.ndarray,
-    codewords: np.ndarray | None = None,
-) -> Space:
-    """Prepare frames [F, D] (units: int64 [F, 1]) once, and perhaps in place; codewords [K, D]: of units."""
-    if distance in ("codebook", "balanced"):
-        return _codebook_space(frames, first, count, codewords)
-    if distance in ("identical", "edit"):
-        units = _as_units(frames, distance)
-        if distance == "edit":
-            units, first, count = _strings(units, first, count)
-        kind = kernels.EDIT if distance == "edit" else kernels.IDENTICAL
-        return Space(kind, NOTHING, NOTHING, units, NO_TABLE, first, count)
-    if frames.dtype.kind != "f":
-        raise DataError(
-            f"--distance {distance} needs vectors, and these are units; use identical or edit, or codebook or "
-            "balanced with the codewords' vectors"
-        )
-    few = _few_vectors(frames)
-    if few is not None:
-        return _table_space(distance, *few, first, count)
-    sides = {"angular": _angular, "euclidean": _euclidean, "kl": _kl}[distance](frames)
-    return Space(*sides, NO_UNITS, NO_TABLE, first, count)
-
-
-def _as_units(frames: np.ndarray, distance: str) -> np.ndarray:
-    if frames.shape[1] != 1:
-        raise DataError(f"--distance {distance} compares units, one number a frame; these have {frames.shape[1]}")
-    return np.unique(frames[:, 0], return_inverse=True)[1].astype(np.int32)
-
-
-def _strings(units: np.ndarray, first: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Merge runs of equal units inside each item; return them one after the other, with starts and counts."""
-    edges = np.r_[0, np.cumsum(count)]
-    strung = units[np.repeat(first - edges[:-1], count) + np.arange(edges[-1])]
-    kept = np.r_[True, strung[1:] != strung[:-1]]
-    kept[edges[:-1]] = True
-    before = np.r_[0, np.cumsum(kept)]
-    return strung[kept], before[edges[:-1]], np.diff(before[edges])
-
-
-def _codebook_space(frames: np.ndarray, first: np.ndarray, count: np.ndarray, codewords: np.ndarray | None) -> Space:
-    if codewords is None or frames.dtype.kind == "f" or frames.shape[1] != 1:
-        raise DataError("--distance codebook and balanced need units, one number a frame, and the codewords' vectors")
-    used, units = np.unique(frames[:, 0], return_inverse=True)
-    return _table_space("angular", units, codewords[used].astype(np.float32), first, count)
-
-
-def _few_vectors(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return (number of each frame's vector [F], different vectors [U, D]) if there are few, else None.
-
-    Quantised frames tie by the thousand, and ties must not be broken by the rounding of a product.
-    """
-    numbers: dict[bytes, int] = {}
-    units = np.empty(len(frames), dtype=np.int64)
-    for place, frame in enumerate(frames):
-        units[place] = numbers.setdefault((frame + 0).tobytes(), len(numbers))  # + 0: -0 is 0
-        if len(numbers) > FEW:
-            return None
-    if len(numbers) > len(frames) // 2:
-        return None
-    _, first = np.unique(units, return_index=True)
-    return units, frames[first]
-
-
-def _table_space(
-    distance: Distance, units: np.ndarray, vectors: np.ndarray, first: np.ndarray, count: np.ndarray
-) -> Space:
-    """Tabulate the distances of few vectors, exactly 0 from each to itself."""
-    kind, left, right = {"angular": _angular, "euclidean": _euclidean, "kl": _kl}[distance](vectors)
-    table = left.astype(np.float64) @ right.astype(np.float64).T
-    if kind == kernels.ANGULAR:
-        table = np.arccos(np.clip(table, -1, 1)) / np.pi
-    elif kind == kernels.EUCLIDEAN:
-        table = np.sqrt(np.maximum(table, 0))
-    table = (table + table.T) / 2
-    np.fill_diagonal(table, 0)
-    # As multiples of one number that leave room for 2^12 of them, distances sum without rounding, in any order: only so
-    # do equal paths tie.
-    unit = 2.0 ** (np.ceil(np.log2(max(table.max(), 1e-30))) - 40)
-    table = np.round(table / unit) * unit
-    return Space(kernels.TABLE, NOTHING, NOTHING, units.astype(np.int32), table, first, count)
-
-
-def _angular(frames: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
-    norms = np.linalg.norm(frames, axis=1, keepdims=True)
-    frames /= np.where(norms > 0, norms, 1)
-    # A zero vector has no direction; like fastabx, take that of (1, ..., 1).
-    frames[norms[:, 0] == 0] = frames.shape[1] ** -0.5
-    return kernels.ANGULAR, frames, frames
-
-
-def _euclidean(frames: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
-    # |x|^2 + |y|^2 - 2xy loses digits where the vectors are long against their differences: centre them.
-    centred = frames - frames.mean(axis=0, dtype=np.float64).astype(np.float32)
-    squares = (centred.astype(np.float64) ** 2).sum(axis=1, keepdims=True).astype(np.float32)
-    ones = np.ones_like(squares)
-    return kernels.EUCLIDEAN, np.hstack([centred, squares, ones]), np.hstack([-2 * centred, ones, squares])
-
-
-def _kl(frames: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
-    """Return sides whose product is the mean of both Kullback-Leibler divergences."""
-    total = frames.sum(axis=1, dtype=np.float64)
-    wrong = (abs(total - 1) > 1e-2) | (frames.min(axis=1) < 0)
-    if wrong.any():
-        worst = int(np.argmax(wrong))
-        raise DataError(
-            "--distance kl compares probabilities: expected frames of numbers >= 0 that sum to 1, got one with "
-            f"minimum {frames[worst].min():g} and sum {total[worst]:g}"
-        )
-    p = frames.astype(np.float64)
-    logs = np.log(p + 1e-6)
-    logs -= logs.mean(axis=1, keepdims=True)
-    # Only differences of rows count; as with euclidean, taking away a mean row saves digits.
-    p, logs = p - p.mean(axis=0), logs - logs.mean(axis=0)
-    own = (p * logs).sum(axis=1, keepdims=True) / 2
-    ones = np.ones_like(own)
-    left, right = np.hstack([p, logs, own, ones]), np.hstack([-logs / 2, -p / 2, ones, own])
-    return kernels.PLAIN, left.astype(np.float32), right.astype(np.float32)
+def costs_(space: Space, frames: np.ndarray, columns: np.ndarray, out: np.ndarray) -> None:
+    """Write the distances of X's frames [F], given by number, to gathered columns [W] into out [F, W]."""
+    if space.kind == TABLE:
+        kernels.look_up_(space.units[frames], columns, space.table, out)
+    elif space.kind == IDENTICAL:
+        kernels.differ_(space.units[frames], columns, out)
+    else:
+        rows = space.left[frames]
+        np.matmul(rows, columns, out=out)
+        if space.kind == ANGULAR:
+            kernels.angles_(out)
+        elif space.kind == EUCLIDEAN:
+            kernels.roots_(out, rows, columns.T)
 
 
 class Packs(NamedTuple):
@@ -219,12 +77,12 @@ def distances(space: Space, rows: np.ndarray, packs: Packs, columns: int) -> np.
     )
     for p0, p1 in pairwise(pack_chunks):
         edges = packs.first[p0 : p1 + 1]
-        gathered = space.columns(packs.frames[edges[0] : edges[-1]])
+        columns_here = gathered(space, packs.frames[edges[0] : edges[-1]])
         for r0, r1 in pairwise(row_chunks):
             row_first = np.r_[0, np.cumsum(count[r0:r1])]
             frames = np.repeat(first[r0:r1] - row_first[:-1], count[r0:r1]) + np.arange(row_first[-1])
-            cost = scratch[: len(frames) * gathered.shape[-1]].reshape(len(frames), -1)
-            space.costs(frames, gathered, cost)
+            cost = scratch[: len(frames) * columns_here.shape[-1]].reshape(len(frames), -1)
+            costs_(space, frames, columns_here, cost)
             kernels.align(
                 cost, row_first, edges - edges[0], packs.lane_count[p0:p1], packs.lane_column[p0:p1], out[r0:r1]
             )
@@ -246,8 +104,8 @@ def count_errors(space: Space, groups: Groups, legs: Legs, workers: int | None =
     """Return twice the errors of every cell, [C] int64; threads share the tiles, as products and loops hold no lock."""
     workers = workers or len(os.sched_getaffinity(0))
     errors = np.zeros(legs.cell[-1], np.int64)
-    work = _work(space, groups, legs)
-    small = work < (np.inf if space.kind == kernels.EDIT else SMALL)
+    work = work_of(groups, legs, space.count)
+    small = work < (np.inf if space.kind == EDIT else SMALL)
     large = np.flatnonzero(~small)
     # The longest first, so that no worker is left alone with one at the end.
     large = large[np.argsort(-work[large], kind="stable")]
@@ -258,15 +116,6 @@ def count_errors(space: Space, groups: Groups, legs: Legs, workers: int | None =
         for task in tasks:
             task.result()
     return errors
-
-
-def _work(space: Space, groups: Groups, legs: Legs) -> np.ndarray:
-    """Return the pairs of frames of each tile, [T]."""
-    before = np.r_[0, np.cumsum(space.count[groups.order])]
-    frames = np.diff(before[groups.first])
-    in_node = np.diff(before[groups.first[groups.node_first]])
-    rows = np.add.reduceat(frames[legs.x], legs.tile[:-1])
-    return rows.astype(np.float64) * in_node[groups.node[legs.a[legs.tile[:-1]]]]
 
 
 def _score_small(space: Space, groups: Groups, legs: Legs, tiles: np.ndarray, errors: np.ndarray) -> None:

@@ -9,9 +9,10 @@ left before from above, rows being X.
 import numba
 import numpy as np
 
+from unitdisc.evaluate.abx_space import ANGULAR, EDIT, EUCLIDEAN, IDENTICAL, TABLE
+
 LANES = 16
 NEAR = np.float32(1 / 16)  # of |x|^2 + |y|^2
-ANGULAR, EUCLIDEAN, PLAIN, TABLE, IDENTICAL, EDIT = range(6)  # what to make of a product of frames, or instead of it
 PI = np.float32(np.pi)
 
 
@@ -44,7 +45,7 @@ def angles_(cosines: np.ndarray) -> None:
 def roots_(squares: np.ndarray, left: np.ndarray, right: np.ndarray) -> None:
     """Turn squared distances [F, W] of rows left [F, D + 2] and right [W, D + 2] into distances, in place.
 
-    The rows are those of `_euclidean` in abx_distance: x, |x|^2, 1 and -2y, 1, |y|^2. Their product has lost its digits
+    The rows are those of `_euclidean` in abx_space: x, |x|^2, 1 and -2y, 1, |y|^2. Their product has lost its digits
     where the vectors are near each other against their lengths: there the differences are squared.
     """
     dim = left.shape[1] - 2
