@@ -176,7 +176,7 @@ def test_there_is_a_token_for_each_four_columns(scribblelens, columns: int):
 
 def test_the_paper_s_encoder_makes_a_token_for_each_four_columns(scribblelens):
     config = configs.load(EGS / "scribblelens" / "conf" / "base.yaml", scribblelens.networks.Config)
-    encoder = scribblelens.networks.Encoder(config.model.channels, config.model.lstm).eval()
+    encoder = scribblelens.networks.Encoder(config.model.channels, config.model.lstm, config.model.slope).eval()
     assert encoder(torch.zeros(1, 32, 16, dtype=torch.uint8)).shape == (1, 4, 32)
     assert (config.model.quantizer.codes, config.model.quantizer.dim) == (4096, 128)
 

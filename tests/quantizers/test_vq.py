@@ -252,6 +252,15 @@ def test_normalisation_stands_where_it_should(norm):
         torch.testing.assert_close(z.flatten(0, 1), q.front.projection(normal))
 
 
+def test_codebooks_may_share_their_normalisation():
+    q = VQ(12, VQConfig(codes=20, codebooks=4, dim=None, norm="each-codebook", schedule=OFF), seeded(0))
+    x = draw(4, 50, 12) * 7 + torch.arange(12) % 3
+    z = q.project(x)
+    normal = torch.nn.functional.batch_norm(x.reshape(-1, 3), None, None, training=True)
+    torch.testing.assert_close(z.reshape(-1, 3), normal)
+    assert q.front.norm.running_mean.shape == (3,)
+
+
 @pytest.mark.parametrize("config", TRAINED, ids=lambda c: c.kind)
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_nan_is_refused_before_it_reaches_any_state(config, bad):

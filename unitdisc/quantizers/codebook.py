@@ -50,7 +50,7 @@ class CodebookQuantizer(Quantizer):
         self.schedule = schedule
         self.step = -1
         self.held = False
-        self.front = Front(dim_in, self.dim, norm, dim is not None, generator)
+        self.front = Front(dim_in, self.dim, norm, dim is not None, generator, codebooks)
         self.usage = Usage(codebooks, codes)
         self.reservoir: Reservoir | None = None
         if schedule.until > 0:

@@ -7,7 +7,7 @@ from typing import Literal
 from unitdisc.errors import ConfigError
 from unitdisc.quantizers.schedule import ScheduleConfig
 
-Norm = Literal["before-projection", "before-vq", "none"]
+Norm = Literal["before-projection", "before-vq", "each-codebook", "none"]
 
 LossKind = Literal["element-mean", "vector-sum"]
 

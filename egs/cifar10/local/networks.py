@@ -24,7 +24,7 @@ class ModelConfig:
     latent: int = 256  # dimensions of a vector of the grid: 8 codebooks of 32
     batch_norm: bool = True  # within encoder and decoder
     quantizer: QuantizerConfig = field(
-        default_factory=lambda: VQConfig(codes=128, codebooks=8, dim=None, norm="before-vq")
+        default_factory=lambda: VQConfig(codes=128, codebooks=8, dim=None, norm="each-codebook")
     )
 
 

@@ -23,6 +23,7 @@ class ModelConfig:
     lstm: int = 32  # of each direction; the two are summed
     hidden: int = 64  # channels of the decoder
     layers: int = 6  # of the decoder
+    slope: float = 0.01  # of the encoder's leaky ReLU
     quantizer: QuantizerConfig = field(default_factory=lambda: VQConfig(codes=4096, dim=128))
 
 
@@ -52,14 +53,14 @@ class Encoder(nn.Module):
     STRIDES = ((2, 1), (2, 2), (1, 1), (2, 2), (1, 1), (2, 1), (1, 1))
     PADDING = ((1, 1), (2, 2), (1, 1), (1, 1), (1, 1), (1, 1), (0, 1))
 
-    def __init__(self, channels: tuple[int, ...], lstm: int) -> None:
+    def __init__(self, channels: tuple[int, ...], lstm: int, slope: float) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         inputs = (1, *channels[:-1])
         for before, after, kernel, stride, padding in zip(
             inputs, channels, self.KERNELS, self.STRIDES, self.PADDING, strict=True
         ):
-            layers += [nn.Conv2d(before, after, kernel, stride, padding), nn.BatchNorm2d(after), nn.LeakyReLU(0.01)]
+            layers += [nn.Conv2d(before, after, kernel, stride, padding), nn.BatchNorm2d(after), nn.LeakyReLU(slope)]
         self.convolutions = nn.Sequential(*layers)
         self.lstms = nn.ModuleList(
             nn.LSTM(dim, lstm, batch_first=True, bidirectional=True) for dim in (channels[-1], lstm)
@@ -131,7 +132,7 @@ class LineModel(PixelModel):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.encoder = Encoder(config.channels, config.lstm)
+        self.encoder = Encoder(config.channels, config.lstm, config.slope)
         self.quantizer = build_quantizer(config.quantizer, config.lstm)
         self.decoder = ColumnDecoder(self.quantizer.dim, config.hidden, config.layers)
 
