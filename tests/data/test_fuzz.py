@@ -90,6 +90,8 @@ def test_no_damage_among_many_makes_a_traceback_a_hang_or_a_full_memory(name: st
         ("scores", b'{"format": "unitdisc-scores-1", "scores": ' + b"[" * 200_000),
         ("foreign-tsv", b"/corpus\na.flac\t960\nb.flac\t" + b"9" * 400 + b"\n"),
         ("foreign-jsonl", b'{"file": "a", "' + b"9" * 5000 + b'": [7]}\n'),
+        ("foreign-jsonl", b'{"file": "a", "units": [7, 3], "durations": [2, 100000000000000]}\n'),
+        ("foreign-ctm", b"a 1 0.00 0.04 7\na 1 0.04 " + b"9" * 60 + b" 3\n"),
         ("foreign-npz", READERS["foreign-npz"].blob.replace(b"\7\0\0\0\3", b"\7\0\0\0\4")),
         ("cuts", READERS["cuts"].blob.replace(b'"start": 0.02', b'"begin": 0.02')),
         ("cuts", READERS["cuts"].blob.replace(b'"start": 0.02', b'"start": NaN')),

@@ -6,7 +6,7 @@ import math
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -150,29 +150,30 @@ class AudioSource:
         if self.command is not None:
             with _opened(io.BytesIO(_output_of(self.command)), f"the output of {self.command!r}") as sound:
                 yield sound
-            return
-        if not os.path.exists(self.path):
+        elif not os.path.exists(self.path):
             raise DataError(f"{clipped(self.path, 500)}: no such audio file")
-        if self.path.is_dir():
+        elif self.path.is_dir():
             raise DataError(f"{self.path}: expected an audio file, got a folder")
-        if self.offset is not None:
+        elif self.offset is not None:
             member = Member(self.path, self.offset)
             with io.BufferedReader(member) as file:
                 check_start(file, member.size, self._name())
                 with _opened(file, self._name()) as sound:
                     yield sound
-            return
-        with ExitStack() as stack:
-            try:
-                check_header(self.path)
-                sound = stack.enter_context(_opened(self.path, str(self.path)))
-            except DataError:
-                program = decoder_of(self.path, self.program)
-                if not program:
-                    raise
-                blob = io.BytesIO(decoded(self.path, program))
-                sound = stack.enter_context(_opened(blob, f"{self.path}, decoded by {program},"))
-            yield sound
+        else:
+            with self._opened_file() as sound:
+                yield sound
+
+    def _opened_file(self) -> soundfile.SoundFile:
+        """Open the recording; what libsndfile cannot read, by its decoder."""
+        try:
+            check_header(self.path)
+            return _opened(self.path, str(self.path))
+        except DataError:
+            program = decoder_of(self.path, self.program)
+            if not program:
+                raise
+            return _opened(io.BytesIO(decoded(self.path, program)), f"{self.path}, decoded by {program},")
 
     def _name(self) -> str:
         if self.command is not None:
@@ -243,17 +244,14 @@ class AudioSource:
         return mono
 
 
-@contextmanager
-def _opened(file: Path | io.BufferedIOBase, name: str) -> Iterator[soundfile.SoundFile]:
+def _opened(file: Path | io.BufferedIOBase, name: str) -> soundfile.SoundFile:
     size = file.stat().st_size if isinstance(file, Path) else file.seek(0, io.SEEK_END)
     if not size:
         raise DataError(f"{name}: expected audio, got 0 bytes: it is empty")
     with reading(name, "audio (wav, flac, ogg, mp3, sph)", got=f"{size} bytes that are none"):
         if not isinstance(file, Path):
             file.seek(0)
-        sound = soundfile.SoundFile(file)
-    with sound:
-        yield sound
+        return soundfile.SoundFile(file)
 
 
 def _output_of(command: str) -> bytes:

@@ -64,10 +64,13 @@ class FrameMaker:
         numbers = list(waves)
         groups = [numbers] if self.batched and numbers else [[number] for number in numbers]
         # On one thread of a CPU frames are the same bit for bit for any number of jobs.
-        with single_thread() if self.device.type == "cpu" else nullcontext():
+        with single_thread() if self.device.type == "cpu" else nullcontext(), torch.inference_mode():
             for group in groups:
                 counts = torch.tensor([len(waves[number]) for number in group], device=self.device)
-                layers = self._features.of_layers(pad_sequence([waves[number] for number in group], True), counts)
+                batch = [waves[number] for number in group]
+                layers = self._features.of_layers(
+                    batch[0][None] if len(batch) == 1 else pad_sequence(batch, True), counts
+                )
                 for row, number in enumerate(group):
                     length = self.config.grid.frames(len(waves[number]))
                     matrices = tuple(frames[row, :length].cpu().numpy() for frames in layers.values())

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TextIO
 
 import numpy as np
 
+from unitdisc.data.units import MOST_FRAMES
 from unitdisc.errors import DataError, shown
 from unitdisc.reading import parse_json, reading
 
@@ -159,6 +160,12 @@ def numbers_of(values: Any, where: str) -> np.ndarray:
         raise DataError(f"{where}: expected a list of units as whole numbers, got {shown(values)}")
     with reading(where, "units of at most 64 bits", got="a larger one"):
         return np.array(values, dtype=np.int64)
+
+
+def check_length(frames: float, where: str) -> None:
+    """Refuse an utterance of so many frames that a number must be damaged."""
+    if not frames <= MOST_FRAMES:
+        raise DataError(f"{where}: expected at most {MOST_FRAMES} frames, got {frames:g}")
 
 
 def record_of(line: str, where: str) -> dict[str, Any]:

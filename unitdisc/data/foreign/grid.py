@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from unitdisc.data.foreign.base import Utterance
+from unitdisc.data.foreign.base import Utterance, check_length
 from unitdisc.errors import DataError
 
 TICK = 1e-4  # s: what CTM files and TextGrids write times to
@@ -51,6 +51,7 @@ def frames_of(utterance: Utterance, period: float, offset: float) -> np.ndarray:
         start, end = (times[gaps[0], 1], times[gaps[0] + 1, 0]) if len(gaps) else (0.0, times[0, 0])
         raise DataError(f"{utterance.where}: expected units without a gap, got none from {start:g} to {end:g} s")
     places = (np.r_[times[:, 0], times[-1, 1]] - offset) / period
+    check_length(float(np.abs(places).max()), utterance.where)
     edges = np.rint(places).astype(np.int64)
     edges[0], edges[-1] = 0, math.floor(places[-1] + 0.6)  # half a frame may be cut at the end of the audio
     beside = np.abs(places - edges)[1:-1]

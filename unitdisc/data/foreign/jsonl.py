@@ -5,7 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from unitdisc.data.foreign.base import Format, ReadOptions, Source, Utterance, name_of, numbers_of, record_of
+from unitdisc.data.foreign.base import (
+    Format,
+    ReadOptions,
+    Source,
+    Utterance,
+    check_length,
+    name_of,
+    numbers_of,
+    record_of,
+)
 from unitdisc.errors import DataError, clipped, shown
 
 NAMES = ("file", "name", "audio", "id", "utt", "path", "fileid", "utterance")  # the first that is there
@@ -24,6 +33,7 @@ def read_jsonl(source: Source, options: ReadOptions) -> Iterator[Utterance]:
             durations = numbers_of(record["durations"], where)
             if len(durations) != len(units) or (durations < 1).any():
                 raise DataError(f"{where}: expected a duration of 1 or more frames for each unit")
+            check_length(sum(map(float, durations)), where)
             units = np.repeat(units, durations)
         yield Utterance(where, name_of(name), units)
 
