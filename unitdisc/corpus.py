@@ -23,6 +23,7 @@ from unitdisc.features.manifest import archive_of, check_manifest
 from unitdisc.files import whole_file
 from unitdisc.live import LiveFrames
 from unitdisc.model import ModelConfig, UnitModel
+from unitdisc.straight import sampled_normalisation, straight_frames
 from unitdisc.voices import OwnRange
 
 ALIGNMENT = "phones.ctm"  # where a data directory keeps its phone alignment
@@ -30,25 +31,33 @@ ALIGNMENT = "phones.ctm"  # where a data directory keeps its phone alignment
 UNLEARNT = SILENCES - {"sil", "h#", "pau", "epi"}
 
 
-def open_corpus(config: ModelConfig, data: DataDir, model: UnitModel) -> Corpus:
-    """Open what a model trains on or is validated with; archives must have been made by `unitdisc features`."""
-    streams = config.decoder.streams(config.targets)
-    frames = load_normalised(data.path, config.features)
+def open_corpus(config: ModelConfig, data: DataDir, model: UnitModel, counts: Path | None = None) -> Corpus:
+    """Open what a model trains on or is validated with; archives must have been made by `unitdisc features`.
+
+    With `counts`, where numbers of frames are kept, there are none: frames are made of audio as they are read.
+    """
+    streams, features = config.decoder.streams(config.targets), config.features
+    frames: FrameReader = (
+        load_normalised(data.path, features) if counts is None else straight_frames(features, data, counts)
+    )
     return Corpus(
         data,
         frames,
         model.speakers,
-        targets=_opened(streams, data),
-        told=_opened(config.told, data),
+        targets=_opened(streams, data, counts),
+        told=_opened(config.told, data, counts),
         waveform=(model.grid.sample_rate, model.grid.hop) if any(s.features is None for s in streams) else None,
         phones=PhoneTable(data, model) if model.phones else None,
         stride=model.encoder.stride,
     )
 
 
-def _opened(streams: Sequence[Stream], data: DataDir) -> FrameReader | None:
-    """Open the archives of streams side by side; None if there are none."""
-    return SideBySide.of([open_stream(s.features, s.archive, data) for s in streams if s.features is not None])
+def _opened(streams: Sequence[Stream], data: DataDir, counts: Path | None) -> FrameReader | None:
+    """Open the archives of streams side by side, or what makes their frames; None if there are none."""
+    wanted = [(s.features, s.archive) for s in streams if s.features is not None]
+    if counts is not None:
+        return SideBySide.of([straight_frames(features, data, counts) for features, _ in wanted])
+    return SideBySide.of([open_stream(features, archive, data) for features, archive in wanted])
 
 
 def with_features(config: ModelConfig, data: DataDir, folder: Path, jobs: int, say: Callable[[str], None]) -> DataDir:
@@ -73,9 +82,20 @@ def with_features(config: ModelConfig, data: DataDir, folder: Path, jobs: int, s
     return DataDir.read(folder)
 
 
-def fit_normalisation_(model: UnitModel, data: DataDir) -> None:
-    """Set what the model normalises its input and targets by, from the statistics of the training data."""
+def fit_normalisation_(model: UnitModel, data: DataDir, straight: bool = False) -> None:
+    """Set what the model normalises its input and targets by, from the statistics of the training data.
+
+    Straight from audio, those of a sample of the recordings stand for it.
+    """
     config = model.config
+    if straight:
+        if config.features.cmvn == "global":
+            norm = sampled_normalisation(config.features, data, config.features.cmvn_variance)
+            model.set_normalisation_(torch.from_numpy(norm.mean), torch.from_numpy(norm.std))
+        if (targets := config.decoder.archives(config.targets).get("targets")) is not None:
+            norm = sampled_normalisation(targets, data)
+            model.set_target_normalisation_(torch.from_numpy(norm.mean), torch.from_numpy(norm.std))
+        return
     if (data.path / "feats.json").exists():
         check_manifest(data.path, config.features, "feats")  # before statistics of other features are taken
     if config.features.cmvn == "global":

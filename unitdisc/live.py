@@ -36,6 +36,7 @@ class LiveFrames:
         """Prepare; with `change`, a name of data/change.py, the audio is changed first."""
         self.config, self.data, self.change = config, data, change
         self.maker = FrameMaker(config, device)
+        self.counts: dict[str, int] = {}  # frames of each utterance, where whoever made this knows them
         self._ahead: dict[str, FloatMatrix | DataError] = {}
         self._by_speaker: dict[str, Normalisation] = {}
 
@@ -92,6 +93,8 @@ class LiveFrames:
 
     def frames(self, utt: str) -> int:
         """Return an utterance's number of frames."""
+        if utt in self.counts:
+            return self.counts[utt]
         return self.config.grid.frames(self.data.source(utt).samples(self.config.sample_rate))
 
 

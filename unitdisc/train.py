@@ -36,6 +36,7 @@ from unitdisc.quantizers.clustering import sample_size
 from unitdisc.runlog import Gradient, Meter, RunLog
 from unitdisc.state import State
 from unitdisc.stopping import Stop, stoppable
+from unitdisc.straight import check_straight, recordings_of
 from unitdisc.taken import take_units_
 from unitdisc.targets import Targets, output_sample
 from unitdisc.train_config import Config, TrainConfig
@@ -47,29 +48,35 @@ def train(config: Config, exp: str | Path, train_dir: str | Path, dev_dir: str |
     """Train a model, or go on from the newest whole checkpoint of its folder."""
     check_schedule(config)
     check_augment(config)
+    if config.train.straight:
+        check_straight(config.model)
     device = config.train.device
     device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     with dist.group(device):
         if device == "cuda":
             device = f"cuda:{dist.local_rank()}"
-        _train(config, Path(exp), DataDir.read(train_dir), DataDir.read(dev_dir), torch.device(device))
+        data = [
+            recordings_of(path, Path(exp) / "lists" / name) for path, name in ((train_dir, "train"), (dev_dir, "dev"))
+        ]
+        _train(config, Path(exp), *data, torch.device(device))
 
 
 def _train(config: Config, exp: Path, train_data: DataDir, dev_data: DataDir, device: torch.device) -> None:
     log = RunLog(exp, tensorboard=config.train.tensorboard)
     names = {"train": str(train_data.path), "dev": str(dev_data.path)}
-    jobs = (1 if config.train.workers is None else config.train.workers) + 1
-    train_data = with_features(config.model, train_data, exp / "data" / "train", jobs, log.say)
-    dev_data = with_features(config.model, dev_data, exp / "data" / "dev", jobs, log.say)
+    jobs, straight = (1 if config.train.workers is None else config.train.workers) + 1, config.train.straight
+    if not straight:
+        train_data = with_features(config.model, train_data, exp / "data" / "train", jobs, log.say)
+        dev_data = with_features(config.model, dev_data, exp / "data" / "dev", jobs, log.say)
     speakers, phones = sorted(train_data.spk2utt), phone_set(config.model, train_data)
     torch.manual_seed(config.train.seed)
     model = UnitModel(config.model, speakers, phones).to(device)
-    fit_normalisation_(model, train_data)
+    fit_normalisation_(model, train_data, straight)
     if config.train.units_of and not checkpoint.step_files(exp):
         take_units_(model, config.train.units_of)
     state = State(model, config.train)
-    corpus = open_corpus(config.model, train_data, state.model)
-    dev = open_corpus(config.model, dev_data, state.model)
+    corpus = open_corpus(config.model, train_data, state.model, exp / "data" / "train" if straight else None)
+    dev = open_corpus(config.model, dev_data, state.model, exp / "data" / "dev" if straight else None)
     with locked(exp, "training in it") if dist.is_main() else nullcontext():
         resume_(state, config, exp, log)
         if config.train.recompute and state.model.decoder is not None:

@@ -103,6 +103,7 @@ class TrainConfig:
     # Utterances that lie together, from which chunks are drawn before others are: a shuffle buffer, for data
     # that no memory holds and disks that read best in order. 0: all.
     window: int = 0
+    straight: bool = False  # from audio: frames are made as they are read, and no features lie on the disk
     accumulate: int = 1  # parts of a process's share that are run one after the other
     learning_rate: float = 4e-4
     warmup: int = 100  # steps of linear rise

@@ -19,7 +19,8 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     train = verbs.add_parser(
         "train",
         help="train a model; the same command goes on after an interruption",
-        description="Train a model on a data directory; features that it lacks (`unitdisc features`) are made in EXP. "
+        description="Train a model on a data directory; features that it lacks (`unitdisc features`) are made in EXP, "
+        "or, with --set train.straight=true, as they are read. A folder of recordings or tar archives serves, too. "
         "A second start with the same folder goes on from its newest whole checkpoint. "
         "Several processes: torchrun --nproc-per-node N -m unitdisc train ...",
         allow_abbrev=False,
@@ -89,10 +90,15 @@ def making_of_training(options: argparse.Namespace) -> "Making":
 
 
 def read_while_training(config: "Config", place: str, data: Path) -> Iterator[str]:
-    """Give the files of a data directory that a training depends on."""
+    """Give the files of a data directory that a training depends on; a folder of recordings counts as a whole."""
+    from unitdisc.data.kaldi import is_data_dir
+
+    if data.is_dir() and not is_data_dir(data):
+        yield place
+        return
     weights, decoder = config.model.weights, config.model.decoder
     names = ["feats", *decoder.archives(config.model.targets)]
-    present = [name for name in names if (data / f"{name}.scp").is_file()]
+    present = [name for name in names if not config.train.straight and (data / f"{name}.scp").is_file()]
     yield from (f"{place}/{name}.scp" for name in present)
     if len(present) < len(names):  # made of the audio
         yield from (f"{place}/wav.scp", f"{place}/segments")
