@@ -45,7 +45,7 @@ class Text:
         self.symbols = np.concatenate([units for units, _ in runs])
         self.lengths = np.concatenate([lengths for _, lengths in runs])
         sizes = [len(units) for units, _ in runs]
-        self.owner = np.repeat(np.arange(len(runs)), sizes)  # [N] utterance of each unit
+        self.owner = np.repeat(np.arange(len(runs), dtype=np.int32), sizes)  # [N] utterance of each unit
         ends = np.cumsum(self.lengths)
         firsts = np.cumsum([0, *sizes[:-1]])
         self.starts = ends - self.lengths - np.repeat((ends - self.lengths)[firsts], sizes)  # [N] frames
@@ -57,9 +57,14 @@ class Text:
         offset, period = self.header.offset, self.header.period
         return self.utts[self.owner[place]], offset + float(first) * period, offset + float(end) * period
 
+    def seconds(self, word: "Word") -> float:
+        """Return how long a word is on average."""
+        last = word.places + len(word.units) - 1
+        return float(np.mean(self.starts[last] + self.lengths[last] - self.starts[word.places])) * self.header.period
+
 
 def _merged(units: np.ndarray, durations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    starts = np.flatnonzero(np.r_[True, units[1:] != units[:-1]])
+    starts = _cuts(units[1:] != units[:-1])
     return units[starts], np.add.reduceat(durations, starts)
 
 
@@ -72,42 +77,77 @@ def find_words(text: Text, options: WordOptions | None = None) -> list[Word]:
     options = options or WordOptions()
     _, symbols = np.unique(text.symbols, return_inverse=True)
     places = np.arange(len(symbols))
-    ids = np.full(len(symbols) + 1, -1)  # of the stretch that begins at each place; -1: it is not repeated
+    ids = np.full(len(symbols) + 1, -1, np.int32)  # of the stretch that begins at each place; -1: it is not repeated
     ids[:-1] = symbols
     kinds = int(symbols.max()) + 1
+    if len(symbols) ** 2 * kinds > 2**62:
+        raise DataError(f"{len(symbols)} units are too many to look for words in; take a part of the utterances")
     words: list[Word] = []
-    before: list[Word] = []
-    for length in range(2, options.longest + 2):
+    before: _Stretches | None = None
+    for length in range(2, options.longest + 2):  # one more, to end with those of the length before
         places = places[places + length <= len(symbols)]
         places = places[text.owner[places] == text.owner[places + length - 1]]
         places = places[(ids[places] >= 0) & (ids[places + 1] >= 0)]
+        long = np.zeros(len(symbols) + 1, dtype=np.int32)  # how often the stretch of this length at a place occurs
+        if len(places) and length <= options.longest:
+            keys = ids[places].astype(np.int64) * kinds + symbols[places + length - 1]
+            keys, places = np.divmod(np.sort(keys * len(symbols) + places), len(symbols))  # a stretch's in order
+            changes = keys[1:] != keys[:-1]
+            cuts = _cuts(changes)
+            counts = np.diff(np.r_[cuts, len(places)])
+            long[places] = np.repeat(counts, counts)
+        if before is not None:
+            kept = (long[before.first] < before.counts) & (long[before.first - 1] < before.counts)
+            words += _best(text, before, kept, options.top)
         if not len(places) or length > options.longest:
-            words += before
             break
-        keys = ids[places].astype(np.int64) * kinds + symbols[places + length - 1]
-        _, inverse = np.unique(keys, return_inverse=True)
-        order = np.argsort(inverse, kind="stable")
-        places, inverse = places[order], inverse[order]
-        cuts = np.flatnonzero(np.r_[True, inverse[1:] != inverse[:-1]])
-        counts = np.diff(np.r_[cuts, len(places)])
         # Of a stretch's places, in order, so are the utterances.
-        first = np.r_[True, (inverse[1:] != inverse[:-1]) | (text.owner[places[1:]] != text.owner[places[:-1]])]
-        spread = np.add.reduceat(first.astype(np.int64), cuts)
-        kept = spread >= options.least
-        long = np.zeros(len(symbols) + 1, dtype=np.int64)  # how often the stretch of this length at a place occurs
-        long[places] = np.repeat(counts, counts)
-        words += [w for w in before if long[w.places[0]] < len(w.places) and long[w.places[0] - 1] < len(w.places)]
-        before = []
-        if length >= options.shortest:
-            for start, count in zip(cuts[kept].tolist(), counts[kept].tolist(), strict=True):
-                at = places[start : start + count]
-                before.append(Word(tuple(text.symbols[at[0] : at[0] + length].tolist()), at))
-        repeated = np.repeat(kept, counts)
-        ids = np.full(len(symbols) + 1, -1)
-        places = places[repeated]
-        ids[places] = np.unique(inverse[repeated], return_inverse=True)[1]
+        owners = np.r_[True, changes | (text.owner[places[1:]] != text.owner[places[:-1]])]
+        kept = np.add.reduceat(owners.astype(np.int64), cuts) >= options.least
+        ids.fill(-1)
+        places = places[np.repeat(kept, counts)]
+        ids[places] = np.repeat(np.arange(np.count_nonzero(kept)), counts[kept])
+        before = _Stretches(length, places, counts[kept]) if length >= options.shortest else None
         places = np.sort(places)
-    return sorted(words, key=lambda w: (-(len(w.places) - 1) * (len(w.units) - 1), w.units))[: options.top]
+    return sorted(words, key=_saved)[: options.top]
+
+
+class _Stretches(NamedTuple):
+    """All repeated stretches of a length."""
+
+    length: int
+    places: np.ndarray  # [N] those of the first stretch, then those of the next
+    counts: np.ndarray  # [K] places of each
+
+    @property
+    def ends(self) -> np.ndarray:
+        """Return [K], where the places of each end."""
+        return np.cumsum(self.counts)
+
+    @property
+    def first(self) -> np.ndarray:
+        """Return [K], the first place of each."""
+        return self.places[self.ends - self.counts]
+
+
+def _saved(word: Word) -> tuple[int, tuple[int, ...]]:
+    """Return what words are sorted by: those first that a dictionary would save most by."""
+    return -(len(word.places) - 1) * (len(word.units) - 1), word.units
+
+
+def _best(text: Text, stretches: _Stretches, kept: np.ndarray, top: int) -> list[Word]:
+    """Return the first so many of the stretches that are kept, as words."""
+    rows = np.flatnonzero(kept)
+    if len(rows) > top:  # the fewer there are to sort by their units, the better
+        counts = stretches.counts[rows]
+        rows = rows[counts >= np.partition(counts, -top)[-top]]
+    units = text.symbols[stretches.first[rows, None] + np.arange(stretches.length)]
+    order = np.lexsort((*units.T[::-1], -stretches.counts[rows]))[:top]
+    ends, counts = stretches.ends, stretches.counts
+    return [
+        Word(tuple(units[i].tolist()), stretches.places[ends[row] - counts[row] : ends[row]].copy())
+        for i, row in zip(order.tolist(), rows[order].tolist(), strict=True)
+    ]
 
 
 def write_words(
@@ -116,11 +156,12 @@ def write_words(
     """Write words.csv, occurrences.csv and units.csv to a folder; return how many words and units there are."""
     options, folder, speakers = options or WordOptions(), Path(folder), speakers or {}
     text = Text(path)
+    names, speaker_of = np.unique([speakers.get(utt, "") for utt in text.utts], return_inverse=True)
+    speaker_of = speaker_of[text.owner]  # [N] of each unit
     words = find_words(text, options)
     _write(folder / "words.csv", ("word", "units", "occurrences", "utterances", "speakers", "seconds"), (
-        (number, " ".join(map(str, word.units)), len(word.places), len(set(text.owner[word.places].tolist())),
-         len({_speaker(text, place, speakers) for place in word.places}) if speakers else "",
-         f"{np.mean([_seconds(text, place, len(word.units)) for place in word.places]):.3f}")
+        (number, " ".join(map(str, word.units)), len(word.places), len(np.unique(text.owner[word.places])),
+         len(np.unique(speaker_of[word.places])) if speakers else "", f"{text.seconds(word):.3f}")
         for number, word in enumerate(words, start=1)
     ))  # fmt: skip
     _write(folder / "occurrences.csv", ("word", "utt", "speaker", "start", "end"), (
@@ -128,36 +169,32 @@ def write_words(
         for number, word in enumerate(words, start=1)
         for utt, start, end in (text.span(place, len(word.units)) for place in word.places[: options.examples])
     ))  # fmt: skip
-    units = list(_units(text, speakers, options.examples))
+    units = list(_units(text, names.tolist(), speaker_of, options.examples))
     _write(folder / "units.csv", ("unit", "occurrences", "frames", "seconds", "speaker", "examples"), units)
     return len(words), len({row[0] for row in units})
 
 
-def _units(text: Text, speakers: Mapping[str, str], examples: int) -> Iterator[Sequence[Any]]:
+def _units(text: Text, names: Sequence[str], speaker_of: np.ndarray, examples: int) -> Iterator[Sequence[Any]]:
     """Yield a row for each unit and speaker, with the longest examples: those are heard best."""
-    order = np.lexsort((-text.lengths, text.symbols))
-    cuts = np.flatnonzero(np.r_[True, np.diff(text.symbols[order]) != 0])
-    for start, end in zip(cuts, [*cuts[1:], len(order)], strict=True):
-        at = order[start:end]
-        unit, frames = int(text.symbols[at[0]]), int(text.lengths[at].sum())
-        shown: dict[str, list[str]] = {}
-        for place in at.tolist():
-            said = shown.setdefault(_speaker(text, place, speakers), [])
-            if len(said) < examples:
-                utt, first, last = text.span(place)
-                said.append(f"{utt}:{first:.3f}-{last:.3f}")
-        mean = f"{frames * text.header.period / len(at):.3f}"
-        for speaker in sorted(shown):
-            yield unit, len(at), frames, mean, speaker, " ".join(shown[speaker])
+    order = np.lexsort((-text.lengths, speaker_of, text.symbols))
+    symbols, speakers = text.symbols[order], speaker_of[order]
+    unit_cuts = _cuts(symbols[1:] != symbols[:-1])
+    frames = np.add.reduceat(text.lengths[order], unit_cuts)
+    occurrences = np.diff(np.r_[unit_cuts, len(order)])
+    of_unit = {int(symbols[cut]): number for number, cut in enumerate(unit_cuts)}
+    cuts = _cuts((symbols[1:] != symbols[:-1]) | (speakers[1:] != speakers[:-1]))
+    for start, end in zip(cuts.tolist(), [*cuts[1:].tolist(), len(order)], strict=True):
+        unit = int(symbols[start])
+        number = of_unit[unit]
+        spans = (text.span(place) for place in order[start : min(end, start + examples)].tolist())
+        shown = " ".join(f"{utt}:{first:.3f}-{last:.3f}" for utt, first, last in spans)
+        mean = f"{frames[number] * text.header.period / occurrences[number]:.3f}"
+        yield unit, int(occurrences[number]), int(frames[number]), mean, names[speakers[start]], shown
 
 
-def _speaker(text: Text, place: int, speakers: Mapping[str, str]) -> str:
-    return speakers.get(text.utts[text.owner[place]], "")
-
-
-def _seconds(text: Text, place: int, count: int) -> float:
-    _, start, end = text.span(place, count)
-    return end - start
+def _cuts(changes: np.ndarray) -> np.ndarray:
+    """Return the places of the first of each run, given between which [N - 1] there is a change."""
+    return np.flatnonzero(np.r_[True, changes])
 
 
 def _write(path: Path, heads: Sequence[str], rows: Any) -> None:
