@@ -42,13 +42,15 @@ class GatedEncoder(Encoder):
         y = self.first(F.pad(x, (1, 1 + -x.shape[2] % self.stride))).transpose(1, 2)
         blocks = [cast("_Block", block) for block in self.blocks]
         reach = sum(block.side for block in blocks)
-        places = torch.arange(first - reach, last + reach)
-        there = (places >= 0) & (places < ceil_divide(lengths, self.stride)[:, None])
+        units, there = ceil_divide(lengths, self.stride), None
+        if first < reach or bool((units < last + reach).any()):
+            places = torch.arange(first - reach, last + reach)
+            there = (places >= 0) & (places < units[:, None])
         y = F.pad(y[:, max(first - reach, 0) : last + reach], (0, 0, max(reach - first, 0), 0))
-        y = F.pad(y, (0, 0, 0, len(places) - y.shape[1]))
+        y = F.pad(y, (0, 0, 0, last - first + 2 * reach - y.shape[1]))
         for block in blocks:
-            mask = None if bool(there.all()) else there
-            y, there = block.inner(y, mask), there[:, block.side : there.shape[1] - block.side]
+            y = block.inner(y, there)
+            there = None if there is None else there[:, block.side : there.shape[1] - block.side]
         return self.norm(y)
 
 
@@ -62,6 +64,7 @@ class _Block(nn.Module):
         self.side = dilation * (WIDTH // 2)  # units that it reads on either side of one
         self.conv = nn.Conv1d(channels, 2 * channels, WIDTH, padding=self.side, dilation=dilation)
         self.linear = nn.Linear(channels, channels)
+        self._laid_out: tuple[tuple[int, int], Tensor] | None = None
 
     def forward(self, x: Tensor, mask: Tensor | None, seeds: Tensor | None, number: int) -> Tensor:
         y = self.conv(masked(self.norm(x), mask).transpose(1, 2))
@@ -72,20 +75,28 @@ class _Block(nn.Module):
 
     def inner(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """Return what `forward` makes of x [B, T, C] in evaluation, less `side` units at either end."""
-        y = masked(self.norm(x), mask).transpose(1, 2)
+        y = masked(self.norm(x), mask)
         if y.device.type == "cpu":
-            y = _product(y, self.conv)
+            y = F.glu(self._product(y), 2)
         else:
-            y = F.conv1d(y, self.conv.weight, self.conv.bias, dilation=self.conv.dilation)
-        return x[:, self.side : x.shape[1] - self.side] + self.linear(F.glu(y, 1).transpose(1, 2))
+            y = F.conv1d(y.transpose(1, 2), self.conv.weight, self.conv.bias, dilation=self.conv.dilation)
+            y = F.glu(y, 1).transpose(1, 2)
+        return self.linear(y).add_(x[:, self.side : x.shape[1] - self.side])
 
+    def _product(self, y: Tensor) -> Tensor:
+        """Return the convolution of y [B, T, C] without padding, as one product: on a CPU, half of the time."""
+        batch, frames, channels = y.shape
+        count, dilation = frames - 2 * self.side, self.conv.dilation[0]
+        taps = y.contiguous().as_strided(
+            (batch, count, WIDTH, channels), (frames * channels, channels, dilation * channels, 1)
+        )
+        flat = torch.addmm(cast("Tensor", self.conv.bias), taps.reshape(batch * count, -1), self._kernel())
+        return flat.view(batch, count, -1)
 
-def _product(y: Tensor, conv: nn.Conv1d) -> Tensor:
-    """Return a convolution of y [B, C, T] without padding, as one product: on a CPU, two thirds of the time."""
-    (width,), (dilation,) = conv.kernel_size, conv.dilation
-    y = y.contiguous()
-    batch, channels, frames = y.shape
-    count = frames - (width - 1) * dilation
-    taps = y.as_strided((batch, channels, width, count), (channels * frames, frames, dilation, 1))
-    kernel, bias = conv.weight.flatten(1), cast("Tensor", conv.bias)
-    return torch.stack([torch.addmm(bias[:, None], kernel, row.reshape(-1, count)) for row in taps])
+    def _kernel(self) -> Tensor:
+        """Return the weights of the convolution as [WIDTH * C, 2 * C], laid out again when they have changed."""
+        weight = self.conv.weight
+        state = (weight.data_ptr(), weight._version)
+        if self._laid_out is None or self._laid_out[0] != state:
+            self._laid_out = (state, weight.detach().permute(2, 1, 0).reshape(-1, weight.shape[0]).contiguous())
+        return self._laid_out[1]
