@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unitdisc.data.timing import FrameGrid, centre, frames_between
-from unitdisc.data.units import UnitHeader, UnitLine, check_same_codebook, read_header, read_units, write_units
+from unitdisc.data.units import (
+    UnitHeader,
+    UnitLine,
+    check_same_codebook,
+    read_header,
+    read_units,
+    units_of,
+    write_units,
+)
 from unitdisc.errors import DataError
 
 HEADER = UnitHeader(period=0.02, codes=(8,), codebook="aa", model="bb")
@@ -28,6 +36,19 @@ def test_what_is_written_is_read(tmp_path: Path):
     read = list(read_units(tmp_path / "units.jsonl"))
     assert [line.utt for line in read] == ["a-ü", "b", "c"]
     assert [line.frames.tolist() for line in read] == [[1, 1, 2], [], [7]]
+
+
+@pytest.mark.parametrize("spelling", ["as it is", "escaped"])
+def test_some_utterances_are_found_without_reading_the_others(tmp_path: Path, spelling: str):
+    path = tmp_path / "units.jsonl"
+    names = ["a", 'a"b', "a-ü", "ab", "units"]
+    write_units(path, HEADER, [UnitLine.of_frames(name, [n, n, 2]) for n, name in enumerate(names)])
+    if spelling == "escaped":
+        path.write_text(path.read_text().replace("ü", "\\u00fc"))
+    for wanted in (["a"], ["a-ü", "units"], ['a"b', "nobody"], []):
+        assert {u: line.frames.tolist() for u, line in units_of(path, wanted).items()} == {
+            line.utt: line.frames.tolist() for line in read_units(path) if line.utt in wanted
+        }
 
 
 def test_a_failed_write_leaves_nothing_and_keeps_the_old(tmp_path: Path):

@@ -148,15 +148,19 @@ def frame_labels(
 
     Centres in a gap, or before and after all intervals, are silence.
     """
+    return [intervals[w].label if w >= 0 else silence for w in frame_places(intervals, frames, period, offset).tolist()]
+
+
+def frame_places(intervals: Sequence[Interval], frames: int, period: float, offset: float = 0.0) -> np.ndarray:
+    """Return [frames], in which interval the centre of each frame lies; -1 where that is none."""
     if not intervals:
-        return [silence] * frames
+        return np.full(frames, -1)
     # 1e-9 s: centres on a boundary go to the interval that begins there, whatever the rounding of the product.
     centres = offset + (np.arange(frames) + 0.5) * period + 1e-9
     starts = np.array([i.start for i in intervals])
     ends = np.array([i.end for i in intervals])
     which = np.searchsorted(starts, centres, side="right") - 1
-    inside = (which >= 0) & (centres < ends[np.maximum(which, 0)])
-    return [intervals[w].label if ok else silence for w, ok in zip(which.tolist(), inside.tolist(), strict=True)]
+    return np.where(centres < ends[np.maximum(which, 0)], which, -1)
 
 
 def write_ctm(path: str | Path, items: Iterable[tuple[str, Sequence[Interval]]]) -> None:

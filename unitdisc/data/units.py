@@ -15,6 +15,7 @@ number in mixed radix, the first codebook being the most significant. Lines are 
 
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -49,7 +50,7 @@ class UnitHeader:
     @property
     def cardinality(self) -> int:
         """Return how many different units there can be."""
-        return int(np.prod(self.codes, dtype=np.int64))
+        return math.prod(self.codes)
 
     @property
     def change(self) -> str:
@@ -170,6 +171,7 @@ def read_units(path: str | Path) -> Iterator[UnitLine]:
     seen: set[str] | None = None  # of a file that is not sorted; of one that is, memory does not grow
     last, total = "", 0
     count: int | None = None
+    cardinality = header.cardinality
     with reading(path, "a unit file"), path.open(encoding="utf-8", newline="\n") as lines:
         next(lines)
         for number, text in enumerate(lines, start=2):
@@ -180,7 +182,7 @@ def read_units(path: str | Path) -> Iterator[UnitLine]:
             if kind == FORMAT and record.keys() == {"utterances"}:
                 count = record["utterances"]
                 continue
-            line = _unit_line(record, text, header.cardinality, where)
+            line = _unit_line(record, text, cardinality, where)
             if line.utt <= last and seen is None:
                 seen = _names(path, total)
             if seen is not None:
@@ -192,6 +194,21 @@ def read_units(path: str | Path) -> Iterator[UnitLine]:
     if kind == FORMAT and count != total:
         said = "a last line with the number of utterances" if count is None else f"{shown(count)} utterances"
         raise DataError(f"{path}: expected {said}, got {total} utterances; the file was cut: copy or make it again")
+
+
+def units_of(path: str | Path, utts: Iterable[str]) -> dict[str, UnitLine]:
+    """Return the units of those of the utterances that are in a file; other lines are passed by without a check."""
+    path, wanted = unit_file(path), set(utts)
+    written = sorted(json.dumps(utt, ensure_ascii=False)[1:-1] for utt in wanted)
+    mentioned = re.compile("|".join([*map(re.escape, written), r"\\u"])).search  # or any name that is spelt otherwise
+    cardinality = _read_first(path)[1].cardinality
+    found: dict[str, UnitLine] = {}
+    with reading(path, "a unit file"), path.open(encoding="utf-8", newline="\n") as lines:
+        for number, text in islice(enumerate(lines, start=1), 1, None):
+            if mentioned(text) and (record := _record(text, f"{path}:{number}")).get("utt") in wanted:
+                line = _unit_line(record, text, cardinality, f"{path}:{number}")
+                found[line.utt] = line
+    return found
 
 
 def _names(path: Path, count: int) -> set[str]:

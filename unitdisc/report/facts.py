@@ -4,12 +4,13 @@ import heapq
 import zlib
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import repeat
 
 import numpy as np
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
 
-from unitdisc.data.alignment import frame_labels
+from unitdisc.data.alignment import frame_places
 from unitdisc.data.units import UnitLine, read_units
 from unitdisc.evaluate.aligned import SILENCE, SILENCES
 from unitdisc.report.collect import Experiment
@@ -17,6 +18,7 @@ from unitdisc.report.collect import Experiment
 MOST_UNITS = 512  # columns of the heat map: the most frequent
 MOST_PHONES = 100  # its rows
 LONGEST = 60  # frames, of the histogram of durations
+TOGETHER = 1 << 18  # frames that are counted at once
 MOST_COUNTS = 1 << 22  # counts by unit and speaker that are kept; beyond, it is not counted who says a unit
 
 
@@ -63,23 +65,54 @@ def gather(exp: Experiment, examples: int) -> UnitFacts:
     known = set(exp.data.utts) if exp.data is not None else None
     speakers = len(exp.data.spk2utt) if exp.data is not None else 1
     few = exp.header.cardinality * speakers <= MOST_COUNTS
+    cardinality, counts = exp.header.cardinality, _FrameCounts(facts)
+    worst: dict[int, int] = {}
     for line in read_units(exp.units):
         frames = line.frames
         facts.utts.append(line.utt)
         facts.frames += len(frames)
         facts.runs += len(line.units)
-        facts.usage.update(frames.tolist())
         facts.durations += np.bincount(np.minimum(line.durations, LONGEST), minlength=LONGEST + 1)
         speaker = exp.data.utt2spk.get(line.utt, "") if exp.data is not None and few else ""
-        said = np.bincount(line.units, minlength=exp.header.cardinality if few else 0)
-        _add(facts.spoken, speaker, said)
-        if exp.alignment is not None and line.utt in exp.alignment:
-            labels = phones_of(exp, line.utt, len(frames))
-            facts.together.update(zip(labels, frames.tolist(), strict=True))
+        _add(facts.spoken, speaker, np.bincount(line.units, minlength=cardinality if few else 0))
+        aligned = exp.alignment is not None and line.utt in exp.alignment
+        counts.add_(frames, _phone_numbers(exp, line.utt, len(frames), counts.phones) if aligned else None)
         if known is None or line.utt in known:
-            _offer(heaps, line, examples)
+            _offer(heaps, worst, line, examples)
+    counts.flush_()
     facts.places = {unit: _chosen(heap, examples) for unit, heap in sorted(heaps.items())}
     return facts
+
+
+class _FrameCounts:
+    """Adds what the frames of many utterances have to the counts, many utterances at once."""
+
+    def __init__(self, facts: UnitFacts) -> None:
+        self.phones: dict[str, int] = {SILENCE: 0}  # numbers of labels
+        self._facts, self._frames, self._numbers, self._waiting = facts, [], [], 0  # type: ignore[var-annotated]
+
+    def add_(self, frames: np.ndarray, numbers: np.ndarray | None) -> None:
+        """Count the units [T] of an utterance, and the numbers [T] of its phones, if it has any."""
+        self._frames.append(frames)
+        self._numbers.append(np.full(len(frames), -1) if numbers is None else numbers)
+        self._waiting += len(frames)
+        if self._waiting > TOGETHER:
+            self.flush_()
+
+    def flush_(self) -> None:
+        """Count what is waiting."""
+        if not self._waiting:
+            return
+        units, places = np.unique(np.concatenate(self._frames), return_inverse=True)
+        for unit, count in zip(units.tolist(), np.bincount(places).tolist(), strict=True):
+            self._facts.usage[unit] += count
+        numbers, phones = np.concatenate(self._numbers), list(self.phones)
+        labelled = numbers >= 0
+        pairs = np.bincount(numbers[labelled] * len(units) + places[labelled])
+        for pair in np.flatnonzero(pairs).tolist():
+            phone, unit = divmod(pair, len(units))
+            self._facts.together[phones[phone], int(units[unit])] += int(pairs[pair])
+        self._frames, self._numbers, self._waiting = [], [], 0
 
 
 def _add(spoken: dict[str, np.ndarray], speaker: str, counts: np.ndarray) -> None:
@@ -94,25 +127,31 @@ def _add(spoken: dict[str, np.ndarray], speaker: str, counts: np.ndarray) -> Non
         spoken[speaker] = counts
 
 
-def phones_of(exp: Experiment, utt: str, frames: int) -> list[str]:
-    """Return the phone at each frame's centre; all that means silence is SIL."""
+def _phone_numbers(exp: Experiment, utt: str, frames: int, phones: dict[str, int]) -> np.ndarray:
+    """Return the number of the phone at each frame's centre; all that means silence is SIL, which is 0."""
     assert exp.alignment is not None
     assert exp.header is not None
-    labels = frame_labels(exp.alignment[utt], frames, exp.header.period, exp.header.offset, SILENCE)
-    return [SILENCE if label in SILENCES else label for label in labels]
+    intervals = exp.alignment[utt]
+    numbers = [0 if i.label in SILENCES else phones.setdefault(i.label, len(phones)) for i in intervals]
+    return np.array([*numbers, 0])[frame_places(intervals, frames, exp.header.period, exp.header.offset)]
 
 
-def _offer(heaps: dict[int, list[tuple[int, str, int, int]]], line: UnitLine, examples: int) -> None:
-    """Keep the occurrences of each unit in the utterances of the lowest rank: few files, the same for many units."""
-    rank = zlib.crc32(line.utt.encode())
-    full = 3 * examples
-    if all((heap := heaps.get(unit)) and len(heap) >= full and -rank <= heap[0][0] for unit in {*line.units.tolist()}):
+def _offer(
+    heaps: dict[int, list[tuple[int, str, int, int]]], worst: dict[int, int], line: UnitLine, examples: int
+) -> None:
+    """Keep the occurrences of each unit in the utterances of the lowest rank: few files, the same for many units.
+
+    `worst` is the highest rank that is kept of a unit, of those that have enough.
+    """
+    rank, units = zlib.crc32(line.utt.encode()), line.units.tolist()
+    if max(map(worst.get, units, repeat(rank + 1)), default=0) <= rank:  # type: ignore[arg-type,type-var]
         return  # most utterances of a large file, soon seen
+    full = 3 * examples
     starts = np.cumsum(line.durations) - line.durations
     seen: Counter[int] = Counter()
-    for unit, first, count in zip(line.units.tolist(), starts.tolist(), line.durations.tolist(), strict=True):
+    for unit, first, count in zip(units, starts.tolist(), line.durations.tolist(), strict=True):
         heap = heaps.setdefault(unit, [])
-        if seen[unit] >= 3 or (len(heap) >= full and -rank <= heap[0][0]):
+        if seen[unit] >= 3 or rank >= worst.get(unit, rank + 1):
             continue
         seen[unit] += 1
         place = (-rank, line.utt, first, count)
@@ -120,6 +159,8 @@ def _offer(heaps: dict[int, list[tuple[int, str, int, int]]], line: UnitLine, ex
             heapq.heappush(heap, place)
         else:
             heapq.heapreplace(heap, place)
+        if len(heap) == full:
+            worst[unit] = -heap[0][0]
 
 
 def _chosen(heap: list[tuple[int, str, int, int]], examples: int) -> list[Place]:

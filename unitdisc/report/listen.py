@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from unitdisc.data.audio import AudioSource
-from unitdisc.data.units import UnitLine, read_units
+from unitdisc.data.units import UnitLine, read_units, units_of
 from unitdisc.evaluate.aligned import SILENCES
 from unitdisc.report.collect import Experiment
 from unitdisc.report.facts import Place, UnitFacts
@@ -49,13 +49,11 @@ def choose_utterances(
 
 def utterances(exps: Sequence[Experiment], names: Sequence[str], budget: Budget) -> list[dict[str, Any]]:
     """Return what the page shows of each utterance, with sound as far as the budget goes."""
-    lines: dict[tuple[int, str], UnitLine] = {}
     wanted = set(names)
+    lines, longer = {}, {}  # type: tuple[dict[tuple[int, str], UnitLine], dict[tuple[int, str], UnitLine]]
     for number, exp in enumerate(exps):
         if exp.units is not None:
-            lines |= {(number, line.utt): line for line in read_units(exp.units) if line.utt in wanted}
-    longer: dict[tuple[int, str], UnitLine] = {}
-    for number, exp in enumerate(exps):
+            lines |= {(number, utt): line for utt, line in units_of(exp.units, names).items()}
         if exp.longer is not None:
             longer |= {(number, line.utt): line for line in read_units(exp.longer) if line.utt in wanted}
     return [_utterance(exps, utt, lines, longer, budget) for utt in names]
