@@ -56,7 +56,8 @@ def _opened(streams: Sequence[Stream], data: DataDir, counts: Path | None) -> Fr
     """Open the archives of streams side by side, or what makes their frames; None if there are none."""
     wanted = [(s.features, s.archive) for s in streams if s.features is not None]
     if counts is not None:
-        return SideBySide.of([straight_frames(features, data, counts) for features, _ in wanted])
+        made = [features for features, _ in wanted if isinstance(features, LogMelConfig)]  # others were refused
+        return SideBySide.of([straight_frames(features, data, counts) for features in made])
     return SideBySide.of([open_stream(features, archive, data) for features, archive in wanted])
 
 
@@ -92,7 +93,7 @@ def fit_normalisation_(model: UnitModel, data: DataDir, straight: bool = False) 
         if config.features.cmvn == "global":
             norm = sampled_normalisation(config.features, data, config.features.cmvn_variance)
             model.set_normalisation_(torch.from_numpy(norm.mean), torch.from_numpy(norm.std))
-        if (targets := config.decoder.archives(config.targets).get("targets")) is not None:
+        if isinstance(targets := config.decoder.archives(config.targets).get("targets"), LogMelConfig):
             norm = sampled_normalisation(targets, data)
             model.set_target_normalisation_(torch.from_numpy(norm.mean), torch.from_numpy(norm.std))
         return

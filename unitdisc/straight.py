@@ -12,7 +12,7 @@ from unitdisc.config import digest
 from unitdisc.data.kaldi import DataDir, data_digest, is_data_dir
 from unitdisc.errors import ConfigError
 from unitdisc.features.cmvn import Cmvn, Normalisation
-from unitdisc.features.configs import ArchiveConfig, ExcitationConfig
+from unitdisc.features.configs import ExcitationConfig, FeatureConfig
 from unitdisc.files import whole_file
 from unitdisc.live import LiveFrames, data_of
 from unitdisc.model_config import ModelConfig
@@ -45,7 +45,7 @@ def recordings_of(path: str | Path, home: Path) -> DataDir:
     return DataDir.read(home)
 
 
-def straight_frames(config: ArchiveConfig, data: DataDir, counts: Path) -> LiveFrames:
+def straight_frames(config: FeatureConfig, data: DataDir, counts: Path) -> LiveFrames:
     """Return what makes the frames of a data directory; their numbers are kept in files that begin as `counts` says."""
     grid = config.grid
     of = digest([data_digest(data.path), config.sample_rate, grid.hop, grid.window, grid.snip_edges])
@@ -59,7 +59,7 @@ def straight_frames(config: ArchiveConfig, data: DataDir, counts: Path) -> LiveF
     return frames
 
 
-def sampled_normalisation(config: ArchiveConfig, data: DataDir, variance: bool = True) -> Normalisation:
+def sampled_normalisation(config: FeatureConfig, data: DataDir, variance: bool = True) -> Normalisation:
     """Return mean and deviation of the frames of some utterances, which are all if they are few."""
     frames = LiveFrames(config, data)
     stats = Cmvn(frames.maker.dim)

@@ -55,10 +55,9 @@ def train(config: Config, exp: str | Path, train_dir: str | Path, dev_dir: str |
     with dist.group(device):
         if device == "cuda":
             device = f"cuda:{dist.local_rank()}"
-        data = [
-            recordings_of(path, Path(exp) / "lists" / name) for path, name in ((train_dir, "train"), (dev_dir, "dev"))
-        ]
-        _train(config, Path(exp), *data, torch.device(device))
+        lists = Path(exp) / "lists"
+        data, dev = recordings_of(train_dir, lists / "train"), recordings_of(dev_dir, lists / "dev")
+        _train(config, Path(exp), data, dev, torch.device(device))
 
 
 def _train(config: Config, exp: Path, train_data: DataDir, dev_data: DataDir, device: torch.device) -> None:
