@@ -109,7 +109,7 @@ class PartialArchives:
                 return None
             stats = tuple(frame_sums(parse_record(blob)) for blob in records if blob)
             return Made(entry["utt"], records, stats, entry["error"], entry.get("short", 0.0))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, MemoryError):
             return None
 
     def _account(self, made: Made, line: str) -> None:

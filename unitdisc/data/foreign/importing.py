@@ -12,7 +12,7 @@ from unitdisc.data.foreign.formats import format_of, not_units
 from unitdisc.data.foreign.grid import frames_of, offset_of, period_of
 from unitdisc.data.names import name_problem
 from unitdisc.data.units import UnitHeader, UnitLine, write_units
-from unitdisc.errors import DataError
+from unitdisc.errors import DataError, clipped, shown
 
 PERIODS = (0.005, 0.01, 0.0125, 0.016, 0.02, 0.025, 0.03, 0.04, 0.06, 0.08, 0.1)  # s, looked for in lengths of audio
 ENOUGH = 100  # frames in which equal neighbours are to be expected
@@ -74,7 +74,7 @@ def _checked(utterances: Iterable[Utterance], options: ImportOptions) -> Iterabl
             raise DataError(f"{each.where}: expected a name of an utterance, got {problem}")
         if each.utt in places:
             raise DataError(
-                f"{each.where}: expected each utterance once, got {each.utt!r} again after {places[each.utt]}"
+                f"{each.where}: expected each utterance once, got {shown(each.utt)} again after {places[each.utt]}"
             )
         places[each.utt] = each.where
         wrong = each.units[(each.units < 0) | (each.units >= (options.codes or 1 << 62))]
@@ -120,13 +120,13 @@ def _check_lengths(
     for each, line in zip(utterances, lines, strict=True):
         length = offset + int(line.durations.sum()) * period
         if options.seconds and each.utt not in options.seconds:
-            raise DataError(f"{each.where}: {each.utt!r} is not in the data directory")
+            raise DataError(f"{each.where}: {shown(each.utt)} is not in the data directory")
         if each.seconds is not None and abs(length - each.seconds) > max(2 * period, 0.04) + 1e-6:
             wrong.append((each, int(line.durations.sum()), length))
     if wrong:
         each, frames, length = wrong[0]
         raise DataError(
-            f"{each.where}: {each.utt}: {frames} frames of {period:g} s make {length:.2f} s, its audio has "
+            f"{each.where}: {clipped(each.utt)}: {frames} frames of {period:g} s make {length:.2f} s, its audio has "
             f"{each.seconds:.2f} s ({len(wrong)} of {len(lines)} utterances are so); are the units of this audio, is "
             "the period right, and the same for all?"
         )

@@ -6,6 +6,7 @@ import numpy as np
 
 from unitdisc.data.alignment import read_alignment
 from unitdisc.data.foreign.base import Format, ReadOptions, Source, Utterance, unit_numbers
+from unitdisc.errors import clipped
 
 
 def read_timed(source: Source, options: ReadOptions) -> Iterator[Utterance]:
@@ -13,7 +14,7 @@ def read_timed(source: Source, options: ReadOptions) -> Iterator[Utterance]:
     labels = read_alignment(source.path, options.tier)
     for utt in labels:
         intervals = labels[utt]
-        where = f"{source.path}: {utt}"
+        where = f"{source.path}: {clipped(utt)}"
         times = np.array([(i.start, i.end) for i in intervals], dtype=np.float64).reshape(-1, 2)
         yield Utterance(where, utt.replace("%2F", "/"), unit_numbers([i.label for i in intervals], where), times)
 
