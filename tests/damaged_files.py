@@ -32,7 +32,7 @@ from unitdisc.evaluate.frames import open_frames
 from unitdisc.evaluate.items import read_items
 from unitdisc.evaluate.scores import Score, read_scores, write_scores
 from unitdisc.features.manifest import Manifest, read_manifest
-from unitdisc.features.partial import Made, PartialArchives
+from unitdisc.features.partial import MadeFeatures, PartialArchives
 from unitdisc.quantizers.centroids import read_centroids
 from unitdisc.report.collect import ReportOptions
 from unitdisc.report.html import write_report
@@ -259,7 +259,7 @@ def begin_archives(folder: Path) -> None:
     with closing(PartialArchives(folder, ["feats"], "key", {"a": "s"})) as archives:
         if not archives.done:
             stats = np.ones((2, 4))
-            archives.append(Made("a", (ark_bytes()[2:],), (stats,)))
+            archives.append(MadeFeatures("a", (ark_bytes()[2:],), (stats,)))
         archives.forget_failures()
 
 

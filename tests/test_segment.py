@@ -12,20 +12,20 @@ from score_files import write_unit_file
 import unitdisc.segment
 from unitdisc.data.units import UnitLine, read_header, read_units
 from unitdisc.errors import DataError
-from unitdisc.segment import UnitCorpus, Utterance, penalty_of_knee, penalty_of_rate, point_at, sample, segment
+from unitdisc.segment import UnitCorpus, UtteranceCosts, penalty_of_knee, penalty_of_rate, point_at, sample, segment
 
 
-def utterance(vectors: np.ndarray, codebook: np.ndarray) -> Utterance:
+def utterance(vectors: np.ndarray, codebook: np.ndarray) -> UtteranceCosts:
     nearest = ((vectors[:, None] - codebook) ** 2).sum(axis=2).argmin(axis=1)
-    return Utterance(UnitLine.of_frames("u", nearest), codebook.astype(np.float32), vectors.astype(np.float32))
+    return UtteranceCosts(UnitLine.of_frames("u", nearest), codebook.astype(np.float32), vectors.astype(np.float32))
 
 
-def made_up(seed: int, frames: int, codes: int) -> Utterance:
+def made_up(seed: int, frames: int, codes: int) -> UtteranceCosts:
     rng = np.random.default_rng(seed)
     return utterance(rng.standard_normal((frames, 3)), rng.standard_normal((codes, 3)))
 
 
-def cost_of(u: Utterance, segments, penalty: float) -> float:
+def cost_of(u: UtteranceCosts, segments, penalty: float) -> float:
     """Return what a segmentation costs by the definition, checking its own account of it."""
     distances = np.concatenate(list(u.costs()))
     edges = np.r_[0, np.cumsum(segments.durations)]
@@ -81,7 +81,7 @@ def test_equal_neighbours_never_stand_apart_and_rate_falls_with_the_penalty():
 
 def test_identity_costs_mend_blips():
     line = UnitLine.of_frames("u", [5, 5, 5, 9, 5, 5, 7, 7, 7])
-    got = Utterance(line).segments(1.0)
+    got = UtteranceCosts(line).segments(1.0)
     assert got.codes.tolist() == [5, 7]
     assert got.durations.tolist() == [6, 3]
     assert got.distance == 1.0
@@ -90,7 +90,7 @@ def test_identity_costs_mend_blips():
 def test_codebook_alone_measures_codewords_against_each_other():
     codebook = np.array([[0.0], [0.1], [5.0]], np.float32)
     line = UnitLine.of_frames("u", [0, 1, 0, 0, 2, 2])
-    got = Utterance(line, codebook, codebook[line.frames]).segments(1.0)
+    got = UtteranceCosts(line, codebook, codebook[line.frames]).segments(1.0)
     assert (got.codes.tolist(), got.durations.tolist()) == ([0, 2], [4, 2])
 
 
@@ -102,7 +102,7 @@ def test_a_long_utterance_is_fast_enough_and_exact_in_its_sums():
     assert segments.distance == pytest.approx(float(cost_of_all.sum(dtype=np.float64)), rel=1e-6)
 
 
-def speech(seed: int, utterances: int = 12) -> list[Utterance]:
+def speech(seed: int, utterances: int = 12) -> list[UtteranceCosts]:
     """Make vectors that stay near a codeword for a while."""
     rng = np.random.default_rng(seed)
     codebook = rng.standard_normal((20, 8)) * 2
@@ -193,5 +193,5 @@ def test_frames_and_codebooks_that_do_not_fit(tmp_path):
 
 
 def test_an_empty_utterance_stays_empty():
-    got = Utterance(UnitLine.of_frames("u", [])).segments(1.0)
+    got = UtteranceCosts(UnitLine.of_frames("u", [])).segments(1.0)
     assert (len(got.codes), got.distance) == (0, 0.0)

@@ -23,7 +23,7 @@ from unitdisc.evaluate.boundaries import MEASURES, TOLERANCE, maximum_matching, 
 from unitdisc.evaluate.frames import open_frames
 from unitdisc.evaluate.scores import ConfidenceInterval, bootstrap_many
 from unitdisc.evaluate.suite import codebook_beside, unit_file
-from unitdisc.segment import UnitCorpus, Utterance, penalty_of_knee, penalty_of_rate, point_at, sample
+from unitdisc.segment import UnitCorpus, UtteranceCosts, penalty_of_knee, penalty_of_rate, point_at, sample
 
 FACTORS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.85, 1, 1.2, 1.4, 1.7, 2, 2.5, 3, 4, 6)  # of the knee's penalty
 MARKS = {"plain": ("o", "plain units"), "knee": ("s", "knee"), "rate": ("^", "wanted rate")}
@@ -31,9 +31,9 @@ MARKS = {"plain": ("o", "plain units"), "knee": ("s", "knee"), "rate": ("^", "wa
 
 def boundary_measures(
     corpus: UnitCorpus,
-    utterances: list[Utterance],
+    utterances: list[UtteranceCosts],
     edges: dict[str, np.ndarray],
-    durations_of: Callable[[Utterance], Any],
+    durations_of: Callable[[UtteranceCosts], Any],
 ) -> tuple[np.ndarray, ConfidenceInterval | None]:
     """Return MEASURES of the segments of these durations in frames, pooled, and the R-value's interval."""
     sums = []
@@ -63,7 +63,7 @@ def curve(name: str, units: Path, alignment: Path, rate: float, silences: frozen
     spaced = 1 / (point_at(utterances, knee, period).rate * period)  # frames
     rows = []
 
-    def add(mark: str, penalty: float | None, rate: float, durations_of: Callable[[Utterance], Any]) -> None:
+    def add(mark: str, penalty: float | None, rate: float, durations_of: Callable[[UtteranceCosts], Any]) -> None:
         values, interval = boundary_measures(corpus, utterances, edges, durations_of)
         row = {"corpus": name, "mark": mark, "penalty": None if penalty is None else penalty / knee, "rate": rate}
         row |= dict(zip(MEASURES, values.tolist(), strict=True))

@@ -28,7 +28,7 @@ from unitdisc.hashes import codebook_hash, model_hash
 from unitdisc.model_config import LossWeights, ModelConfig
 from unitdisc.networks.blocks import BlockEncoder, one_thread
 from unitdisc.networks.conditioning import Conditioning
-from unitdisc.networks.draws import Stream, draw_seeds, row_uniforms
+from unitdisc.networks.draws import RandomStream, draw_seeds, row_uniforms
 from unitdisc.networks.encoders.build import build_encoder
 from unitdisc.networks.heads import CTCHead, FramewiseHead, HeadLoss
 from unitdisc.networks.input_reconstruction import InputReconstruction
@@ -232,7 +232,7 @@ class UnitModel(nn.Module):
             return values
         with self.inference(y.device, exact=False):  # statistics see a batch once
             vectors = self.quantizer.project(y.float(), padding_mask(lengths, y.shape[1]))
-        chosen = row_uniforms(seeds, 1, Stream.VECTORS) < self.config.vectors
+        chosen = row_uniforms(seeds, 1, RandomStream.VECTORS) < self.config.vectors
         return torch.where(chosen[:, :, None], vectors.to(values.dtype), values)
 
     def _units_in_mean(self, lengths: Tensor) -> Tensor:

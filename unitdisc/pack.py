@@ -23,7 +23,7 @@ class PackOptions:
     data: str = ""  # what it was trained on, in words; by default the name of the data directory
 
 
-class Packed(NamedTuple):
+class PackedModel(NamedTuple):
     """What was packed."""
 
     parameters: int
@@ -33,7 +33,7 @@ class Packed(NamedTuple):
     model: str
 
 
-def pack(exp: str | Path, out: str | Path, options: PackOptions | None = None, *, force: bool = False) -> Packed:
+def pack(exp: str | Path, out: str | Path, options: PackOptions | None = None, *, force: bool = False) -> PackedModel:
     """Write a packed model of a training's newest checkpoint, or of a checkpoint file, with its averaged weights."""
     exp, out, options = Path(exp), Path(out), options or PackOptions()
     if out.exists() and not out.is_dir():
@@ -57,7 +57,7 @@ def pack(exp: str | Path, out: str | Path, options: PackOptions | None = None, *
     packed.write(out, slim, about, codebook_of(model), features)
     weights = sum(tensor.nbytes for tensor in slim["model"].values())
     total = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
-    return Packed(sum(p.numel() for p in model.parameters()), weights, total, about["codebook"], about["model"])
+    return PackedModel(sum(p.numel() for p in model.parameters()), weights, total, about["codebook"], about["model"])
 
 
 def _slim_(model: UnitModel, tree: dict[str, Any], decoder: bool) -> dict[str, Any]:

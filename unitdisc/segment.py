@@ -59,7 +59,7 @@ class UnitCorpus:
             raise DataError("frames are segmented by their distances to codewords: give the codebook too")
         self.codebook = None if codebook is None else _checked_codebook(codebook, self.header, self.path)
 
-    def __iter__(self) -> Iterator["Utterance"]:
+    def __iter__(self) -> Iterator["UtteranceCosts"]:
         """Yield the utterances in the file's order."""
         agree = total = 0
         for line in read_units(self.path):
@@ -72,11 +72,11 @@ class UnitCorpus:
         if total:
             self._check_agreement(agree, total)
 
-    def _utterance(self, line: UnitLine) -> "Utterance":
+    def _utterance(self, line: UnitLine) -> "UtteranceCosts":
         if self.codebook is None:
-            return Utterance(line)
+            return UtteranceCosts(line)
         if self.frames is None:
-            return Utterance(line, self.codebook, self.codebook[line.frames])
+            return UtteranceCosts(line, self.codebook, self.codebook[line.frames])
         if line.utt not in self.frames:
             raise DataError(f"{self.path}: {line.utt} has no frames; were both written by one `unitdisc encode`?")
         vectors = self.frames[line.utt]
@@ -90,7 +90,7 @@ class UnitCorpus:
                 f"{line.utt}: frames have {vectors.shape[1]} dimensions, codewords {self.codebook.shape[1]}; "
                 "use the vectors that are compared with the codebook (projection.scp)"
             )
-        return Utterance(line, self.codebook, vectors)
+        return UtteranceCosts(line, self.codebook, vectors)
 
     def _check_agreement(self, agree: int, total: int) -> None:
         if agree < 0.5 * total:
@@ -100,7 +100,7 @@ class UnitCorpus:
             )
 
 
-class Utterance:
+class UtteranceCosts:
     """The costs of one utterance's frames."""
 
     def __init__(self, line: UnitLine, codebook: np.ndarray | None = None, vectors: np.ndarray | None = None) -> None:
@@ -227,9 +227,9 @@ class _Total:
         return Point(self.penalty, self.units, self.distance, self.frames * self.period)
 
 
-def sample(corpus: UnitCorpus, most: int = SAMPLE) -> list[Utterance]:
+def sample(corpus: UnitCorpus, most: int = SAMPLE) -> list[UtteranceCosts]:
     """Hold a corpus, or every n-th of its utterances, in memory to choose a penalty on."""
-    chosen: list[Utterance] = []
+    chosen: list[UtteranceCosts] = []
     every, frames = 1, 0
     for number, utterance in enumerate(corpus):
         if number % every == 0 and utterance.length:
@@ -243,7 +243,7 @@ def sample(corpus: UnitCorpus, most: int = SAMPLE) -> list[Utterance]:
     return chosen
 
 
-def point_at(utterances: Sequence[Utterance], penalty: float, period: float) -> Point:
+def point_at(utterances: Sequence[UtteranceCosts], penalty: float, period: float) -> Point:
     """Return what a penalty makes of some utterances."""
     total = _Total(penalty, period)
     for utterance in utterances:
@@ -257,7 +257,7 @@ def choose_penalty(corpus: UnitCorpus, rate: float | None = None) -> float:
     return penalty_of_knee(utterances, period) if rate is None else penalty_of_rate(utterances, period, rate)
 
 
-def penalty_of_knee(utterances: Sequence[Utterance], period: float) -> float:
+def penalty_of_knee(utterances: Sequence[UtteranceCosts], period: float) -> float:
     """Return the penalty at the knee of the curve of distance over number of units.
 
     The curve runs from every frame with its nearest codeword to one unit per utterance. The knee is its point farthest
@@ -268,7 +268,9 @@ def penalty_of_knee(utterances: Sequence[Utterance], period: float) -> float:
     return (few.distance - many.distance) / (many.units - few.units) if many.units > few.units else 0.0
 
 
-def penalty_of_rate(utterances: Sequence[Utterance], period: float, rate: float, tolerance: float = 0.005) -> float:
+def penalty_of_rate(
+    utterances: Sequence[UtteranceCosts], period: float, rate: float, tolerance: float = 0.005
+) -> float:
     """Return a penalty that leads to so many units per second, within a relative tolerance where that can be met."""
     many, few = point_at(utterances, 0.0, period), point_at(utterances, np.inf, period)
     if not few.rate <= rate <= many.rate:

@@ -10,7 +10,7 @@ from unitdisc.checkpoint import Polyak
 from unitdisc.model import Learner, UnitModel
 from unitdisc.quantizers.kmeans import KMeans
 from unitdisc.spikes import Norms
-from unitdisc.targets import Made
+from unitdisc.targets import MadeTargets
 from unitdisc.train_config import AdamWConfig, Halving, Linear, Plateau, TrainConfig
 
 
@@ -28,7 +28,7 @@ class State:
         self.warned = False  # of a dying codebook
         self.norms = Norms(self.device)  # of the gradients of the last steps
         self.scale, self.best, self.stale = 1.0, math.inf, 0  # of the plateau schedule
-        self.targets: Made | None = None  # of weights.prediction
+        self.targets: MadeTargets | None = None  # of weights.prediction
         self.predicts = getattr(model, "prediction", None) is not None  # models of images have none
 
     def tree(self) -> dict[str, Any]:
@@ -58,7 +58,7 @@ class State:
         self.step, self.reestimated_at = tree["step"], tree["reestimated_at"]
         self.norms = Norms(self.device, tree["norms"])
         self.scale, self.best, self.stale = tree["plateau"]
-        self.targets = Made(**tree["targets"]) if tree.get("targets") else None
+        self.targets = MadeTargets(**tree["targets"]) if tree.get("targets") else None
 
     @property
     def device(self) -> torch.device:
@@ -127,7 +127,7 @@ class State:
         if self.average:
             self.average.give_(self.model)
 
-    def after_new_targets_(self, made: Made) -> None:
+    def after_new_targets_(self, made: MadeTargets) -> None:
         """Begin with heads for new targets, as at the start: the encoder alone stays."""
         self.targets = made
         assert self.model.prediction is not None

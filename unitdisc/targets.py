@@ -86,7 +86,7 @@ def files_hash(*stems: Path) -> str:
     return hasher.hexdigest()[:DIGITS]
 
 
-class Made(NamedTuple):
+class MadeTargets(NamedTuple):
     """Which targets a training is at."""
 
     step: int
@@ -100,21 +100,21 @@ class Targets:
         self.folder, self.config, self.steps, self.seed = folder, config, steps, seed
         self.corpora = {"": train, "-dev": dev}
         self._files: dict[str, LabelFile] = {}
-        self._opened: Made | None = None
+        self._opened: MadeTargets | None = None
 
-    def due(self, step: int, made: Made | None) -> bool:
+    def due(self, step: int, made: MadeTargets | None) -> bool:
         """Tell whether a step begins with new targets, if those there are were made so."""
         return made is None or any(made.step < start <= step for start in self.config.starts(self.steps))
 
-    def make(self, step: int, model: UnitModel) -> Made:
+    def make(self, step: int, model: UnitModel) -> MadeTargets:
         """Make the targets of a step by the model as it is then; the first ones by features alone."""
         if dist.is_main():
             with one_thread(model.mean.device):
                 _make(self, step, model)
         dist.barrier()
-        return Made(step, self._hash(step))
+        return MadeTargets(step, self._hash(step))
 
-    def open_(self, made: Made) -> None:
+    def open_(self, made: MadeTargets) -> None:
         """Take up the targets that a checkpoint names; refuse others."""
         if made == self._opened:
             return

@@ -9,7 +9,7 @@ from reference_networks import jitter_sources, pooled
 from unitdisc.errors import ConfigError, DataError
 from unitdisc.networks.conditioning import Conditioning
 from unitdisc.networks.configs import ConditioningConfig
-from unitdisc.networks.draws import Stream, draw_seeds, row_uniforms
+from unitdisc.networks.draws import RandomStream, draw_seeds, row_uniforms
 from unitdisc.networks.jitter import TimeJitter, drop_frames
 
 SMALL = {"channels": 6, "speaker_dim": 4, "reference_channels": 5}
@@ -27,7 +27,7 @@ def test_jitter_takes_neighbours_within_the_utterance(lengths: list[int], extra:
     seeds = draw_seeds(len(lengths), torch.Generator().manual_seed(seed))
     x = torch.arange(len(lengths) * frames * 2.0).view(len(lengths), frames, 2)
     y = TimeJitter(probability).train()(x, torch.tensor(lengths), seeds)
-    u = row_uniforms(seeds, frames, Stream.TIME_JITTER).tolist()
+    u = row_uniforms(seeds, frames, RandomStream.TIME_JITTER).tolist()
     for row, length in enumerate(lengths):
         sources = jitter_sources(length, frames, u[row], probability)
         assert torch.equal(y[row], x[row, sources])

@@ -11,17 +11,17 @@ from places import TOP
 from reference_networks import splitmix
 
 from unitdisc.networks.configs import PerturbationConfig
-from unitdisc.networks.draws import Stream, draw_seeds, output_uniforms, row_dropout, row_uniforms
+from unitdisc.networks.draws import RandomStream, draw_seeds, output_uniforms, row_dropout, row_uniforms
 from unitdisc.networks.jitter import drop_frames
 from unitdisc.networks.perturb import Perturbation
 
-OWN_FUNCTION = (Stream.OUTPUT, Stream.LAYER_DROPOUT)  # of draws.py: nobody else draws from them
+OWN_FUNCTION = (RandomStream.OUTPUT, RandomStream.LAYER_DROPOUT)  # of draws.py: nobody else draws from them
 PACKAGE = TOP / "unitdisc"
 
 
-@given(seeds=st.lists(st.integers(0, 2**62 - 1), min_size=1, max_size=3), stream=st.sampled_from(Stream))
+@given(seeds=st.lists(st.integers(0, 2**62 - 1), min_size=1, max_size=3), stream=st.sampled_from(RandomStream))
 @settings(max_examples=30, deadline=None)
-def test_uniforms_are_splitmix_of_seed_and_time(seeds: list[int], stream: Stream):
+def test_uniforms_are_splitmix_of_seed_and_time(seeds: list[int], stream: RandomStream):
     u = row_uniforms(torch.tensor(seeds), 5, stream)
     assert u.tolist() == [[splitmix(seed, t, stream) for t in range(5)] for seed in seeds]
 
@@ -30,12 +30,12 @@ def test_an_output_draws_from_the_streams_above_all_others():
     seeds = draw_seeds(2, torch.Generator().manual_seed(1))
     u = output_uniforms(seeds, 4, 3)
     assert u.tolist() == [[[splitmix(s, t, 16 + k) for k in range(3)] for t in range(4)] for s in seeds.tolist()]
-    assert max(stream for stream in Stream if stream is not Stream.OUTPUT) < Stream.OUTPUT
+    assert max(stream for stream in RandomStream if stream is not RandomStream.OUTPUT) < RandomStream.OUTPUT
 
 
 def test_uniforms_are_uniform_and_rows_and_streams_independent():
     seeds = draw_seeds(200, torch.Generator().manual_seed(1))
-    one, two = row_uniforms(seeds, 500, Stream(1)).double(), row_uniforms(seeds, 500, Stream(2)).double()
+    one, two = row_uniforms(seeds, 500, RandomStream(1)).double(), row_uniforms(seeds, 500, RandomStream(2)).double()
     assert 0 <= one.min() < one.max() < 1
     counts = torch.histc(one.flatten(), 50, 0, 1)
     assert ((counts - 2000) ** 2 / 2000).sum() < 100  # chi-square of 49 degrees of freedom: 85 at 0.1 %
@@ -50,8 +50,8 @@ def test_seeds_follow_the_generator():
     assert len(one.unique()) == 4
 
 
-@pytest.mark.parametrize("stream", Stream)
-def test_draws_of_a_row_do_not_depend_on_padding_or_on_other_rows(stream: Stream):
+@pytest.mark.parametrize("stream", RandomStream)
+def test_draws_of_a_row_do_not_depend_on_padding_or_on_other_rows(stream: RandomStream):
     seeds = draw_seeds(3, torch.Generator().manual_seed(5))
     assert torch.equal(row_uniforms(seeds, 9, stream)[1:2, :4], row_uniforms(seeds[1:2], 4, stream))
 
@@ -63,7 +63,7 @@ def uses(source: str) -> tuple[Counter[str], list[int]]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) == "row_uniforms":
             stream = ([*node.args[2:], *(k.value for k in node.keywords if k.arg == "stream")] or [None])[0]
-            if isinstance(stream, ast.Attribute) and getattr(stream.value, "id", "") == "Stream":
+            if isinstance(stream, ast.Attribute) and getattr(stream.value, "id", "") == "RandomStream":
                 named[stream.attr] += 1
             else:
                 unnamed.append(node.lineno)
@@ -76,7 +76,7 @@ def test_no_two_uses_share_a_stream():
         named, unnamed = uses(path.read_text("utf-8"))
         assert not unnamed, f"{path}: a stream without a name in line {unnamed}"
         total += named
-    assert total == Counter(stream.name for stream in Stream if stream not in OWN_FUNCTION)
+    assert total == Counter(stream.name for stream in RandomStream if stream not in OWN_FUNCTION)
     assert uses("row_uniforms(s, 1, 3); row_uniforms(s, 1, stream=Stream.A)") == (Counter({"A": 1}), [1])
 
 

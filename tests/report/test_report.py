@@ -35,7 +35,7 @@ from unitdisc.report.collect import (
 from unitdisc.report.facts import gather, heat_map
 from unitdisc.report.html import write_report
 from unitdisc.report.judged import key_of, read_judged, recording_key
-from unitdisc.report.plots import Axes, Line, figure, nice_ticks, png
+from unitdisc.report.plots import Axes, NamedLine, figure, nice_ticks, png
 from unitdisc.report.sounds import Budget, encode
 from unitdisc.report.tables import differences, score_rows, subject
 
@@ -442,9 +442,9 @@ def test_ticks_are_round_and_inside():
 
 
 def test_a_histogram_shows_its_highest_bar():
-    drawn = str(figure([Line("n", [1, 2, 3] * 20, [0.8] + [0.01] * 59)], Axes("x", from_zero=True), steps=True))
+    drawn = str(figure([NamedLine("n", [1, 2, 3] * 20, [0.8] + [0.01] * 59)], Axes("x", from_zero=True), steps=True))
     assert ">0.8</text>" in drawn
-    falling = str(figure([Line("loss", range(100), [50.0] + [1.0 + n / 100 for n in range(99)])], Axes("x")))
+    falling = str(figure([NamedLine("loss", range(100), [50.0] + [1.0 + n / 100 for n in range(99)])], Axes("x")))
     assert ">50</text>" not in falling  # the first steps of a loss may leave the figure
 
 

@@ -38,7 +38,7 @@ class ScoreOptions:
     device: str = "cpu"  # of a model's own head
 
 
-class Part(NamedTuple):
+class ScorePart(NamedTuple):
     """Scores of one subject that are made and kept together."""
 
     subject: Subject
@@ -56,7 +56,7 @@ class Part(NamedTuple):
         return self.subject.kept / f"{key_of(about)}.json"
 
 
-def parts_of(subject: Subject, speech: Speech, options: ScoreOptions) -> list[Part]:
+def parts_of(subject: Subject, speech: Speech, options: ScoreOptions) -> list[ScorePart]:
     """Return what there is to score of a subject, what takes longest first."""
     kinds = []
     asr = "all" in options.downstream or subject.name in options.downstream
@@ -72,10 +72,12 @@ def parts_of(subject: Subject, speech: Speech, options: ScoreOptions) -> list[Pa
         kinds.append("units")
     if speech.items is not None and subject.vectors is not None:
         kinds += ["abx:across", "abx:within"]
-    return [Part(subject, kind, speech, options) for kind in kinds]
+    return [ScorePart(subject, kind, speech, options) for kind in kinds]
 
 
-def score_parts(parts: Sequence[Part], jobs: int, say: Callable[[str], object]) -> Iterator[tuple[Part, list[Score]]]:
+def score_parts(
+    parts: Sequence[ScorePart], jobs: int, say: Callable[[str], object]
+) -> Iterator[tuple[ScorePart, list[Score]]]:
     """Yield the scores of each part, in order; those that are kept are read, others are made by so many processes."""
     missing = [part for part in parts if not part.file.exists()]
     if jobs > 1 and len(missing) > 1:
@@ -89,13 +91,13 @@ def score_parts(parts: Sequence[Part], jobs: int, say: Callable[[str], object]) 
         yield part, read_scores(part.file)
 
 
-def _tell(part: Part, notes: list[str], say: Callable[[str], object]) -> None:
+def _tell(part: ScorePart, notes: list[str], say: Callable[[str], object]) -> None:
     say(f"scored {part.subject.name}: {part.kind}")
     for note in notes:
         say(f"{part.subject.name}: {note}")
 
 
-def _keep(part: Part) -> tuple[Part, list[str]]:
+def _keep(part: ScorePart) -> tuple[ScorePart, list[str]]:
     notes: list[str] = []
     write_scores(part.file, MAKERS[part.kind.split(":")[0]](part, notes.append))
     return part, notes
@@ -104,7 +106,7 @@ def _keep(part: Part) -> tuple[Part, list[str]]:
 Note = Callable[[str], object]
 
 
-def _downstream(part: Part, note: Note) -> list[Score]:
+def _downstream(part: ScorePart, note: Note) -> list[Score]:
     """Train a small ASR on units, or on vectors where there are no units, and score its phones."""
     subject, speech, options = part.subject, part.speech, part.options
     of_units = subject.train_units is not None
@@ -114,7 +116,7 @@ def _downstream(part: Part, note: Note) -> list[Score]:
     return [probe_ctc(*_sides(part, test, train).probed(), config, resamples=options.resamples)]
 
 
-def _sides(part: Part, test: Path, train: Path | None) -> Sides:
+def _sides(part: ScorePart, test: Path, train: Path | None) -> Sides:
     """Fit on the training speech; on other speakers of the test speech if its phones are others; else on itself."""
     speech, seed = part.speech, part.options.seed
     assert speech.test_phones is not None
@@ -126,16 +128,16 @@ def _sides(part: Part, test: Path, train: Path | None) -> Sides:
     return Sides(test, speech.test_phones, data=split, silences=speech.silences, seed=seed)
 
 
-def _head(part: Part, note: Note) -> list[Score]:
+def _head(part: ScorePart, note: Note) -> list[Score]:
     return _heard(part, part.speech.test.path, part.speech.test_phones)
 
 
-def _head_dev(part: Part, note: Note) -> list[Score]:
+def _head_dev(part: ScorePart, note: Note) -> list[Score]:
     assert part.subject.dev is not None
     return _heard(part, part.subject.dev, None)
 
 
-def _heard(part: Part, data: Path, phones: Path | None) -> list[Score]:
+def _heard(part: ScorePart, data: Path, phones: Path | None) -> list[Score]:
     options = part.options
     assert part.subject.model is not None
     return head_scores(
@@ -149,7 +151,7 @@ def _heard(part: Part, data: Path, phones: Path | None) -> list[Score]:
     )[0]
 
 
-def _changed(part: Part, note: Note) -> list[Score]:
+def _changed(part: ScorePart, note: Note) -> list[Score]:
     """Encode changed sound, and count the edits of its units."""
     subject, options, change = part.subject, part.options, part.kind.split(":")[1]
     assert subject.units is not None
@@ -160,7 +162,7 @@ def _changed(part: Part, note: Note) -> list[Score]:
     return [unit_edit_distance(subject.units, out, change, options.seed, options.resamples)]
 
 
-def _units(part: Part, note: Note) -> list[Score]:
+def _units(part: ScorePart, note: Note) -> list[Score]:
     """Score units by all that needs no training; what needs phones where there are some."""
     subject, speech, options = part.subject, part.speech, part.options
     assert subject.units is not None
@@ -179,7 +181,7 @@ def _units(part: Part, note: Note) -> list[Score]:
     return scores if sides.data is not None else scores + _speaker(part, note)
 
 
-def _speaker(part: Part, note: Note) -> list[Score]:
+def _speaker(part: ScorePart, note: Note) -> list[Score]:
     units, options = part.subject.units, part.options
     assert units is not None
     draws = {"seed": options.seed, "resamples": options.resamples}
@@ -190,7 +192,7 @@ def _speaker(part: Part, note: Note) -> list[Score]:
         return []
 
 
-def _abx(part: Part, note: Note) -> list[Score]:
+def _abx(part: ScorePart, note: Note) -> list[Score]:
     speaker = part.kind.split(":")[1]
     assert part.subject.vectors is not None
     assert part.speech.items is not None
@@ -201,7 +203,7 @@ def _abx(part: Part, note: Note) -> list[Score]:
     return [score]
 
 
-MAKERS: dict[str, Callable[[Part, Note], list[Score]]] = {
+MAKERS: dict[str, Callable[[ScorePart, Note], list[Score]]] = {
     "downstream": _downstream,
     "head": _head,
     "head-dev": _head_dev,

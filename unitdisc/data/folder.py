@@ -21,7 +21,7 @@ from unitdisc.reading import reading
 MOST = 0.1  # share of the recordings that may be left out as unreadable
 
 
-class Imported(NamedTuple):
+class ImportedFolder(NamedTuple):
     """What became of a folder."""
 
     data: DataDir
@@ -39,7 +39,7 @@ def import_folder(
     *,
     cut: float | None = None,
     unknown_speakers: bool = False,
-) -> Imported:
+) -> ImportedFolder:
     """Write a data directory of all recordings below a folder, in place: nothing is copied or decoded.
 
     The speaker is what the regular expression `speaker` finds in the path relative to the folder: its first group,
@@ -61,7 +61,7 @@ def import_folder(
         if cut is not None:
             raise DataError(f"{folder}: recordings in tar archives are not cut; leave --cut out, or unpack them")
         named = _speaker_in_archives(folder, speaker_of, known=speaker is not None, alone=unknown_speakers)
-        return Imported(import_shards(folder, out, named, channel), [], {}, [])
+        return ImportedFolder(import_shards(folder, out, named, channel), [], {}, [])
     if not audio:
         kinds = f"expected recordings ({', '.join((*AUDIO, *FFMPEG))}), got none"
         raise DataError(f"{folder}: {'; '.join([kinds, *unread])}; convert other formats first")
@@ -82,7 +82,7 @@ def import_folder(
         utt2dur={utt: durations[utt] if p.end is None else round(p.end - p.start, 3) for utt, p in pieces.items()},
     )
     aligned, notes = _alignments(data, paths, pieces)
-    return Imported(data, left_out, aligned, [*unread, *cuts, *notes])
+    return ImportedFolder(data, left_out, aligned, [*unread, *cuts, *notes])
 
 
 class _Usable(NamedTuple):

@@ -28,7 +28,7 @@ TWO_BYTES = 3  # Kaldi's kTwoByteAuto
 _BINARY = ("FM", "DM", "FV", "DV", "CM", "CM2", "CM3")
 
 
-class Place(NamedTuple):
+class ArchivePlace(NamedTuple):
     """Where an scp line points."""
 
     path: Path
@@ -102,7 +102,7 @@ class FeatureReader(Mapping[str, FloatMatrix]):
             rows, columns = struct.unpack("<8xii" if kind.startswith("CM") else "<xixi", header)
             return rows, columns
 
-    def _stream(self, place: Place) -> BinaryIO:
+    def _stream(self, place: ArchivePlace) -> BinaryIO:
         """Return the archive, open and at the place; a process that was forked off opens its own."""
         if self._open is None or self._open[0] != place.path or self._process != os.getpid():
             self.close()
@@ -123,8 +123,8 @@ class FeatureReader(Mapping[str, FloatMatrix]):
         return {**self.__dict__, "_open": None}
 
 
-def _read_scp(path: Path) -> dict[str, Place]:
-    places: dict[str, Place] = {}
+def _read_scp(path: Path) -> dict[str, ArchivePlace]:
+    places: dict[str, ArchivePlace] = {}
     resolved: dict[str, Path] = {}
     with reading(path, "an index of an archive, in UTF-8", none="`unitdisc features` makes it"):
         lines = path.read_text("utf-8").split("\n")
@@ -154,11 +154,11 @@ def _read_scp(path: Path) -> dict[str, Place]:
             # Whoever moves a data directory moves its archive with it.
             beside = path.parent / Path(name).name
             resolved[name] = beside if not os.path.exists(name) and os.path.exists(beside) else Path(name)
-        places[utt] = Place(resolved[name], int(offset), path, number)
+        places[utt] = ArchivePlace(resolved[name], int(offset), path, number)
     return places
 
 
-def _kind(stream: BinaryIO, place: Place, utt: str) -> str:
+def _kind(stream: BinaryIO, place: ArchivePlace, utt: str) -> str:
     """Return the name of what lies at the stream's place, which is kept; refuse what is not numbers."""
     head = stream.read(6)
     stream.seek(place.offset)
@@ -187,7 +187,7 @@ def _read_text(stream: BinaryIO) -> NDArray[np.float64]:
     return np.array(rows, dtype=np.float64).reshape(len(rows), -1)
 
 
-def _reading(place: Place, utt: str) -> AbstractContextManager[None]:
+def _reading(place: ArchivePlace, utt: str) -> AbstractContextManager[None]:
     what, got = f"a matrix at byte {place.offset}", "one that is truncated or damaged"
     return reading(f"{place.path}: {utt}", what, got=got, advice="make it again")
 

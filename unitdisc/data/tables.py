@@ -17,7 +17,7 @@ BLANKS = re.compile(r"[ \t]+")  # not \s: a no-break space belongs to the text
 FIX = "`unitdisc check --fix` mends it"
 
 
-class Row(NamedTuple):
+class TableRow(NamedTuple):
     """One line of a table."""
 
     line: int  # from 1
@@ -25,7 +25,7 @@ class Row(NamedTuple):
     rest: str  # without blanks at its ends
 
 
-class Line(NamedTuple):
+class TextLine(NamedTuple):
     """One line of a text: as it should be, and what is wrong with it as it is."""
 
     number: int  # from 1
@@ -33,14 +33,14 @@ class Line(NamedTuple):
     problem: str  # empty where nothing is
 
 
-def scan_lines(path: Path) -> Iterator[Line]:
+def scan_lines(path: Path) -> Iterator[TextLine]:
     """Read the lines of what should be UTF-8 text with Unix line ends, mending others."""
     with reading(path, "lines of text"), path.open("rb") as lines:
         for number, raw in enumerate(lines, start=1):
             yield _line(path, number, raw)
 
 
-def _line(path: Path, number: int, raw: bytes) -> Line:
+def _line(path: Path, number: int, raw: bytes) -> TextLine:
     where, problem = f"{path}:{number}", ""
     try:
         text = raw.decode("utf-8")
@@ -57,7 +57,7 @@ def _line(path: Path, number: int, raw: bytes) -> Line:
     if number == 1 and text.startswith("\ufeff"):
         text = text.removeprefix("\ufeff")
         problem = problem or f"{where}: expected a key, got a byte-order mark before it; {FIX}"
-    return Line(number, text, problem)
+    return TextLine(number, text, problem)
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -71,7 +71,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
 class Scanned(NamedTuple):
     """One line of a table that may be wrong."""
 
-    row: Row | None  # None: it cannot be mended
+    row: TableRow | None  # None: it cannot be mended
     problem: str
 
 
@@ -103,10 +103,10 @@ def scan_rows(path: Path, form: str) -> Iterator[Scanned]:
             )
         last = max(key, last)
         seen.add(key)
-        yield Scanned(Row(number, key, rest.strip(" \t")), problem)
+        yield Scanned(TableRow(number, key, rest.strip(" \t")), problem)
 
 
-def read_rows(path: Path, form: str) -> Iterator[Row]:
+def read_rows(path: Path, form: str) -> Iterator[TableRow]:
     """Read the rows of a table, refusing what is wrong."""
     for row, problem in scan_rows(path, form):
         if problem or row is None:

@@ -103,7 +103,7 @@ class AlignedUnits:
 
     def __iter__(self) -> Iterator[Aligned]:
         """Yield the utterances that have units and an alignment, in the file's order."""
-        fit = Fit(self.labeller, str(self.path))
+        fit = AlignmentFit(self.labeller, str(self.path))
         for line in self.units:
             if self.utts is not None and line.utt not in self.utts:
                 continue
@@ -119,7 +119,7 @@ class AlignedUnits:
         return Counts(dict(self._used), dict(self._dropped))
 
 
-class Fit:
+class AlignmentFit:
     """Decides which utterances an alignment can be used for, and complains when it fits too few of them."""
 
     def __init__(self, labeller: Labeller, where: str) -> None:

@@ -16,7 +16,7 @@ from unitdisc.evaluate.edits import edits
 from unitdisc.evaluate.mapping import merged
 from unitdisc.evaluate.per import per_score, reference
 from unitdisc.evaluate.scores import Counts, Groups, Score, bootstrap
-from unitdisc.evaluate.sides import Side, Utterance, check_sides, stretches
+from unitdisc.evaluate.sides import LabelledUtterance, Side, check_sides, stretches
 
 EMBEDDING = 64  # dimensions of a unit's vector
 BLANK = 0  # of CTC; phone p is p + 1
@@ -219,13 +219,15 @@ def _cut(order: np.ndarray, size: int) -> list[np.ndarray]:
     return [order[i : i + size] for i in range(0, len(order), size)]
 
 
-def _padded(batch: Sequence[Utterance]) -> tuple[Tensor, Tensor]:
+def _padded(batch: Sequence[LabelledUtterance]) -> tuple[Tensor, Tensor]:
     x = rnn.pad_sequence([torch.from_numpy(u.x) for u in batch], batch_first=True)
     return x, torch.tensor([len(u.x) for u in batch])
 
 
 @torch.no_grad()
-def _decoded(reader: Reader, utterances: Sequence[Utterance], size: int) -> Iterator[tuple[Utterance, np.ndarray]]:
+def _decoded(
+    reader: Reader, utterances: Sequence[LabelledUtterance], size: int
+) -> Iterator[tuple[LabelledUtterance, np.ndarray]]:
     """Yield utterances with their likeliest class per frame [T]."""
     order = np.argsort([len(u.x) for u in utterances], kind="stable")
     for chosen in _cut(order, size):

@@ -8,7 +8,7 @@ import numpy as np
 
 from unitdisc.data.units import check_same_codebook
 from unitdisc.errors import DataError
-from unitdisc.evaluate.aligned import Fit, Labeller, Labels
+from unitdisc.evaluate.aligned import AlignmentFit, Labeller, Labels
 from unitdisc.evaluate.frames import Frames, open_frames
 from unitdisc.evaluate.scores import Counts
 from unitdisc.evaluate.units import AnyUnits, Units
@@ -16,7 +16,7 @@ from unitdisc.evaluate.units import AnyUnits, Units
 MOST_FRAMES = 2_000_000  # in memory; of more, a seeded draw of utterances is used
 
 
-class Utterance(NamedTuple):
+class LabelledUtterance(NamedTuple):
     """One utterance's input and phones."""
 
     utt: str
@@ -44,7 +44,7 @@ class Side:
         self.header = units.header if units else None
         self.codes = self.header.cardinality if self.header else 0  # 0: features
         self.hashes = ({"alignment": labeller.hash} if labeller.hash else {}) | (units.hashes if units else {})
-        fit = Fit(labeller, str(inputs))
+        fit = AlignmentFit(labeller, str(inputs))
         self.utterances = sorted(self._read(frames, fit, utts, most))
         fit.check()
         self.counts = Counts(dict(fit.used), dict(fit.dropped))
@@ -53,7 +53,9 @@ class Side:
             if not self.codes and u.x.shape[1] != self.dim:
                 raise DataError(f"{inputs}: {u.utt} has {u.x.shape[1]} dimensions, {self.utterances[0].utt} {self.dim}")
 
-    def _read(self, frames: Frames, fit: Fit, utts: Collection[str] | None, most: int) -> Iterator[Utterance]:
+    def _read(
+        self, frames: Frames, fit: AlignmentFit, utts: Collection[str] | None, most: int
+    ) -> Iterator[LabelledUtterance]:
         names = sorted(u for u in frames if utts is None or u in utts)
         total = 0
         for place in np.random.default_rng(0).permutation(len(names)):
@@ -64,9 +66,9 @@ class Side:
             labels = fit.labels(names[place], len(x), frames.period or 0.0, frames.offset)
             if labels is not None:
                 total += len(x)
-                yield Utterance(names[place], x[:, 0] if frames.units else x, labels)
+                yield LabelledUtterance(names[place], x[:, 0] if frames.units else x, labels)
 
-    def renumbered(self, other: Labeller) -> list[Utterance]:
+    def renumbered(self, other: Labeller) -> list[LabelledUtterance]:
         """Return the utterances with their phones numbered as in another alignment; unknown phones come after all."""
         names = other.names
         table = np.array(
@@ -78,9 +80,9 @@ class Side:
         ]
 
 
-def stretches(side: Side, seconds: float) -> list[Utterance]:
+def stretches(side: Side, seconds: float) -> list[LabelledUtterance]:
     """Cut utterances at phone edges into stretches of about so many seconds, each with its own phones."""
-    cut: list[Utterance] = []
+    cut: list[LabelledUtterance] = []
     for utt, x, labels in side.utterances:
         places = np.rint((labels.edges - side.offset) / side.period).astype(np.int64).clip(0, len(x))
         places[0], places[-1] = 0, len(x)
@@ -89,7 +91,7 @@ def stretches(side: Side, seconds: float) -> list[Utterance]:
             if (places[last] - places[first]) * side.period >= seconds or last == len(places) - 1:
                 span = slice(places[first], places[last])
                 part = Labels(labels.frames[span], labels.phones[first:last], labels.edges[first : last + 1])
-                cut.append(Utterance(utt, x[span], part))
+                cut.append(LabelledUtterance(utt, x[span], part))
                 first = last
     return cut
 

@@ -27,7 +27,7 @@ from unitdisc.features.configs import (
 )
 from unitdisc.features.frames import POOL, FrameMaker
 from unitdisc.features.manifest import Manifest, differences, layer_archive, read_manifest, tree_digest
-from unitdisc.features.partial import Made, PartialArchives, parts_of, remove_parts
+from unitdisc.features.partial import MadeFeatures, PartialArchives, parts_of, remove_parts
 from unitdisc.processes import Part, in_order, single_thread
 
 TASK = 8  # utterances that a process is given at a time
@@ -72,7 +72,7 @@ class LayersConfig:
         return {layer_archive(layer): replace(self.features, layer=layer) for layer in self.layers}
 
 
-class Summary(NamedTuple):
+class FeaturesSummary(NamedTuple):
     """What became of one data directory."""
 
     made: tuple[str, ...]  # names of the archives; none if all were there
@@ -92,7 +92,7 @@ def extract(
     progress: Callable[[int, int], None] = lambda done, total: None,
     part: Part | None = None,
     half: bool = False,
-) -> Summary:
+) -> FeaturesSummary:
     """Write feats.{ark,scp,json} and, if the config has targets, targets.{ark,scp,json} into a data directory.
 
     One of several jobs does its `part` alone, and leaves it there for a last call without a part, which makes what is
@@ -108,7 +108,7 @@ def extract(
     if not missing:
         kept = there[next(iter(wanted))]
         assert kept is not None
-        return Summary((), kept.utterances, kept.frames, kept.failed, kept.short)
+        return FeaturesSummary((), kept.utterances, kept.frames, kept.failed, kept.short)
     key = f"{digest} {' '.join(tree_digest(trees[name]) for name in missing)}{' half' if half else ''}"
     archives = PartialArchives(data.path, missing, key if part is None else f"{key} {part}", data.utt2spk, part)
     make = partial(_fill, archives, data, [wanted[name] for name in missing], jobs, max_failed, device, progress, half)
@@ -118,7 +118,7 @@ def extract(
             first, last = part.bounds(count)
             make((first, last), last - first)
             utterances = archives.done - len(archives.failed)
-            return Summary(tuple(missing), utterances, archives.frames, archives.failed, archives.short)
+            return FeaturesSummary(tuple(missing), utterances, archives.frames, archives.failed, archives.short)
         parts = parts_of(data.path)
         for one in parts:
             with closing(PartialArchives(data.path, missing, f"{key} {one}", data.utt2spk, one)) as theirs:
@@ -140,7 +140,7 @@ def extract(
         remove_parts(data.path)
     finally:
         archives.close()
-    return Summary(tuple(missing), utterances, archives.frames, archives.failed, archives.short)
+    return FeaturesSummary(tuple(missing), utterances, archives.frames, archives.failed, archives.short)
 
 
 def _present(data_dir: Path, name: str, tree: dict[str, object], digest: str) -> Manifest | None:
@@ -204,7 +204,7 @@ Task = list[tuple[str, AudioSource]]
 
 def _results(
     tasks: Iterable[Task], configs: tuple[ArchiveConfig, ...], jobs: int, device: str, half: bool
-) -> Iterator[Made]:
+) -> Iterator[MadeFeatures]:
     """Make all utterances, in order."""
     if jobs == 1:
         with single_thread():  # so that the bytes are those of any number of jobs
@@ -221,7 +221,7 @@ def _maker(config: ArchiveConfig, device: str, layers: tuple[int, ...] = ()) -> 
     return FrameMaker(config, device, layers=layers)
 
 
-def _make_task(task: Task, configs: tuple[ArchiveConfig, ...], device: str, half: bool) -> list[Made]:
+def _make_task(task: Task, configs: tuple[ArchiveConfig, ...], device: str, half: bool) -> list[MadeFeatures]:
     """Read utterances and make their features; what is wrong with their audio is their own failure, not the run's."""
     rate, failed, short = configs[0].sample_rate, {}, {}
     waves: dict[str, FloatMatrix] = {}
@@ -237,10 +237,10 @@ def _make_task(task: Task, configs: tuple[ArchiveConfig, ...], device: str, half
     for utt, _ in task:
         matrices = made.get(utt) or DataError(failed[utt])
         if isinstance(matrices, DataError):
-            results.append(Made(utt, (), (), str(matrices)))
+            results.append(MadeFeatures(utt, (), (), str(matrices)))
             continue
         records = tuple(record(utt, m, half) for m in matrices)
-        results.append(Made(utt, records, tuple(frame_sums(m) for m in matrices), short=short[utt]))
+        results.append(MadeFeatures(utt, records, tuple(frame_sums(m) for m in matrices), short=short[utt]))
     return results
 
 

@@ -28,7 +28,7 @@ from unitdisc.reading import parse_json
 FOLDER = "features.partial"
 
 
-class Made(NamedTuple):
+class MadeFeatures(NamedTuple):
     """What was made of one utterance: a record and its statistics for each archive, or a reason why not."""
 
     utt: str
@@ -100,7 +100,7 @@ class PartialArchives:
         if header != self._header:
             _write(self._journal, kept)
 
-    def _read(self, line: str) -> Made | None:
+    def _read(self, line: str) -> MadeFeatures | None:
         """Return what a line of the journal announces, if the archives have it."""
         try:
             entry = parse_json(line)
@@ -108,11 +108,11 @@ class PartialArchives:
             if [zlib.crc32(blob) for blob in records] != entry["crcs"]:
                 return None
             stats = tuple(frame_sums(parse_record(blob)) for blob in records if blob)
-            return Made(entry["utt"], records, stats, entry["error"], entry.get("short", 0.0))
+            return MadeFeatures(entry["utt"], records, stats, entry["error"], entry.get("short", 0.0))
         except (ValueError, KeyError, TypeError, OverflowError, MemoryError):
             return None
 
-    def _account(self, made: Made, line: str) -> None:
+    def _account(self, made: MadeFeatures, line: str) -> None:
         self.lines.append(line)
         if made.error is not None:
             self.failed[made.utt] = made.error
@@ -125,7 +125,7 @@ class PartialArchives:
             self._ends[n] += len(blob)
             self._stats[n][speaker] = self._stats[n].get(speaker, 0) + stats
 
-    def made(self) -> Iterator[Made]:
+    def made(self) -> Iterator[MadeFeatures]:
         """Read again what was made of each utterance, in order."""
         for ark in self._arks:
             ark.seek(0)
@@ -134,7 +134,7 @@ class PartialArchives:
             assert made is not None, "it was whole when it was opened"
             yield made
 
-    def append(self, made: Made) -> None:
+    def append(self, made: MadeFeatures) -> None:
         """Write what was made of the next utterance; it counts once its line stands in the journal."""
         entry: dict[str, Any] = {"utt": made.utt, "error": made.error, **({"short": made.short} if made.short else {})}
         records = made.records or tuple(b"" for _ in self.names)

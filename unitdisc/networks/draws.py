@@ -15,7 +15,7 @@ _SECOND = -7723592293110705685
 
 
 @unique
-class Stream(IntEnum):
+class RandomStream(IntEnum):
     """What random numbers are for. A number stays as it is, so that old trainings repeat; a new use takes a new one."""
 
     TIME_JITTER = 1
@@ -34,20 +34,20 @@ def draw_seeds(rows: int, generator: torch.Generator | None = None, device: torc
     return torch.randint(2**62, (rows,), generator=generator, device=source).to(device or source)
 
 
-def row_uniforms(seeds: Tensor, count: int, stream: Stream) -> Tensor:
+def row_uniforms(seeds: Tensor, count: int, stream: RandomStream) -> Tensor:
     """Return numbers in [0, 1), [B, count] float32, of a stream: one for each time."""
     return _hashed(seeds, count, int(stream))
 
 
 def output_uniforms(seeds: Tensor, steps: int, draws: int) -> Tensor:
     """Return numbers in [0, 1), [B, steps, draws] float32, to draw an output's steps by."""
-    return torch.stack([_hashed(seeds, steps, Stream.OUTPUT + draw) for draw in range(draws)], 2)
+    return torch.stack([_hashed(seeds, steps, RandomStream.OUTPUT + draw) for draw in range(draws)], 2)
 
 
 def row_dropout(x: Tensor, probability: float, seeds: Tensor, layer: int) -> Tensor:
     """Zero numbers of x [B, T, D] with a probability, in steps of 1/65536, and scale the others up."""
     batch, frames, dim = x.shape
-    places = _hash(seeds, frames, Stream.LAYER_DROPOUT)[:, :, None]
+    places = _hash(seeds, frames, RandomStream.LAYER_DROPOUT)[:, :, None]
     # One hash makes the draws of four channels, of 16 bits each.
     bits = _mixed(places + (torch.arange(-(-dim // 4), device=x.device) + layer * 2**32) * _STEP)
     draws = bits.view(torch.int16).view(batch, frames, -1)[:, :, :dim]

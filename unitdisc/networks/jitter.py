@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from unitdisc.networks.draws import Stream, row_uniforms
+from unitdisc.networks.draws import RandomStream, row_uniforms
 
 
 class TimeJitter(nn.Module):
@@ -18,7 +18,7 @@ class TimeJitter(nn.Module):
         if not self.training or self.probability == 0.0 or seeds is None:
             return x
         frames = x.shape[1]
-        u = row_uniforms(seeds, frames, Stream.TIME_JITTER)
+        u = row_uniforms(seeds, frames, RandomStream.TIME_JITTER)
         step = (u < self.probability / 2).long() - (u >= 1.0 - self.probability / 2).long()
         source = (torch.arange(frames, device=x.device) + step).clamp(min=0)
         source = torch.minimum(source, (lengths - 1).clamp(min=0)[:, None])
@@ -27,6 +27,6 @@ class TimeJitter(nn.Module):
 
 def drop_frames(x: Tensor, probability: float, whole: float, seeds: Tensor) -> Tensor:
     """Zero frames of x [B, T, D] with a probability, and all of a row with another, by the rows' seeds [B]."""
-    kept = row_uniforms(seeds, x.shape[1], Stream.FRAME_DROPOUT) >= probability
-    kept &= row_uniforms(seeds, 1, Stream.ROW_DROPOUT) >= whole
+    kept = row_uniforms(seeds, x.shape[1], RandomStream.FRAME_DROPOUT) >= probability
+    kept &= row_uniforms(seeds, 1, RandomStream.ROW_DROPOUT) >= whole
     return x.masked_fill(~kept[:, :, None], 0.0)

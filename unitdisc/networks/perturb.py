@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from unitdisc.networks.configs import PerturbationConfig
-from unitdisc.networks.draws import Stream, row_uniforms
+from unitdisc.networks.draws import RandomStream, row_uniforms
 
 TILTS = 5  # cosines that make up a tilt
 
@@ -32,7 +32,7 @@ class Perturbation(nn.Module):
         if not (self.training and self.config.on and seeds is not None):
             return frames
         banks = len(self.centres)
-        uniforms = row_uniforms(seeds, 1 + TILTS, Stream.PERTURBATION)  # [B, 1 + TILTS]
+        uniforms = row_uniforms(seeds, 1 + TILTS, RandomStream.PERTURBATION)  # [B, 1 + TILTS]
         parts = frames.unflatten(2, (-1, banks))
         if self.config.warp:
             factors = (2 * uniforms[:, 0] - 1).mul(math.log1p(self.config.warp)).exp()

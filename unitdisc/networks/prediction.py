@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unitdisc.networks.configs import PredictionConfig
-from unitdisc.networks.draws import Stream, row_uniforms
+from unitdisc.networks.draws import RandomStream, row_uniforms
 from unitdisc.networks.padding import ceil_divide
 
 
@@ -48,7 +48,7 @@ class Prediction(nn.Module):
         units = -(-frames.shape[1] // self.stride)
         # A unit is heard if none of the spans that would reach it has begun.
         begin = 1 - (1 - self.config.hidden) ** (1 / self.span)
-        starts = row_uniforms(seeds, units + self.span - 1, Stream.PREDICTION) < begin
+        starts = row_uniforms(seeds, units + self.span - 1, RandomStream.PREDICTION) < begin
         hidden = F.max_pool1d(starts.float(), self.span, 1) > 0
         places = hidden.repeat_interleave(self.stride, 1)[:, : frames.shape[1], None]
         return torch.where(places, self.blank.to(frames.dtype), frames), hidden

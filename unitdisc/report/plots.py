@@ -18,7 +18,7 @@ Place = Callable[[float], float]  # from a value to where it is drawn
 Range = tuple[float, float]
 
 
-class Line(NamedTuple):
+class NamedLine(NamedTuple):
     """A named line of a figure."""
 
     name: str
@@ -39,7 +39,7 @@ class Axes(NamedTuple):
     whole: bool = False  # only whole numbers on the x axis
 
 
-def figure(lines: Sequence[Line], axes: Axes, marks: Sequence[float] = (), steps: bool = False) -> Markup:
+def figure(lines: Sequence[NamedLine], axes: Axes, marks: Sequence[float] = (), steps: bool = False) -> Markup:
     """Draw lines, or (with `steps`) the outlines of bars around whole numbers; dashed uprights at the marks."""
     lines = [line for line in map(thinned, lines) if len(line.x)]
     if not lines:
@@ -86,7 +86,7 @@ def svg(content: str, label: str, width: int = WIDTH, height: int = HEIGHT) -> M
     )
 
 
-def thinned(line: Line) -> Line:
+def thinned(line: NamedLine) -> NamedLine:
     """Return a line with at most MOST_POINTS points, none of them NaN or, as of a run that diverged, endless."""
     points = [(x, y) for x, y in zip(line.x, line.y, strict=True) if y is not None and abs(y) < LARGEST]
     every = max(1, -(-len(points) // MOST_POINTS))
@@ -94,7 +94,7 @@ def thinned(line: Line) -> Line:
     return line._replace(x=[x for x, _ in points], y=[y for _, y in points])
 
 
-def y_range(values: np.ndarray, lines: Sequence[Line], axes: Axes) -> tuple[float, float]:
+def y_range(values: np.ndarray, lines: Sequence[NamedLine], axes: Axes) -> tuple[float, float]:
     """Return the range of the y axis: what a loss falls from in its first steps may leave it at the top."""
     if axes.log:
         positive = values[values > 0]

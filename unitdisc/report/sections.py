@@ -10,7 +10,7 @@ from markupsafe import Markup
 from unitdisc.evaluate.definitions import define
 from unitdisc.report.collect import Experiment
 from unitdisc.report.facts import LONGEST, HeatMap, UnitFacts, heat_map
-from unitdisc.report.plots import Axes, Line, bars, figure, png
+from unitdisc.report.plots import Axes, NamedLine, bars, figure, png
 from unitdisc.report.tables import subject
 
 # What is drawn of metrics.jsonl: title, name while training, name in validation; the rest is drawn under its own name.
@@ -58,7 +58,7 @@ def learning_curves(exps: Sequence[Experiment]) -> list[tuple[str, Markup]]:
                 if rows and key:
                     steps, values = [row["step"] for row in rows], [row[key] for row in rows]
                     lines.append(
-                        Line(f"{exp.name}: {kind}", steps, values, n, faint=kind == "train", dots=kind == "dev")
+                        NamedLine(f"{exp.name}: {kind}", steps, values, n, faint=kind == "train", dots=kind == "dev")
                     )
         if lines:
             figures.append((title, figure(lines, Axes("step", title, whole=True), marks)))
@@ -86,7 +86,7 @@ def experiment_section(exp: Experiment, facts: UnitFacts | None, number: int) ->
     ranks = list(range(1, len(used) + 1))
     shares = [count / facts.frames for count in used]
     section.usage = figure(
-        [Line("share of frames", ranks, shares, number)], Axes("codes, by frequency", "", log=True, whole=True)
+        [NamedLine("share of frames", ranks, shares, number)], Axes("codes, by frequency", "", log=True, whole=True)
     )
     section.usage_text = (
         f"{len(used)} of {exp.header.cardinality} codes occur; perplexity {facts.perplexity:.1f}; "
@@ -110,7 +110,7 @@ def duration_figure(exp: Experiment, facts: UnitFacts, number: int) -> tuple[Mar
     period = exp.header.period
     last = int(np.flatnonzero(facts.durations).max(initial=1))
     counts = facts.durations[1 : last + 1] / max(facts.runs, 1)
-    lines = [Line("share of the units", list(range(1, last + 1)), counts.tolist(), number)]
+    lines = [NamedLine("share of the units", list(range(1, last + 1)), counts.tolist(), number)]
     drawn = figure(lines, Axes("frames that a unit lasts", "", from_zero=True, whole=True), steps=True)
     rate, mean = facts.runs / (facts.frames * period), 1000 * period * facts.frames / facts.runs
     text = f"{rate:.1f} units a second, {mean:.0f} ms on average, in frames of {1000 * period:g} ms"

@@ -25,7 +25,7 @@ class Cell(NamedTuple):
     best: bool = False
 
 
-class Row(NamedTuple):
+class ScoreRow(NamedTuple):
     """A score: one definition."""
 
     definition: str
@@ -51,7 +51,7 @@ class Row(NamedTuple):
         return not define(self.definition).is_first(self.definition)
 
 
-def score_rows(exps: Sequence[Experiment]) -> list[Row]:
+def score_rows(exps: Sequence[Experiment]) -> list[ScoreRow]:
     """Return one row for each definition, experiments side by side."""
     rows: dict[tuple[str, str], list[dict[str, Score]]] = {}
     for n, exp in enumerate(exps):
@@ -82,7 +82,7 @@ def subject(exp: Experiment, found: FoundScore) -> str:
     return label[0] if foreign and label else ""
 
 
-def _row(definition: str, of: str, found: list[dict[str, Score]]) -> Row:
+def _row(definition: str, of: str, found: list[dict[str, Score]]) -> ScoreRow:
     mains = [scores.get("") for scores in found]
     row = define(definition)
     baselines: dict[str, str] = {}
@@ -96,7 +96,7 @@ def _row(definition: str, of: str, found: list[dict[str, Score]]) -> Row:
     alike = len({scored_on(score) for score in mains if score is not None}) == 1
     best = (max if row.better == "higher" else min)(values) if row.better and alike and len(values) > 1 else None
     cells = [None if score is None else _cell(score, best) for score in mains]
-    return Row(definition, of, cells, list(baselines.items()))
+    return ScoreRow(definition, of, cells, list(baselines.items()))
 
 
 def scored_on(score: Score) -> tuple[object, ...]:

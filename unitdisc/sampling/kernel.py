@@ -26,7 +26,7 @@ from unitdisc.sampling.packed import (
     SOFTMAX,
     TAPS,
     Memory,
-    Packed,
+    PackedWeights,
 )
 
 VECTORS = PANEL // LANES  # a constant to numba, which an expression is not
@@ -113,7 +113,7 @@ def _draw(
 
 
 @_part
-def _begin(batch: int, packed: Packed, memory: Memory, given: np.ndarray) -> Work:
+def _begin(batch: int, packed: PackedWeights, memory: Memory, given: np.ndarray) -> Work:
     """Return where a call computes."""
     return Work(
         memory.rings.ravel(), memory.inputs.ravel(), memory.pre.ravel(), given.ravel(),
@@ -125,7 +125,7 @@ def _begin(batch: int, packed: Packed, memory: Memory, given: np.ndarray) -> Wor
 
 
 @_part
-def _sum_early(batch: int, ahead: int, packed: Packed, work: Work, now: int) -> None:
+def _sum_early(batch: int, ahead: int, packed: PackedWeights, work: Work, now: int) -> None:
     """Sum, for the next `ahead` steps at once, over the taps that look back at least as far."""
     residual, pre, count = packed.residual, packed.pre, len(packed.layers)
     work.early[: count * ahead * batch * pre] = 0.0
@@ -144,7 +144,7 @@ def _sum_early(batch: int, ahead: int, packed: Packed, work: Work, now: int) -> 
 
 
 @_part
-def _read(batch: int, packed: Packed, memory: Memory, work: Work, now: int) -> None:
+def _read(batch: int, packed: PackedWeights, memory: Memory, work: Work, now: int) -> None:
     """Write the convolution of the steps drawn last into the stream."""
     width, residual, inner, taps = packed.input_width, packed.residual, packed.input_inputs, packed.kernel
     row = now % packed.input_rows
@@ -169,7 +169,7 @@ def _read(batch: int, packed: Packed, memory: Memory, work: Work, now: int) -> N
 
 
 @_part
-def _pass(batch: int, ahead: int, packed: Packed, work: Work, now: int, condition: int) -> None:
+def _pass(batch: int, ahead: int, packed: PackedWeights, work: Work, now: int, condition: int) -> None:
     """Take the stream through the layers, whose gates are given the floats from `condition` on."""
     residual, half, pre, count = packed.residual, packed.half, packed.pre, len(packed.layers)
     for layer in range(count):
@@ -200,7 +200,7 @@ def _pass(batch: int, ahead: int, packed: Packed, work: Work, now: int, conditio
 
 
 @_part
-def _finish(batch: int, packed: Packed, work: Work) -> None:
+def _finish(batch: int, packed: PackedWeights, work: Work) -> None:
     """Write the parameters of the step's distribution, from the skips in the stream."""
     skip, hidden, params, hidden_row = packed.skip, packed.hidden, packed.params, packed.hidden + PANEL
     work.hidden[:] = 0.0

@@ -20,7 +20,7 @@ SOFTMAX, MIXTURE, MEAN, SCALED = range(4)  # what the kernel draws
 RING_AT, RING_ROWS, MIX_AT, MIX_WIDTH, MIX_TO, TAPS = range(6)
 
 
-class Packed(NamedTuple):
+class PackedWeights(NamedTuple):
     """What the kernel reads. Widths are multiples of 16 or of PANEL; a bias is the weight of a last input, 1."""
 
     weights: np.ndarray  # float32, flat
@@ -103,7 +103,7 @@ class _Writer:
         return torch.cat(self.parts).contiguous().numpy()
 
 
-def pack(wavenet: WaveNet, output: Output) -> Packed:
+def pack(wavenet: WaveNet, output: Output) -> PackedWeights:
     """Lay out a WaveNet's weights; the WaveNet may be anywhere and of any float type."""
     config = wavenet.config
     state = {name: value.detach().to("cpu", torch.float32) for name, value in wavenet.state_dict().items()}
@@ -146,7 +146,7 @@ def pack(wavenet: WaveNet, output: Output) -> Packed:
     start[: config.residual] = state["input.bias"]
     kind, classes, levels = _drawn(output)
     embed = wavenet.embed
-    return Packed(
+    return PackedWeights(
         weights=writer.array(), start=start.numpy(), layers=layers,
         input_at=np.array(input_at, np.int64), ring_rows=rows,
         input_rows=round_up(config.kernel - 1 + AHEAD, AHEAD), input_width=1 if embed else wavenet.dim_in,
@@ -179,7 +179,7 @@ def conditions(wavenet: WaveNet) -> tuple[Tensor | None, Tensor]:
     return (None if wavenet.condition is None else spread(wavenet.condition.weight)), bias
 
 
-def blank(packed: Packed, output: Output, batch: int) -> Memory:
+def blank(packed: PackedWeights, output: Output, batch: int) -> Memory:
     """Return the memory of utterances that have not begun: zeros before the start, then silence as the first input."""
 
     def zeros(*shape: int) -> np.ndarray:

@@ -32,7 +32,7 @@ class ImportOptions:
     period_option: str = "--period"
 
 
-class Imported(NamedTuple):
+class ImportedUnits(NamedTuple):
     """What came of an import."""
 
     format: str
@@ -45,7 +45,7 @@ class Imported(NamedTuple):
         return f"{self.format}: {self.utterances} utterances, {codes} codes, a frame every {1000 * period:g} ms"
 
 
-def import_units(path: str | Path, out: str | Path, options: ImportOptions | None = None) -> Imported:
+def import_units(path: str | Path, out: str | Path, options: ImportOptions | None = None) -> ImportedUnits:
     """Read units of another tool and write a unit file."""
     options = options or ImportOptions()
     source = Source(Path(path))
@@ -64,7 +64,7 @@ def import_units(path: str | Path, out: str | Path, options: ImportOptions | Non
         notes.append("no unit follows itself anywhere: if equal neighbours were merged, all times and rates are wrong")
     origin = {"format": chosen.name, "source": source.path.name}
     header = UnitHeader(period, (options.codes or max(most, 1),), offset, origin=origin)
-    return Imported(chosen.name, header, write_units(out, header, lines), notes)
+    return ImportedUnits(chosen.name, header, write_units(out, header, lines), notes)
 
 
 def _checked(utterances: Iterable[Utterance], options: ImportOptions) -> Iterable[Utterance]:
