@@ -8,7 +8,6 @@
 #
 # Options, as --name value or --name=value:
 
-# shellcheck disable=SC2086 # lists are words
 set -euo pipefail
 cd "$(dirname "$0")"
 

@@ -28,7 +28,7 @@ cmd=../common/cmd.sh   # how to run jobs; on a cluster '../common/cmd.sh --backe
 
 [ -n "$model" ] || usage_error "--model is missing; nothing is downloaded (README.md says how to fetch one)"
 [ -e "$model" ] || usage_error "--model: no such file or folder: $model; nothing is downloaded (README.md says how to fetch one)"
-[ -n "$test" ] && [ -n "$train$centroids" ] || usage_error "--train and --test are needed (or --centroids in place of --train)"
+{ [ -n "$test" ] && [ -n "$train$centroids" ]; } || usage_error "--train and --test are needed (or --centroids in place of --train)"
 exp=${exp:-exp/$kind-l$layer-km$codes}
 
 if [ $stage -le 1 ] && [ $stop_stage -ge 1 ]; then
