@@ -77,7 +77,7 @@ def test_no_two_uses_share_a_stream():
         assert not unnamed, f"{path}: a stream without a name in line {unnamed}"
         total += named
     assert total == Counter(stream.name for stream in RandomStream if stream not in OWN_FUNCTION)
-    assert uses("row_uniforms(s, 1, 3); row_uniforms(s, 1, stream=Stream.A)") == (Counter({"A": 1}), [1])
+    assert uses("row_uniforms(s, 1, 3); row_uniforms(s, 1, stream=RandomStream.A)") == (Counter({"A": 1}), [1])
 
 
 def test_rows_without_past_are_stretched_as_any_others_are():
