@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unitdisc.errors import CheckpointError, DataError, UnitdiscError
+from unitdisc.errors import CheckpointError, DataError, UnitdiscError, counted
 from unitdisc.reading import json_if_any, json_lines, parse_json, reading
 
 
@@ -75,3 +75,7 @@ def test_json_that_need_not_be_there_is_empty_where_it_is_no_object(text: str, t
     assert json_if_any(path) == {}
     path.write_text('{"a": 1}')
     assert json_if_any(path) == {"a": 1}
+
+
+def test_a_number_has_its_noun():
+    assert [counted(count, "speaker") for count in (0, 1, 2)] == ["0 speakers", "1 speaker", "2 speakers"]

@@ -31,10 +31,10 @@ from unitdisc import checkpoint
 from unitdisc import config as configs
 from unitdisc.data.kaldi import DataDir, write_data_dir
 from unitdisc.data.subsets import subset
-from unitdisc.encode import SHARD
 from unitdisc.model import ModelConfig, UnitModel
 from unitdisc.networks.encoders.configs import ConvEncoderConfig
 from unitdisc.quantizers.configs import VQConfig
+from unitdisc.shard_files import SHARD
 from unitdisc.train_config import Config
 
 COMPARED = 3  # shards

@@ -15,7 +15,7 @@ from unitdisc.data.kaldi import DataDir, data_digest
 from unitdisc.data.phones import SILENCE, SILENCES
 from unitdisc.data.subsets import subset
 from unitdisc.decoders.configs import Stream
-from unitdisc.errors import DataError
+from unitdisc.errors import DataError, counted
 from unitdisc.features.cmvn import global_normalisation, load_normalised
 from unitdisc.features.configs import ExcitationConfig, FeatureConfig, LogMelConfig
 from unitdisc.features.extract import ExtractConfig, extract
@@ -76,7 +76,7 @@ def with_features(config: ModelConfig, data: DataDir, folder: Path, jobs: int, s
                 out.write(digest)
         made = extract(DataDir.read(folder), wanted, jobs)
         if made.made:
-            say(f"{data.path}: has no features; they are made in {folder}, of {made.utterances} utterances")
+            say(f"{data.path}: has no features; they are made in {folder}, of {counted(made.utterances, 'utterance')}")
         for utt, reason in made.failed.items():
             say(f"{data.path}: {utt} is left out: {reason}")
     dist.barrier()

@@ -7,8 +7,7 @@
     OUT/failed.txt      utterances that could not be encoded, and why
 
 A model without a codebook (quantizer.kind: none) has no units: of it there are vectors alone, and vectors.json,
-which says how often they come. A shard is a fixed run of utterances. Its files are written whole, so that a killed
-encoding goes on where it was.
+which says how often they come. A killed encoding goes on where it was.
 """
 
 import json
@@ -16,8 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from shutil import rmtree
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -30,16 +28,23 @@ from unitdisc.data.change import check_change
 from unitdisc.data.exports import ctm_lines, text_line
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.store import write_features
-from unitdisc.data.units import UnitHeader, UnitLine, first_line, last_line, read_header, read_units, unit_line
+from unitdisc.data.units import UnitHeader, UnitLine, read_header, read_units, unit_line
 from unitdisc.errors import CheckpointError, ConfigError, DataError
-from unitdisc.features.frames import POOL
 from unitdisc.files import lock_file, locked, whole_file
 from unitdisc.live import LiveFrames
 from unitdisc.model import Encoded, UnitModel
 from unitdisc.processes import Part, in_order
 from unitdisc.reading import json_if_any, parse_json
-
-SHARD = POOL  # utterances
+from unitdisc.shard_files import (
+    SHARD,
+    Shard,
+    begin_shards,
+    failures_of,
+    join_shards,
+    make_shards,
+    records_of,
+    shard_path,
+)
 
 
 @dataclass(frozen=True)
@@ -50,13 +55,6 @@ class EncodeOptions:
     projection: bool = False  # projection.scp
     change: str = ""  # encode changed audio: a name of data/change.py, such as noise-10
     max_failed: float = 0.01  # share of utterances
-
-
-class Shard(NamedTuple):
-    """A run of utterances, encoded by one process."""
-
-    number: int
-    utts: list[str]
 
 
 class Summary(NamedTuple):
@@ -118,12 +116,18 @@ def _encode_all(
     out = Path(job.out)
     shards = list(make_shards(utts))
     if dist.is_main():
-        _begin(out / ".shards", stamp)
+        begin_shards(out / ".shards", stamp)
     dist.barrier()
     _encode_missing(job, model, shards[dist.rank() :: dist.world_size()], jobs, progress)
     dist.barrier()
     if dist.is_main():
-        _merge(out, header, shards, job.options, model, stamp)
+        options = job.options
+        join_shards(
+            out, header, shards, stamp,
+            vectors=["vectors"] * options.vectors + ["projection"] * options.projection,
+            codewords=codebook_of(model) if header.codes else None,
+            max_failed=options.max_failed,
+        )  # fmt: skip
 
 
 def _encode_part(
@@ -139,10 +143,10 @@ def _encode_part(
     work = Path(job.out) / ".shards"
     work.parent.mkdir(parents=True, exist_ok=True)
     with lock_file(work.with_name(".beginning"), "", wait=lambda who: None):  # jobs begin all at once
-        _begin(work, stamp)
+        begin_shards(work, stamp)
     ours = shards[part.number - 1 :: part.of]
     _encode_missing(job, model, ours, jobs, progress)
-    failed = _failures(_records(work, ours))
+    failed = failures_of(records_of(work, ours))
     return Summary(sum(len(shard.utts) for shard in ours) - len(failed), 0, 0.0, failed, kept=False)
 
 
@@ -150,7 +154,7 @@ def _encode_missing(
     job: "_Job", model: UnitModel, shards: list[Shard], jobs: int, progress: Callable[[int], object]
 ) -> None:
     """Encode those of the shards that are not there yet."""
-    todo = [shard for shard in shards if not _shard_path(Path(job.out) / ".shards", shard).exists()]
+    todo = [shard for shard in shards if not shard_path(Path(job.out) / ".shards", shard).exists()]
     progress(sum(len(shard.utts) for shard in shards) - sum(len(shard.utts) for shard in todo))
     for count in _run(job, model, todo, jobs):
         progress(count)
@@ -171,12 +175,6 @@ def unit_header(model: UnitModel, data: DataDir, change: str = "") -> UnitHeader
             **({"change": change} if change else {}),
         },
     )
-
-
-def make_shards(utts: list[str]) -> Iterator[Shard]:
-    """Cut a sorted list of utterances into shards."""
-    for number, first in enumerate(range(0, len(utts), SHARD)):
-        yield Shard(number, utts[first : first + SHARD])
 
 
 def compound_units(units: np.ndarray, codes: tuple[int, ...]) -> np.ndarray:
@@ -247,7 +245,7 @@ class _Encoder:
             with whole_file(stem.with_name(stem.name + ending)) as file:
                 file.writelines(written)
         frames = sum(int(line.durations.sum()) for line in lines)
-        with whole_file(_shard_path(out / ".shards", shard)) as file:  # last: a shard is done when this is there
+        with whole_file(shard_path(out / ".shards", shard)) as file:  # last: a shard is done when this is there
             json.dump({"utterances": len(lines), "frames": frames, "failed": failed}, file, ensure_ascii=False)
         return len(shard.utts)
 
@@ -288,21 +286,6 @@ def _encode(shard: Shard) -> int:
     return _here[0].encode(shard)
 
 
-def _shard_path(work: Path, shard: Shard) -> Path:
-    return work / f"{shard.number:05d}.done"
-
-
-def _begin(work: Path, stamp: str) -> None:
-    """Keep the shards of an interrupted encoding of the same model and data, and drop any others."""
-    mark, stamp = work / "stamp", f"{stamp} vectors"  # shards of version 0.1.0 have their vectors elsewhere
-    if mark.is_file() and mark.read_text("utf-8") == stamp:
-        return
-    if work.exists():
-        rmtree(work)
-    with whole_file(mark) as out:
-        out.write(stamp)
-
-
 def _kept(out: Path, header: UnitHeader, stamp: str, force: bool) -> bool:
     units, mark = out / "units.jsonl", out / "encode.json"
     there = (units,) if header.codes else (out / "vectors.json", out / "codes.json")  # the latter of version 0.1.0
@@ -315,81 +298,6 @@ def _kept(out: Path, header: UnitHeader, stamp: str, force: bool) -> bool:
             f"{units}: there are units of {what}, of other data or with other options; --force replaces them"
         )
     return True
-
-
-def _merge(
-    out: Path, header: UnitHeader, shards: list[Shard], options: EncodeOptions, model: UnitModel, stamp: str
-) -> None:
-    work = out / ".shards"
-    records = _records(work, shards)
-    failed = _failures(records)
-    total = sum(len(shard.utts) for shard in shards)
-    if len(failed) > options.max_failed * total:
-        for shard in shards:  # so that the next start tries them again
-            if not failed.keys().isdisjoint(shard.utts):
-                _shard_path(work, shard).unlink()
-        first = ": ".join(next(iter(failed.items())))
-        raise DataError(
-            f"{out}: {len(failed)} of {total} utterances could not be encoded, more than --max-failed "
-            f"{options.max_failed:g}; mend or remove them, then start again to go on. The first is {first}"
-        )
-    for name, wanted in (("vectors", options.vectors), ("projection", options.projection)):
-        if wanted:
-            _join_indexes(out, name, shards)
-    with whole_file(out / "failed.txt") as file:
-        file.writelines(f"{utt} {reason}\n" for utt, reason in failed.items())
-    record = {"stamp": stamp, "model": header.model, "utterances": total - len(failed), "failed": failed}
-    record["frames"] = sum(done["frames"] for done in records)
-    if header.codes:
-        with whole_file(out / "codebook.npy", binary=True) as file:
-            np.save(file, codebook_of(model), allow_pickle=False)
-        for name in ("units.txt", "units.ctm"):
-            with whole_file(out / name, binary=True) as file:
-                file.writelines(_parts(work, shards, Path(name).suffix))
-        with whole_file(work / "units.jsonl", binary=True) as file:
-            file.write(first_line(header).encode())
-            file.writelines(_parts(work, shards, ".jsonl"))
-            file.write(last_line(total - len(failed)).encode())
-    with whole_file(out / "encode.json") as file:
-        json.dump(record, file, ensure_ascii=False)
-    if header.codes:
-        (work / "units.jsonl").replace(out / "units.jsonl")  # last: where it is, all is
-    else:
-        with whole_file(out / "vectors.json") as file:
-            json.dump({"period": header.period, "offset": header.offset}, file)
-    rmtree(work)
-
-
-def _join_indexes(out: Path, name: str, shards: list[Shard]) -> None:
-    """Write the index of all shards' vectors, which lie here wherever they were made, and drop those of no shard."""
-    home = (out / name).resolve()
-    stems = [f"{shard.number:05d}" for shard in shards]
-    with whole_file(out / f"{name}.scp") as scp:
-        for stem in stems:
-            if not (home / f"{stem}.scp").exists():  # none of its utterances could be encoded
-                continue
-            text = (home / f"{stem}.scp").read_text("utf-8")
-            lines = text.removesuffix("\n").split("\n")
-            here = "".join(f"{line.split(' ')[0]} {home / stem}.ark:{line.rpartition(':')[2]}\n" for line in lines)
-            if here != text:
-                with whole_file(home / f"{stem}.scp") as part:
-                    part.write(here)
-            scp.write(here)
-    for path in home.glob("*.*"):
-        if path.stem not in stems:
-            path.unlink()
-
-
-def _parts(work: Path, shards: list[Shard], ending: str) -> Iterator[bytes]:
-    return (_shard_path(work, shard).with_suffix(ending).read_bytes() for shard in shards)
-
-
-def _records(work: Path, shards: list[Shard]) -> list[dict[str, Any]]:
-    return [parse_json(_shard_path(work, shard).read_text("utf-8")) for shard in shards]
-
-
-def _failures(records: list[dict[str, Any]]) -> dict[str, str]:
-    return {utt: reason for record in records for utt, reason in record["failed"].items()}
 
 
 def codebook_of(model: UnitModel) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Errors that are the user's to mend; each says where, what was wanted, what came, and what to do."""
+"""Errors that are the user's to mend (where, what was wanted, what came, what to do), and how messages show values."""
 
 
 def shown(value: object, most: int = 80) -> str:
@@ -15,6 +15,11 @@ def clipped(text: object, most: int = 200) -> str:
     line = " ".join(str(text).split())[: most + 1]
     line = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in line)
     return line if len(line) <= most else f"{line[:most]}..."
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun: 1 speaker, 2 speakers."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 class UnitdiscError(Exception):

@@ -8,6 +8,7 @@ from typing import Any
 
 from unitdisc.cli.arguments import above_zero, positive, positive_or_none, share
 from unitdisc.cli.foreign import add_units_options
+from unitdisc.errors import counted
 
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -44,7 +45,8 @@ def run_items(options: argparse.Namespace) -> None:
         read_alignment(options.alignment), data.utt2spk, options.unit, silences, where=str(options.alignment)
     )
     write_items(options.out, items)
-    print(f"{options.out}: {len(items)} items of {len(set(items.phones))} phones, {len(set(items.speakers))} speakers")
+    phones, speakers = (len(set(names.tolist())) for names in (items.phones, items.speakers))
+    print(f"{options.out}: {counted(len(items), 'item')} of {counted(phones, 'phone')}, {counted(speakers, 'speaker')}")
 
 
 def add_abx(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from unitdisc.cli.arguments import add_device, add_renew, positive, zero_or_more
+from unitdisc.errors import counted
 
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -135,7 +136,9 @@ def run_speak(options: argparse.Namespace) -> None:
         options.exp, lines, options.out, options.speaker, wanted,
         codebook=codebook, where=options.units, force=options.force, device=options.device,
     )  # fmt: skip
-    print(f"{options.out}: {len(made)} utterances, {sum(row.seconds for row in made):.1f} s (manifest.jsonl)")
+    print(
+        f"{options.out}: {counted(len(made), 'utterance')}, {sum(row.seconds for row in made):.1f} s (manifest.jsonl)"
+    )
 
 
 def run_copy(options: argparse.Namespace) -> None:
@@ -154,7 +157,9 @@ def run_copy(options: argparse.Namespace) -> None:
     )  # fmt: skip
     with tqdm(total=len(data.utts), unit="utt", disable=None, file=sys.stderr) as bar:
         made = copy_speech(data, options.out, config, force=options.force, progress=bar.update)
-    print(f"{options.out}: {len(made)} utterances, {sum(row.seconds for row in made):.1f} s (manifest.jsonl)")
+    print(
+        f"{options.out}: {counted(len(made), 'utterance')}, {sum(row.seconds for row in made):.1f} s (manifest.jsonl)"
+    )
 
 
 def run_convert(options: argparse.Namespace) -> None:
@@ -220,4 +225,7 @@ def convert_and_print(options: argparse.Namespace, force: bool) -> None:
         )  # fmt: skip
     seconds = sum(row.seconds for row in made)
     targets = len({row.target for row in made})
-    print(f"{options.out}: {len(made)} utterances, {seconds:.1f} s, {targets} targets (manifest.jsonl)")
+    print(
+        f"{options.out}: {counted(len(made), 'utterance')}, {seconds:.1f} s, "
+        f"{counted(targets, 'target')} (manifest.jsonl)"
+    )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unitdisc.cli.arguments import above_zero, add_json, add_renew, count, positive, share
+from unitdisc.errors import counted
 
 if TYPE_CHECKING:
     from unitdisc.data.check import Report
@@ -193,7 +194,9 @@ def _summary(report: "Report") -> str:
     rates = "".join(f", {rate} Hz" for rate in sorted(report.rates))
     verdict = f"{len(report.errors)} errors" if report.errors else "fine"
     warnings = f", {len(report.warnings)} warnings" if report.warnings else ""
-    return f"{report.utts} utterances, {report.speakers} speakers{hours}{rates}: {verdict}{warnings}"
+    return (
+        f"{counted(report.utts, 'utterance')}, {counted(report.speakers, 'speaker')}{hours}{rates}: {verdict}{warnings}"
+    )
 
 
 def _as_json(report: "Report") -> dict[str, object]:
@@ -320,4 +323,4 @@ def run_combine(options: argparse.Namespace) -> None:
 
 
 def _counts(data: "DataDir") -> str:
-    return f"{data.path}: {len(data.utts)} utterances, {len(data.spk2utt)} speakers"
+    return f"{data.path}: {counted(len(data.utts), 'utterance')}, {counted(len(data.spk2utt), 'speaker')}"

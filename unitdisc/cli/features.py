@@ -19,7 +19,7 @@ from unitdisc.cli.arguments import (
     share,
     ssl_tree,
 )
-from unitdisc.errors import ConfigError
+from unitdisc.errors import ConfigError, counted
 
 if TYPE_CHECKING:
     from unitdisc.features.extract import ExtractConfig, LayersConfig
@@ -219,5 +219,8 @@ def extract_and_print(
     if summary.short:
         most = 1000 * max(summary.short.values())
         failed += f", {len(summary.short)} up to {most:.0f} ms shorter than their headers say (filled with silence)"
-    print(f"{path}: {what}: {summary.utterances} utterances, {summary.frames} frames{failed}; {about['seconds']:.1f} s")
+    print(
+        f"{path}: {what}: {counted(summary.utterances, 'utterance')}, {counted(summary.frames, 'frame')}{failed}; "
+        f"{about['seconds']:.1f} s"
+    )
     return about

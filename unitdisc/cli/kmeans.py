@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unitdisc.cli.arguments import add_device, add_json, add_renew, add_set, add_ssl, count, positive, ssl_tree
+from unitdisc.errors import counted
 
 if TYPE_CHECKING:
     from unitdisc.made import Making
@@ -177,7 +178,7 @@ def cluster_and_print(options: argparse.Namespace, tree: dict[str, Any], where: 
     if options.centroids is not None:
         codes = import_centroids(wanted, options.exp, options.centroids, force=force)
         about: dict[str, object] = {"exp": options.exp, "codes": codes}
-        print(json.dumps(about, ensure_ascii=False) if options.json else f"{options.exp}: {codes} units")
+        print(json.dumps(about, ensure_ascii=False) if options.json else f"{options.exp}: {counted(codes, 'unit')}")
         return about
     found = fit_kmeans(
         wanted, options.exp, options.train, options.codes,

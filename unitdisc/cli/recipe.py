@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from unitdisc.errors import counted
+
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add `recipe`."""
@@ -28,4 +30,4 @@ def run_recipe(options: argparse.Namespace) -> None:
     if options.dest is None:
         options.parser.error("DEST is missing: the folder to copy to, as in `unitdisc recipe own recipes`")
     copied = copy_recipe(options.name, options.dest)
-    print(f"{copied.folder}: {copied.files} files; start with: cd {copied.folder} && ./run.sh --help")
+    print(f"{copied.folder}: {counted(copied.files, 'file')}; start with: cd {copied.folder} && ./run.sh --help")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from unitdisc.cli.arguments import above_zero, zero_or_more
 from unitdisc.cli.foreign import add_units_options
+from unitdisc.errors import counted
 
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -57,4 +58,4 @@ def run_segment(options: argparse.Namespace) -> None:
         print(json.dumps({"penalty": point.penalty, "rate": point.rate, "units": point.units, "by": source}))
     else:
         how = f"penalty {point.penalty:.6g} by {source}"
-        print(f"{options.out}: {point.units} units, {point.rate:.2f} per second, {how}")
+        print(f"{options.out}: {counted(point.units, 'unit')}, {point.rate:.2f} per second, {how}")

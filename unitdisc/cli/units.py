@@ -8,6 +8,7 @@ from typing import Any
 
 from unitdisc.cli.arguments import add_device, add_job, add_json, add_renew, positive, share
 from unitdisc.cli.foreign import add_units_options
+from unitdisc.errors import counted
 
 ONNX = ("onnx", "onnx-stream")  # formats of models, not of units
 
@@ -170,12 +171,14 @@ def encode_and_print(options: argparse.Namespace, force: bool) -> dict[str, Any]
         print(json.dumps(about, ensure_ascii=False))
         return about
     if options.job is not None:
-        print(f"{options.out}: part {options.job.number} of {options.job.of}: {done.utterances} utterances encoded; "
+        print(f"{options.out}: part {options.job.number} of {options.job.of}: "
+              f"{counted(done.utterances, 'utterance')} encoded; "
               f"{len(done.failed)} failed; the same command without --job puts the parts together")  # fmt: skip
         return about
     what = "kept" if done.kept else "encoded"
     print(
-        f"{options.out}: {what} {done.utterances} utterances, {done.frames} frames, {done.seconds / 3600:.2f} h; "
+        f"{options.out}: {what} {counted(done.utterances, 'utterance')}, {counted(done.frames, 'frame')}, "
+        f"{done.seconds / 3600:.2f} h; "
         f"{len(done.failed)} failed" + (" (failed.txt)" if done.failed else "")
     )
     return about
@@ -193,7 +196,7 @@ def run_export(options: argparse.Namespace) -> None:
     count = export_units(
         options.units, options.out, options.format, data, options.force, options.longer, options.by_recording
     )
-    print(f"{options.out}: {', '.join(dict.fromkeys(options.format))} of {count} utterances")
+    print(f"{options.out}: {', '.join(dict.fromkeys(options.format))} of {counted(count, 'utterance')}")
 
 
 def _export_onnx(options: argparse.Namespace) -> None:

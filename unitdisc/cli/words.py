@@ -5,6 +5,7 @@ from pathlib import Path
 
 from unitdisc.cli.arguments import positive
 from unitdisc.cli.foreign import add_units_options
+from unitdisc.errors import counted
 
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -47,4 +48,4 @@ def run_words(options: argparse.Namespace) -> None:
     wanted = WordOptions(options.shortest, options.longest, top=options.top, examples=options.examples)
     speakers = read_speakers(options.data) if options.data else {}
     words, units = write_words(unit_file(options.units), options.out, speakers, wanted)
-    print(f"{options.out}: {words} words, {units} units")
+    print(f"{options.out}: {counted(words, 'word')}, {counted(units, 'unit')}")

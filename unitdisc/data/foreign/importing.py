@@ -12,7 +12,7 @@ from unitdisc.data.foreign.formats import format_of, not_units
 from unitdisc.data.foreign.grid import frames_of, offset_of, period_of
 from unitdisc.data.names import name_problem
 from unitdisc.data.units import UnitHeader, UnitLine, write_units
-from unitdisc.errors import DataError, clipped, shown
+from unitdisc.errors import DataError, clipped, counted, shown
 
 PERIODS = (0.005, 0.01, 0.0125, 0.016, 0.02, 0.025, 0.03, 0.04, 0.06, 0.08, 0.1)  # s, looked for in lengths of audio
 ENOUGH = 100  # frames in which equal neighbours are to be expected
@@ -42,7 +42,8 @@ class ImportedUnits(NamedTuple):
 
     def __str__(self) -> str:
         codes, period = self.header.cardinality, self.header.period
-        return f"{self.format}: {self.utterances} utterances, {codes} codes, a frame every {1000 * period:g} ms"
+        many = counted(self.utterances, "utterance")
+        return f"{self.format}: {many}, {counted(codes, 'code')}, a frame every {1000 * period:g} ms"
 
 
 def import_units(path: str | Path, out: str | Path, options: ImportOptions | None = None) -> ImportedUnits:
