@@ -17,6 +17,7 @@ from made_up import make_data, tiny_model
 from test_train import TRAIN
 
 from unitdisc import encode as module
+from unitdisc import shard_files
 from unitdisc.checkpoint import load_model
 from unitdisc.cli import main
 from unitdisc.data.store import FeatureReader
@@ -52,7 +53,7 @@ def exp(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SHARD", 2)
+    monkeypatch.setattr(shard_files, "SHARD", 2)
 
 
 def contents(out: Path) -> dict[str, bytes]:
