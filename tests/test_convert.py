@@ -338,7 +338,7 @@ def test_conversions_that_are_there_are_kept(models, data: DataDir, tmp_path: Pa
     assert stop.value.code == 0
     assert (
         capsys.readouterr().out
-        == f"{tmp_path}: 1 utterances, {rows_of(tmp_path)[0]['seconds']:.1f} s, 1 targets (manifest.jsonl)\n"
+        == f"{tmp_path}: 1 utterance, {rows_of(tmp_path)[0]['seconds']:.1f} s, 1 target (manifest.jsonl)\n"
     )
     with pytest.raises(SystemExit) as stop:
         main([*arguments, "--to", "a"])

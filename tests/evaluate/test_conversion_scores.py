@@ -135,7 +135,7 @@ def test_other_features_other_folders_and_strangers_are_refused(real: Path, tmp_
     put_converted(tmp_path / "out", said, {"dora": "anna"})
     with pytest.raises(DataError, match=r"no conversion to a speaker of .* is left"):
         voice_scores([tmp_path / "out"], [real / "train"])
-    with pytest.raises(DataError, match="has 1 speakers; at least two"):
+    with pytest.raises(DataError, match="has 1 speaker; at least two"):
         voice_scores([tmp_path / "out"], [tmp_path / "test"])
     with pytest.raises(DataError, match="no such file; expected a folder that `unitdisc convert` wrote"):
         read_manifest(tmp_path)

@@ -109,7 +109,7 @@ def test_the_verb(tmp_path):
         return subprocess.run(command, capture_output=True, text=True, cwd=TOP)
 
     done = run("--unit", "phone")
-    assert (done.returncode, done.stdout.split(": ")[1]) == (0, "2 items of 2 phones, 1 speakers\n"), done.stderr
+    assert (done.returncode, done.stdout.split(": ")[1]) == (0, "2 items of 2 phones, 1 speaker\n"), done.stderr
     assert (tmp_path / "x.item").read_text().splitlines()[1] == "s-a 0.1 0.2 b a c s"
     assert run().returncode == 1
     assert "exists; --force replaces it" in run().stderr

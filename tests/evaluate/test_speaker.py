@@ -93,7 +93,7 @@ def test_mistakes_say_what_is_wrong(tmp_path):
     path, utt2spk = corpus(tmp_path, 0.3, speakers=2)
     with pytest.raises(DataError, match="another corpus"):
         speaker_scores(path, {"x": "y"})
-    with pytest.raises(DataError, match="has 1 speakers with 5 utterances"):
+    with pytest.raises(DataError, match="has 1 speaker with 5 utterances"):
         speaker_scores(path, {u: s for u, s in utt2spk.items() if s == "s0"})
     with pytest.raises(DataError, match="12 codes, the codebook 3"):
         speaker_scores(path, utt2spk, np.zeros((3, 2)))

@@ -17,7 +17,7 @@ from unitdisc.data.audio import AudioSource
 from unitdisc.data.batches import FrameReader
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.store import FeatureReader
-from unitdisc.errors import DataError
+from unitdisc.errors import DataError, counted
 from unitdisc.evaluate.aligned import Labeller
 from unitdisc.evaluate.cepstra import CEPSTRA, HOP, MELS, RATE, mel_cepstra
 from unitdisc.evaluate.converted import MANIFEST, SAME, read_manifest
@@ -52,7 +52,7 @@ def voice_scores(
     vectors, names = _real_voices({Path(folder): readers[Path(folder)] for folder in real})
     speakers = sorted(set(names))
     if len(speakers) < 2:
-        raise DataError(f"{real[0]}: has {len(speakers)} speakers; at least two are needed to tell apart")
+        raise DataError(f"{real[0]}: has {counted(len(speakers), 'speaker')}; at least two are needed to tell apart")
     labels = np.array([speakers.index(name) for name in names])
     classifier = fit_logistic(vectors, labels, len(speakers))
     rows: dict[str, Groups] = {"target": Groups(), "source": Groups()}

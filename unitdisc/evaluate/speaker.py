@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from unitdisc.data.tables import read_pairs
-from unitdisc.errors import DataError
+from unitdisc.errors import DataError, counted
 from unitdisc.evaluate.logistic import fit_logistic, folds
 from unitdisc.evaluate.scores import ConfidenceInterval, Counts, Score, bootstrap
 from unitdisc.evaluate.units import AnyUnits, Units
@@ -91,7 +91,8 @@ def histograms(path: AnyUnits, utt2spk: Mapping[str, str]) -> Utterances:
     dropped["utterances of speakers with few"] = sum(len(r) for s, r in by_speaker.items() if s not in enough)
     if len(enough) < 2:
         raise DataError(
-            f"{path}: has {len(enough)} speakers with {FOLDS} utterances or more; at least two are needed to tell apart"
+            f"{path}: has {counted(len(enough), 'speaker')} with {FOLDS} utterances or more; "
+            "at least two are needed to tell apart"
         )
     rows = [(utt, vector, n) for n, rows in enumerate(enough.values()) for utt, vector in rows]
     names, vectors, speakers = zip(*rows, strict=True)
