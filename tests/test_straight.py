@@ -88,6 +88,7 @@ def test_killed_and_begun_again_equals_uninterrupted(audio: Path, tmp_path: Path
 def test_any_number_of_workers_reads_the_same_batches(audio: Path, tmp_path: Path):
     data, config = DataDir.read(audio / "train"), hearing("utterance")
     corpus = open_corpus(config, data, UnitModel(config, sorted(data.spk2utt)), tmp_path / "train")
+    assert train_module.usual_workers(corpus, torch.device("cpu")) == 1
     plan = ChunkPlan(corpus, 4, 16, seed=1, align=2, window=2)
     read = {}
     for workers in (0, 1, 2):

@@ -29,6 +29,7 @@ from unitdisc.errors import ConfigError, UnitdiscError
 from unitdisc.features.augment import Versions
 from unitdisc.files import locked
 from unitdisc.made import flat
+from unitdisc.live import LiveFrames
 from unitdisc.model import ModelConfig, UnitModel
 from unitdisc.postfilter import Postfilter, decoded_pairs, fit_postfilter
 from unitdisc.quantizers.base import Reestimation
@@ -244,7 +245,7 @@ def usual_workers(corpus: Corpus, device: torch.device) -> int:
     """Return how many processes read batches if nobody has said so."""
     if device.type == "cuda":
         return max(min(4, len(os.sched_getaffinity(0)) // dist.local_world_size() - 1), 1)
-    return 0 if corpus.versions is None else 1
+    return 1 if corpus.versions is not None or isinstance(corpus.frames, LiveFrames) else 0
 
 
 def open_targets(state: State, exp: Path, corpus: Corpus, dev: Corpus) -> Targets | None:

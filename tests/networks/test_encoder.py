@@ -209,6 +209,35 @@ def test_blocks_equal_the_whole_utterance_and_streams_give_the_same_bits(
     assert torch.equal(whole, streamed)
 
 
+@pytest.mark.parametrize("change", ["copied", "loaded", "trained", "trained by one kernel", "added to"])
+def test_a_gated_encoder_in_blocks_follows_its_weights(change: str):
+    torch.manual_seed(0)
+    encoder = build_encoder(GatedEncoderConfig(channels=8, dilations=(1, 2)), 3)
+    frames, lengths = torch.randn(1, 40, 3), torch.tensor([40])
+
+    def check() -> Tensor:
+        encoder.eval()
+        with torch.no_grad():
+            whole, blocks = encoder(frames, lengths)[0], encoder.between(frames, lengths, 0, 20)
+        torch.testing.assert_close(blocks, whole)
+        return blocks
+
+    before = check()
+    weights = [block.conv.weight for block in encoder.blocks]
+    if change == "loaded":
+        encoder.load_state_dict({name: 1.1 * value for name, value in encoder.state_dict().items()})
+    elif change.startswith("trained"):
+        encoder.train()
+        optimizer = torch.optim.AdamW(encoder.parameters(), 0.1, fused="kernel" in change)
+        encoder(frames, lengths)[0].square().sum().backward()
+        optimizer.step()
+    else:
+        with torch.no_grad():
+            for weight in weights:
+                weight.copy_(2 * weight) if change == "copied" else torch._foreach_add_([weight], 0.1)
+    assert not torch.allclose(check(), before)
+
+
 def test_a_last_block_is_computed_in_steps_and_not_to_the_full():
     asked: list[tuple[int, int]] = []
 

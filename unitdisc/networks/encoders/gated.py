@@ -93,6 +93,11 @@ class _Block(nn.Module):
         flat = torch.addmm(cast("Tensor", self.conv.bias), taps.reshape(batch * count, -1), self._kernel())
         return flat.view(batch, count, -1)
 
+    def train(self, mode: bool = True) -> "_Block":
+        """Forget what follows from the weights: some optimisers change them without a mark."""
+        self._laid_out = None if mode else self._laid_out
+        return super().train(mode)
+
     def _kernel(self) -> Tensor:
         """Return the weights of the convolution as [WIDTH * C, 2 * C], laid out again when they have changed."""
         weight = self.conv.weight
