@@ -14,6 +14,8 @@ from test_train import TRAIN, assert_same
 
 from unitdisc import checkpoint
 from unitdisc import train as train_module
+from unitdisc.cli import main
+from unitdisc.config import dump
 from unitdisc.corpus import open_corpus
 from unitdisc.data.audio import AudioSource
 from unitdisc.data.batches import ChunkPlan
@@ -103,8 +105,10 @@ def test_any_number_of_workers_reads_the_same_batches(audio: Path, tmp_path: Pat
 
 def test_tar_archives_are_trained_on_as_they_are(tmp_path: Path):
     shards = put_webdataset(tmp_path / "shards")
-    options = replace(STRAIGHT, chunk=8, window=3, steps=4)
-    train(Config(hearing("utterance"), options), tmp_path / "exp", shards, shards)
+    config = Config(hearing("utterance"), replace(STRAIGHT, chunk=8, window=3, steps=4))
+    (tmp_path / "a.yaml").write_text(dump(config))
+    with pytest.raises(SystemExit, match="0"):
+        main(["train", f"{tmp_path}/a.yaml", f"{tmp_path}/exp", "--train", f"{shards}", "--dev", f"{shards}"])
     assert all(np.isfinite(losses(tmp_path / "exp")))
     assert sorted(p.name for p in (tmp_path / "exp" / "data").iterdir() if p.suffix != ".npy") == []
     tree = checkpoint.newest(tmp_path / "exp")

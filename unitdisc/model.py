@@ -482,12 +482,14 @@ class UnitModel(nn.Module):
         """
         training = self.training
         threads = one_thread(device) if exact else nullcontext()
-        self.eval()
+        if training:  # going through all modules costs as much as a short utterance
+            self.eval()
         try:
             with torch.no_grad(), torch.autocast(device.type, enabled=False), threads:
                 yield
         finally:
-            self.train(training)
+            if training:
+                self.train()
 
     def codebook_hash(self) -> str:
         """Return 12 hexadecimal digits that change when a unit's meaning does."""

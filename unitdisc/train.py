@@ -28,8 +28,8 @@ from unitdisc.data.prefetch import Prefetcher
 from unitdisc.errors import ConfigError, UnitdiscError
 from unitdisc.features.augment import Versions
 from unitdisc.files import locked
-from unitdisc.made import flat
 from unitdisc.live import LiveFrames
+from unitdisc.made import flat
 from unitdisc.model import ModelConfig, UnitModel
 from unitdisc.postfilter import Postfilter, decoded_pairs, fit_postfilter
 from unitdisc.quantizers.base import Reestimation
