@@ -10,6 +10,7 @@ from reference_scores import best_segmentation, segmentation_by_segments
 from score_files import write_unit_file
 
 import unitdisc.segment
+from unitdisc.cli import main
 from unitdisc.data.units import UnitLine, read_header, read_units
 from unitdisc.errors import DataError
 from unitdisc.segment import UnitCorpus, UtteranceCosts, penalty_of_knee, penalty_of_rate, point_at, sample, segment
@@ -195,3 +196,23 @@ def test_frames_and_codebooks_that_do_not_fit(tmp_path):
 def test_an_empty_utterance_stays_empty():
     got = UtteranceCosts(UnitLine.of_frames("u", [])).segments(1.0)
     assert (len(got.codes), got.distance) == (0, 0.0)
+
+
+def test_the_verb_knows_what_its_units_were_made_of(tmp_path, monkeypatch, capsys):
+    files(tmp_path)  # units.jsonl
+    monkeypatch.chdir(tmp_path)
+
+    def run(*more: str) -> int:
+        with pytest.raises(SystemExit) as end:
+            main(["segment", str(next(tmp_path.glob("*.jsonl"))), "out/long.jsonl", "--identity", *more])
+        return int(end.value.code)
+
+    assert run("--penalty", "2") == 0
+    before = (tmp_path / "out" / "long.jsonl").read_bytes()
+    assert run("--penalty", "2") == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "out/long.jsonl: unchanged"
+    assert run("--penalty", "3") == 1
+    assert "made of something else (penalty: 2.0 there, 3.0 here); --renew makes it anew" in capsys.readouterr().err
+    assert (tmp_path / "out" / "long.jsonl").read_bytes() == before
+    assert run("--penalty", "0.1", "--renew") == 0
+    assert (tmp_path / "out" / "long.jsonl").read_bytes() != before

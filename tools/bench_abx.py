@@ -59,7 +59,8 @@ def make_speech(folder: Path, minutes: float, speakers: int, seed: int = 0) -> i
 
 def time_ours(folder: Path, modes: list[tuple[str, str]], most: list[int | None], repeat: int) -> None:
     """Print a line of JSON for each mode."""
-    from unitdisc.evaluate.abx import AbxOptions, score_abx
+    from unitdisc.evaluate.abx import score_abx
+    from unitdisc.evaluate.abx_options import AbxOptions
 
     features, items = folder / "features", folder / "phones.item"
     for speaker, context in modes:

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from unitdisc.evaluate.abx import AbxOptions, score_abx
+from unitdisc.evaluate.abx import score_abx
+from unitdisc.evaluate.abx_options import AbxOptions
 from unitdisc.evaluate.frames import ArrayFrames, Frames, open_frames
 from unitdisc.evaluate.items import Items, read_items, write_items
 

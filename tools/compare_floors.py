@@ -14,7 +14,8 @@ import torch
 
 from unitdisc.data.alignment import read_alignment
 from unitdisc.data.kaldi import DataDir
-from unitdisc.evaluate.abx import AbxOptions, score_abx
+from unitdisc.evaluate.abx import score_abx
+from unitdisc.evaluate.abx_options import AbxOptions
 from unitdisc.evaluate.items import make_items
 from unitdisc.features.build import build_raw_features
 from unitdisc.features.configs import MfccConfig

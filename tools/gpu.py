@@ -31,7 +31,8 @@ from unitdisc import config as configs
 from unitdisc.corpus import fit_normalisation_, open_corpus
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.prefetch import Prefetcher
-from unitdisc.evaluate.abx import AbxOptions, score_abx
+from unitdisc.evaluate.abx import score_abx
+from unitdisc.evaluate.abx_options import AbxOptions
 from unitdisc.features.build import feature_dim
 from unitdisc.features.extract import ExtractConfig, extract
 from unitdisc.model import UnitModel

@@ -22,7 +22,7 @@ from unitdisc.evaluate.items import Items
 from unitdisc.evaluate.scores import Score
 
 if TYPE_CHECKING:
-    from unitdisc.evaluate.abx import AbxOptions
+    from unitdisc.evaluate.abx_options import AbxOptions
     from unitdisc.features.cmvn import Normalisation
     from unitdisc.model import UnitModel
     from unitdisc.train_config import Config
@@ -256,7 +256,8 @@ def abx(
     - `period`: seconds from one frame to the next.
     - `options`: across or within speakers, context, distance; see `unitdisc.evaluate.abx.AbxOptions`.
     """
-    from unitdisc.evaluate.abx import AbxOptions, score_abx
+    from unitdisc.evaluate.abx import score_abx
+    from unitdisc.evaluate.abx_options import AbxOptions
 
     arrays = {name: _frames(array) for name, array in features.items()}
     return score_abx(ArrayFrames(arrays, period), items, options=options or AbxOptions())

@@ -14,7 +14,8 @@ from places import FIXTURES
 from unitdisc import evaluate
 from unitdisc.errors import DataError
 from unitdisc.evaluate import abx_distance, abx_plain, abx_space
-from unitdisc.evaluate.abx import AbxOptions, score_abx
+from unitdisc.evaluate.abx import score_abx
+from unitdisc.evaluate.abx_options import AbxOptions
 from unitdisc.evaluate.frames import ArrayFrames
 from unitdisc.evaluate.items import Items
 

@@ -7,7 +7,8 @@ import pytest
 
 from unitdisc.data.units import UnitHeader, UnitLine, write_units
 from unitdisc.errors import DataError
-from unitdisc.evaluate.abx import AbxOptions, score_abx
+from unitdisc.evaluate.abx import score_abx
+from unitdisc.evaluate.abx_options import AbxOptions
 from unitdisc.evaluate.codewords import balanced
 from unitdisc.evaluate.items import Items
 

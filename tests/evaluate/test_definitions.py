@@ -12,7 +12,8 @@ from score_files import write_alignment, write_unit_file
 from test_conversion_scores import FAST, put_converted, put_speech
 from test_discophon import put_corpus
 
-from unitdisc.evaluate.abx import AbxOptions, score_abx
+from unitdisc.evaluate.abx import score_abx
+from unitdisc.evaluate.abx_options import AbxOptions
 from unitdisc.evaluate.aligned import AlignedUnits, Labeller
 from unitdisc.evaluate.bitrate import bitrate_scores
 from unitdisc.evaluate.boundaries import boundary_scores

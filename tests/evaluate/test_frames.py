@@ -11,7 +11,8 @@ from unitdisc.cli import main
 from unitdisc.data.store import write_features
 from unitdisc.data.units import UnitHeader, UnitLine, vectors_of, write_units
 from unitdisc.errors import DataError
-from unitdisc.evaluate.abx import AbxOptions, score_abx
+from unitdisc.evaluate.abx import score_abx
+from unitdisc.evaluate.abx_options import AbxOptions
 from unitdisc.evaluate.abx_slices import slice_items
 from unitdisc.evaluate.frames import ArrayFrames, open_frames
 from unitdisc.evaluate.items import Items, write_items

@@ -5,9 +5,11 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from unitdisc.cli import main
 from unitdisc.data.units import UnitHeader, UnitLine, write_units
 from unitdisc.evaluate.words import Text, WordOptions, find_words, write_words
 
@@ -56,3 +58,19 @@ def test_tables_say_where_to_hear_words_and_units(tmp_path: Path):
         {"unit": "1", "occurrences": "2", "frames": "5", "seconds": "0.050", "speaker": speaker, "examples": where}
         for speaker, where in (("a", "a-1:0.020-0.060"), ("b", "b-1:0.000-0.060"))
     ]
+
+
+def test_the_verb_knows_what_its_tables_were_made_of(tmp_path: Path, capsys: pytest.CaptureFixture):
+    lines = [UnitLine.of_frames(utt, [1, 2, 3, 4, 5]) for utt in ("a", "b")]
+    write_units(tmp_path / "units.jsonl", UnitHeader(0.02, (10,)), lines)
+
+    def run(*more: str) -> int:
+        with pytest.raises(SystemExit) as end:
+            main(["words", str(tmp_path / "units.jsonl"), str(tmp_path / "out"), *more])
+        return int(end.value.code)
+
+    assert [run(), run(), run("--shortest", "6"), run("--shortest", "6", "--renew")] == [0, 0, 1, 0]
+    out = f"{tmp_path / 'out'}: "
+    assert capsys.readouterr().out.splitlines() == [
+        f"{out}1 word, 5 units", f"{out}unchanged", f"{out}0 words, 5 units"
+    ]  # fmt: skip

@@ -4,11 +4,12 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from unitdisc.cli.arguments import above_zero, positive, positive_or_none, share
 from unitdisc.cli.foreign import add_units_options
 from unitdisc.errors import counted
+from unitdisc.evaluate.abx_options import AbxOptions, Distance, Slicing
 
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -65,49 +66,52 @@ def add_abx(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     verb.add_argument(
         "--speaker",
         choices=("within", "across"),
-        default="within",
+        default=AbxOptions.speaker,
         help="whether X is by the speaker of A and B (within) or by another one (across) (default: %(default)s)",
     )
     verb.add_argument(
         "--context",
         choices=("within", "any"),
-        default="within",
+        default=AbxOptions.context,
         help="whether A, B and X must have equal neighbouring phones (within) or not (any) (default: %(default)s)",
     )
     verb.add_argument(
         "--distance",
-        choices=("angular", "euclidean", "kl", "identical", "codebook", "balanced", "edit"),
-        default="angular",
+        choices=get_args(Distance),
+        default=AbxOptions.distance,
         help="distance of two frames; the last four are for units (default: %(default)s)",
     )
     verb.add_argument("--codebook", type=Path, help="codewords [K, D] (.npy, .pt) for codebook and balanced")
     verb.add_argument(
         "--max-group",
         type=positive_or_none,
-        default=10,
+        default=AbxOptions.max_group,
         metavar="N|none",
         help="most items of a phone in a cell (default: %(default)s)",
     )
     verb.add_argument(
         "--max-x-across",
         type=positive_or_none,
-        default=5,
+        default=AbxOptions.max_x_across,
         metavar="N|none",
         help="most speakers of X for each A and B (default: %(default)s)",
     )
     verb.add_argument(
-        "--seed", type=int, default=0, help="seed of what the two options above draw (default: %(default)s)"
+        "--seed",
+        type=int,
+        default=AbxOptions.seed,
+        help="seed of what the two options above draw (default: %(default)s)",
     )
     verb.add_argument(
         "--slicing",
-        choices=("fastabx", "librilight"),
-        default="fastabx",
+        choices=get_args(Slicing),
+        default=AbxOptions.slicing,
         help="which frames belong to an item (default: %(default)s)",
     )
     verb.add_argument(
         "--max-dropped",
         type=share,
-        default=0.01,
+        default=AbxOptions.max_dropped,
         metavar="SHARE",
         help="share of the items that may lack frames (default: %(default)s)",
     )
@@ -119,7 +123,7 @@ def add_abx(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
 
 def run_abx(options: argparse.Namespace) -> None:
     """Score ABX."""
-    from unitdisc.evaluate.abx import AbxOptions, score_abx
+    from unitdisc.evaluate.abx import score_abx
     from unitdisc.evaluate.scores import table, write_scores
 
     fields: dict[str, Any] = {name: getattr(options, name) for name in AbxOptions.__dataclass_fields__}

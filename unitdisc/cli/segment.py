@@ -2,9 +2,10 @@
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
-from unitdisc.cli.arguments import above_zero, zero_or_more
+from unitdisc.cli.arguments import above_zero, add_renew, zero_or_more
 from unitdisc.cli.foreign import add_units_options
 from unitdisc.errors import counted
 
@@ -34,6 +35,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )
     how.add_argument("--knee", action="store_true", help="the penalty at the knee of the cost curve (default)")
     verb.add_argument("--force", action="store_true", help="replace an existing file")
+    add_renew(verb)
     verb.add_argument("--json", action="store_true", help="print the result as JSON")
     add_units_options(verb, "units")
     verb.set_defaults(run=run_segment)
@@ -41,21 +43,39 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 
 def run_segment(options: argparse.Namespace) -> None:
     """Segment and print what came of it."""
-    from unitdisc.evaluate.frames import open_frames, read_array
-    from unitdisc.evaluate.suite import codebook_beside, unit_file
-    from unitdisc.segment import UnitCorpus, segment
+    from unitdisc.cli.making import making
+    from unitdisc.data.units import unit_file
+    from unitdisc.made import Making
 
     units = unit_file(options.units)
-    codebook = frames = None
+    places = {"units": units}
     if not options.identity:
-        codebook = read_array(options.codebook) if options.codebook else codebook_beside(units)
-        beside = units.parent / "projection.scp"
-        path = options.frames or (beside if beside.exists() and codebook is not None else None)
-        frames = None if path is None else open_frames(path)
-    source = "frames and codewords" if frames is not None else "codewords" if codebook is not None else "equality"
-    point = segment(UnitCorpus(units, codebook, frames), options.out, options.penalty, options.rate, options.force)
+        codebook = options.codebook or units.parent / "codebook.npy"
+        frames = options.frames or units.parent / "projection.scp"
+        places |= {"codebook": codebook} if options.codebook or codebook.exists() else {}
+        places |= {"frames": frames} if options.frames or ("codebook" in places and frames.exists()) else {}
+    settings = {"verb": "segment", **{name: getattr(options, name) for name in ("penalty", "rate", "identity")}}
+    with making(options, Making(options.out, settings, places)) as task:
+        if not task.unchanged:
+            task.result.update(_segment(options, places, task.force or options.force))
+
+
+def _segment(options: argparse.Namespace, places: Mapping[str, Path], force: bool) -> dict[str, object]:
+    from unitdisc.evaluate.frames import open_frames, read_array
+    from unitdisc.evaluate.suite import codebook_beside
+    from unitdisc.segment import UnitCorpus, segment
+
+    units, codebook = places["units"], None
+    if "codebook" in places:
+        codebook = read_array(places["codebook"]) if options.codebook else codebook_beside(units)
+    wanted = "frames" in places and (options.frames is not None or codebook is not None)
+    frames = open_frames(places["frames"]) if wanted else None
+    by = "frames and codewords" if frames is not None else "codewords" if codebook is not None else "equality"
+    point = segment(UnitCorpus(units, codebook, frames), options.out, options.penalty, options.rate, force)
+    about = {"penalty": point.penalty, "rate": point.rate, "units": point.units, "by": by}
     if options.json:
-        print(json.dumps({"penalty": point.penalty, "rate": point.rate, "units": point.units, "by": source}))
+        print(json.dumps(about))
     else:
-        how = f"penalty {point.penalty:.6g} by {source}"
+        how = f"penalty {point.penalty:.6g} by {by}"
         print(f"{options.out}: {counted(point.units, 'unit')}, {point.rate:.2f} per second, {how}")
+    return about

@@ -1,11 +1,18 @@
 """The verb `words`: stretches of units that come back, and units with examples, as tables."""
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from unitdisc.cli.arguments import positive
+from unitdisc.cli.arguments import add_renew, positive
 from unitdisc.cli.foreign import add_units_options
 from unitdisc.errors import counted
+
+if TYPE_CHECKING:
+    from unitdisc.evaluate.words import WordOptions
+
+TABLES = ("words.csv", "occurrences.csv", "units.csv")
 
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -32,20 +39,35 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         help="places to hear each word, and each unit of each speaker (default: %(default)s)",
     )  # fmt: skip
     verb.add_argument("--force", action="store_true", help="replace tables that are there")
+    add_renew(verb)
     add_units_options(verb, "units")
     verb.set_defaults(run=run_words)
 
 
 def run_words(options: argparse.Namespace) -> None:
     """Write the tables."""
+    from unitdisc.cli.making import making
+    from unitdisc.data.units import unit_file
+    from unitdisc.evaluate.words import WordOptions
+    from unitdisc.made import Making
+
+    wanted = WordOptions(options.shortest, options.longest, top=options.top, examples=options.examples)
+    places = {"units": unit_file(options.units)}
+    if options.data:
+        places["data"] = options.data / "utt2spk" if options.data.is_dir() else options.data
+    with making(options, Making(options.out, {"verb": "words", **asdict(wanted)}, places, holds=TABLES)) as task:
+        if not task.unchanged:
+            _write(options, wanted, task.force or options.force)
+
+
+def _write(options: argparse.Namespace, wanted: "WordOptions", force: bool) -> None:
     from unitdisc.data.units import unit_file
     from unitdisc.errors import DataError
     from unitdisc.evaluate.speaker import read_speakers
-    from unitdisc.evaluate.words import WordOptions, write_words
+    from unitdisc.evaluate.words import write_words
 
-    if (options.out / "words.csv").exists() and not options.force:
+    if (options.out / "words.csv").exists() and not force:
         raise DataError(f"{options.out / 'words.csv'}: there already; --force replaces it")
-    wanted = WordOptions(options.shortest, options.longest, top=options.top, examples=options.examples)
     speakers = read_speakers(options.data) if options.data else {}
     words, units = write_words(unit_file(options.units), options.out, speakers, wanted)
     print(f"{options.out}: {counted(words, 'word')}, {counted(units, 'unit')}")

@@ -12,7 +12,8 @@ from unitdisc.compare.kept import key_of
 from unitdisc.compare.subjects import PHONES, Speech, Subject
 from unitdisc.encode import EncodeOptions, encode
 from unitdisc.errors import DataError
-from unitdisc.evaluate.abx import AbxOptions, score_abx
+from unitdisc.evaluate.abx import score_abx
+from unitdisc.evaluate.abx_options import AbxOptions
 from unitdisc.evaluate.bitrate import bitrate_scores
 from unitdisc.evaluate.clusters import usage_scores
 from unitdisc.evaluate.probe import ProbeConfig, probe_ctc

@@ -4,17 +4,18 @@ Mean over the triplets of a cell, then over the cells of a speaker (contexts, sp
 over pairs of phones. Errors lie between 0 and 1, chance is 0.5. Without sub-sampling this is fastabx's number.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from unitdisc.errors import DataError
 from unitdisc.evaluate import abx_plain
 from unitdisc.evaluate.abx_cells import Groups, Legs, build_groups, build_legs, work_of
-from unitdisc.evaluate.abx_slices import Slicing, slice_items
-from unitdisc.evaluate.abx_space import Distance, Space, make_space
+from unitdisc.evaluate.abx_options import AbxOptions
+from unitdisc.evaluate.abx_slices import slice_items
+from unitdisc.evaluate.abx_space import Space, make_space
 from unitdisc.evaluate.codewords import read_codewords
 from unitdisc.evaluate.frames import Frames, open_frames
 from unitdisc.evaluate.items import Items, read_items
@@ -23,20 +24,6 @@ from unitdisc.evaluate.scores import Counts, Score, bootstrap, file_hash
 LITTLE = 5_000_000  # pairs of frames: to score them takes no longer than to load the compiled loops
 FEW_LEGS = 2000
 FEW = 200  # items: with fewer the score may be off by several points whatever the features
-
-
-@dataclass(frozen=True)
-class AbxOptions:
-    """How ABX is scored."""
-
-    speaker: Literal["within", "across"] = "within"
-    context: Literal["within", "any"] = "within"
-    distance: Distance = "angular"
-    max_group: int | None = 10  # items of a phone by a speaker (in a context); None for all
-    max_x_across: int | None = 5  # speakers that X comes from, for each A and B; None for all
-    seed: int = 0
-    slicing: Slicing = "fastabx"
-    max_dropped: float = 0.01
 
 
 class Tally(NamedTuple):

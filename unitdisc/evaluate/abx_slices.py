@@ -4,16 +4,15 @@ import hashlib
 import math
 from collections import Counter
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from unitdisc.data.timing import frames_between
 from unitdisc.errors import DataError
+from unitdisc.evaluate.abx_options import Slicing
 from unitdisc.evaluate.frames import Frames
 from unitdisc.evaluate.items import Items
 
-Slicing = Literal["fastabx", "librilight"]
 PAST_END = "past the end of the features"
 TOO_SHORT = "shorter than a frame"
 MISSING = "without features"

@@ -1,13 +1,12 @@
 """Frames made ready for a distance."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from unitdisc.errors import DataError
+from unitdisc.evaluate.abx_options import Distance
 
-Distance = Literal["angular", "euclidean", "kl", "identical", "codebook", "balanced", "edit"]
 ANGULAR, EUCLIDEAN, PLAIN, TABLE, IDENTICAL, EDIT = range(6)  # what to make of a product of frames, or instead of it
 FEW = 4096  # different vectors that a table of distances is made of
 

@@ -164,7 +164,8 @@ def score_all(
     add("boundaries", boundaries_of(sides, resamples=options.resamples))
     add("bitrate", bitrate_scores(units, **draws))
     if options.items is not None:
-        from unitdisc.evaluate.abx import AbxOptions, score_abx  # torch: slow to import, 600 MB
+        from unitdisc.evaluate.abx import score_abx
+        from unitdisc.evaluate.abx_options import AbxOptions
 
         ways = [AbxOptions("within", distance="identical"), AbxOptions("across", distance="identical")]
         if codebook is not None:
