@@ -61,22 +61,27 @@ def main() -> None:
             targets = Targets(folder / "targets", config.train.targets, config.train.steps, 0, corpus, corpus)
             targets.open_(targets.make(0, model))
         batches = [Prefetcher(corpus, plan).batch(step) for step in range(options.train_steps + 1)]
-        began = 0.0
+        began = busy = 0.0
         for step, batch in enumerate(batches):
-            began = time.perf_counter() if step == 1 else began  # the first step is slow everywhere
+            if step == 1:  # the first step is slow everywhere
+                began, busy = time.perf_counter(), time.process_time()
             model.begin_step_(step)
             train_step(state, batch if targets is None else targets.label_(batch), meter, log, torch.device("cpu"))
         rate = options.train_steps / (time.perf_counter() - began)
+        taken = (time.process_time() - busy) / options.train_steps
         print(f"a training on {torch.get_num_threads()} threads takes {rate:.1f} batches a second")
         for workers in options.workers:
             reader = Prefetcher(corpus, plan, workers=workers)
             reader.batch(0)
-            began = time.perf_counter()
+            began, busy = time.perf_counter(), time.process_time()
             for step in range(1, options.steps + 1):
                 reader.batch(step)
             fed = options.steps / (time.perf_counter() - began)
+            read = (time.process_time() - busy) / options.steps
             reader.close()
             print(f"{workers} processes read {fed:.1f} a second, {fed / rate:.1f} times as many")
+            if not workers:  # nothing else is done here meanwhile; for a machine on which other programs run
+                print(f"  processor time: {taken * 1e3:.1f} ms a step, {read * 1e3:.1f} ms to read a batch")
 
 
 if __name__ == "__main__":
