@@ -219,7 +219,8 @@ def read_run(path: Path) -> None:
 
 def read_foreign(path: Path, **options: object) -> None:
     """Read units of another tool by content, or as the format that is named."""
-    import_units(path, path.parent / "out.jsonl", ImportOptions(period=0.02, **options))
+    folder = path if path.is_dir() else path.parent
+    import_units(path, folder / "out.jsonl", ImportOptions(period=0.02, **options))
 
 
 def as_format(name: str) -> Callable[[Path], None]:
@@ -240,7 +241,7 @@ def read_tsv(path: Path) -> None:
 
 def read_tables_of_vectors(path: Path) -> None:
     """Read units of ZeroSpeech 2019."""
-    import_units(path.parent, path.parent.with_suffix(".jsonl"), ImportOptions(period=0.02, format="zerospeech2019"))
+    read_foreign(path.parent, format="zerospeech2019")
 
 
 def read_tar(path: Path) -> None:

@@ -167,27 +167,27 @@ def test_a_config_that_cannot_be_read_is_refused_before_any_stage(egs: Path):
     assert "conf/base.yaml:2:1: cannot be read as YAML" in got.stderr
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code", "message"),
-    [
-        (["--set", "train.stepz=3"], 1, "unknown key 'stepz'; did you mean 'steps'?"),
-        (["--set", "train.steps 3"], 2, "expected A.B=C, got 'train.steps'"),
-        (["--seed", "x"], 2, "--seed: expected a number, got 'x'"),
-        (["--jobs", "0"], 2, "--jobs: expected a number above 0, got '0'"),
-        (["--processes", "0"], 2, "--processes: expected a number above 0, got '0'"),
-        (["--cmd", "nowhere/cmd.sh"], 2, "--cmd: no such program: nowhere/cmd.sh"),
-        (["--ablation", "all", "--seeds", "0 x"], 2, "--seeds: expected numbers, as in '0 1 2', got '0 x'"),
-        (["--short=yes"], 2, "--short: expected true or false, got 'yes'"),
-        (["--ablation", "true", "--stage", "encode"], 2, "leave out --stage and --stop-stage"),
-    ],
-)
-def test_a_wrong_value_is_refused_before_anything_is_made(arguments, code, message, mini: Path):
+WRONG = [
+    (["--set", "train.stepz=3"], 1, "unknown key 'stepz'; did you mean 'steps'?"),
+    (["--set", "train.steps 3"], 2, "expected A.B=C, got 'train.steps'"),
+    (["--seed", "x"], 2, "--seed: expected a number, got 'x'"),
+    (["--jobs", "0"], 2, "--jobs: expected a number above 0, got '0'"),
+    (["--processes", "0"], 2, "--processes: expected a number above 0, got '0'"),
+    (["--cmd", "nowhere/cmd.sh"], 2, "--cmd: no such program: nowhere/cmd.sh"),
+    (["--ablation", "all", "--seeds", "0 x"], 2, "--seeds: expected numbers, as in '0 1 2', got '0 x'"),
+    (["--short=yes"], 2, "--short: expected true or false, got 'yes'"),
+    (["--ablation", "true", "--stage", "encode"], 2, "leave out --stage and --stop-stage"),
+]
+
+
+def test_a_wrong_value_is_refused_before_anything_is_made(mini: Path):
     run_recipe(mini, *SHORT, "--stop-stage", "train")
     before = sorted(mini.rglob("*"))
-    got = run_recipe(mini, *SHORT, *arguments, REAL="check import config")
-    assert (got.returncode, got.stdout) == (code, "")
-    assert message in got.stderr
-    assert sorted(mini.rglob("*")) == before
+    for arguments, code, message in WRONG:
+        got = run_recipe(mini, *SHORT, *arguments, REAL="check import config")
+        assert (got.returncode, got.stdout) == (code, ""), arguments
+        assert message in got.stderr
+        assert sorted(mini.rglob("*")) == before, arguments
 
 
 def test_changes_reach_features_and_training(mini: Path):
