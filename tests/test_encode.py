@@ -100,6 +100,7 @@ def test_archives_and_features_on_the_fly_give_the_same_units(data: Path, exp: P
     assert (tmp_path / "out" / "units.txt").read_bytes() == (once / "units.txt").read_bytes()
 
 
+@pytest.mark.slow  # tests/test_arrays.py has the same of fewer utterances
 def test_two_processes_change_no_byte(data: Path, exp: Path, once: Path, tmp_path: Path):
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "-m", "unitdisc"]
     command += ["encode", str(exp), str(data / "test"), str(tmp_path / "out"), "--projection"]

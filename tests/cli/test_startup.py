@@ -38,16 +38,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     "arguments",
     [
-        "score abx feats x.item --frame-shift 0.01",
         "score abx feats x.item --frame-shift 0.01 --distance euclidean",
-        "score usage units.jsonl",
-        "score bitrate units.jsonl",
-        "score clusters units.jsonl --alignment phones.ctm",
         "score boundaries units.jsonl --alignment phones.ctm",
         "score per units.jsonl --alignment phones.ctm --oracle",
-        "inspect units.jsonl",
-        "export units.jsonl out --format textgrid",
-        "check data",
         "--version",
     ],
 )

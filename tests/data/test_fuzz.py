@@ -98,6 +98,7 @@ def test_no_damage_among_many_makes_a_traceback_a_hang_or_a_full_memory(name: st
         ("cuts", READERS["cuts"].blob.replace(b'"start": 0.02', b'"begin": 0.02')),
         ("cuts", READERS["cuts"].blob.replace(b'"start": 0.02', b'"start": NaN')),
         ("journal", READERS["journal"].blob.replace(b'"sizes": [', b'"sizes": [9999999999999999999')),
+        ("cuts", READERS["cuts"].blob.replace(b'"text": "x"', b'"text": "x\\ud800"')),
         ("cuts", b'{"id": ["a"], "supervisions": []}\n'),
         ("cuts", b'{"id": "a", "supervisions": [1, 2]}\n'),
         ("command", b"sox x.wav -r inf -t wav - |"),

@@ -153,5 +153,7 @@ def write_table(path: Path, rows: Iterable[tuple[str, str]]) -> None:
     try:
         with whole_file(path) as out:
             out.writelines(f"{key} {rest}\n" if rest else f"{key}\n" for key, rest in rows)
+    except UnicodeEncodeError as error:
+        raise DataError(f"{path}: expected text that UTF-8 can hold, got {shown(error.object)}") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be written: {error.strerror}") from None
