@@ -94,11 +94,11 @@ def ablate(options: argparse.Namespace) -> None:
         usage_error(f"--seeds: expected numbers, as in '0 1 2', got '{options.seeds}'")
     folder = options.exp or Path("exp") / "-".join(dict.fromkeys(["ablation", config.stem]))
     base = folder / "conf" / "base" / f"{config.stem}.yaml"
-    call(options, "--config", config.resolve(), "--stop-stage", "features")
-    data = shared_inputs(options.data)
     lay(config, Path("-"), base, options.set.split())
     for row in rows:
         lay(base, rows_folder / f"{row}.yaml", folder / "conf" / f"{row}.yaml", [])
+    call(options, "--config", config.resolve(), "--stop-stage", "features")
+    data = shared_inputs(options.data)
     for seed in options.seeds.split():  # all rows of a seed first, so that an early look compares like with like
         for row in rows:
             print(f"{row}, seed {seed}", flush=True)

@@ -55,6 +55,12 @@ def lay(base: Path, row: Path, out: Path, changes: list[str]) -> None:
     """Compose and write."""
     delta = {} if str(row) == "-" else read_tree(row)
     tree = compose(reduce(changed, changes, read_tree(base)), delta)
+    kind = tree.get("model", {}).get("quantizer", {}).get("kind", "vq")
+    if fields_of(kind) and (foreign := delta.get("model", {}).get("quantizer", {}).keys() - fields_of(kind)):
+        raise ConfigError(
+            f"{row}: a quantiser of kind {kind}, as in {base}, has no {', '.join(sorted(foreign))}; "
+            "lay this row over a configuration of kind vq, as --config conf/ablation.yaml or conf/vqvae.yaml"
+        )
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True), "utf-8")
 

@@ -39,13 +39,12 @@ ablation=off           # true: train and score every row of ../common/conf/ablat
 seeds='0 1 2'          # of the ablation
 . ../common/parse_options.sh
 
-
+[ "$ablation" = off ] || default config=conf/ablation.yaml
+! $short || default corpus=corpus/short data=data/short minutes=8 speakers=10 sentences=8 config=conf/short.yaml
 if [ "$ablation" != off ]; then # the stages below: the first for all, the others for each row and seed
-  default config=conf/ablation.yaml
   exec python3 ../common/ablate.py --rows "$ablation" --seeds "$seeds" --config "$config" --set "$set" \
     --data "$data" --exp "$exp" --from "${OLDPWD:-.}" "$PWD/run.sh" "$@"
 fi
-! $short || default corpus=corpus/short data=data/short minutes=8 speakers=10 sentences=8 config=conf/short.yaml
 exp=${exp:-exp/$(basename "$config" .yaml)-$seed}
 launch=(unitdisc) && [ "$processes" = 1 ] || launch=(torchrun --standalone --nproc-per-node "$processes" -m unitdisc)
 [ $stage -gt 3 ] || unitdisc config "$config" "${changes[@]}" >/dev/null # what is wrong in it is said before anything is made

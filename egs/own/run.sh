@@ -39,6 +39,7 @@ seeds='0 1 2'          # of the ablation
 . ../common/parse_options.sh
 
 if [ "$ablation" != off ]; then # the stages below: the first for all, the others for each row and seed
+  default config=conf/ablation.yaml
   exec python3 ../common/ablate.py --rows "$ablation" --seeds "$seeds" --config "$config" --set "$set" \
     --data "$data" --exp "$exp" --from "${OLDPWD:-.}" "$PWD/run.sh" "$@"
 fi

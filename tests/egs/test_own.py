@@ -98,6 +98,15 @@ def test_own_trains_the_default_units_and_a_decoder_on_top_of_them():
     assert voices.model.quantizer == own.model.quantizer  # or the units could not be taken over
 
 
+def test_the_ablation_of_own_is_of_a_codebook(egs: Path):
+    folder = wavs(egs.parent / "wavs", speakers=2, each=6)
+    got = run_recipe(egs / "own", "--wavs", str(folder), "--ablation", "vanilla all", "--seeds", "0", FAIL="train")
+    assert "vanilla, seed 0" in got.stdout, got.stderr
+    own = egs / "own" / "exp" / "ablation" / "conf"
+    assert load(own / "all.yaml", Config) == load(EGS / "mini" / "conf" / "ablation.yaml", Config)
+    assert load(own / "vanilla.yaml", Config).model.quantizer.norm == "none"
+
+
 def test_own_gives_every_recording_units(egs: Path):
     folder = wavs(egs.parent / "wavs", speakers=2, each=6)
     got = run_recipe(egs / "own", "--wavs", str(folder), "--stop-stage", "encode", "--max-failed", "0.2")

@@ -123,6 +123,12 @@ def test_the_ablation_has_a_configuration_of_its_own(mini: Path):
     assert steps[0] == steps[1] < read_tree(mini / "conf/base.yaml")["train"]["steps"]
 
 
+def test_a_short_ablation_is_of_the_short_corpus_and_training(mini: Path):
+    got = run_recipe(mini, *SHORT, "--ablation", "all", "--seeds", "0", FAIL="train")
+    assert "all, seed 0" in got.stdout, got.stderr
+    assert read_tree(mini / "exp/ablation-short/conf/all.yaml") == read_tree(mini / "conf/short.yaml")
+
+
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_recipe_without_the_command_says_so(recipe: str, egs: Path):
     bare = ":".join(p for p in os.environ["PATH"].split(":") if not (Path(p) / "unitdisc").exists())

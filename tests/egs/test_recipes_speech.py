@@ -398,6 +398,15 @@ def test_a_row_has_the_last_word(tmp_path: Path):
     assert "no such file; expected a configuration" in got.stderr
 
 
+def test_the_rows_of_a_codebook_are_refused_over_k_means(tmp_path: Path):
+    paths = (EGS / "own/conf/base.yaml", EGS / "common/conf/ablation/vanilla.yaml", tmp_path / "x.yaml")
+    got = script(EGS / "common/rows.py", *paths)
+    assert got.returncode == 1
+    assert "a quantiser of kind kmeans, as in" in got.stderr
+    assert "has no learning_rate_factor, norm, schedule" in got.stderr
+    assert not paths[2].exists()
+
+
 # Whole recipes.
 
 
