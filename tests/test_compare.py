@@ -20,7 +20,7 @@ from unitdisc.compare.table import cell, markdown, read_comparison, terminal
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.store import FeatureReader
 from unitdisc.data.subsets import subset
-from unitdisc.data.units import read_header
+from unitdisc.data.units import read_header, read_units, write_units
 from unitdisc.encode import EncodeOptions, encode
 from unitdisc.errors import ConfigError, DataError
 from unitdisc.evaluate.definitions import define
@@ -228,6 +228,27 @@ def test_outside_units_stand_beside_with_or_without_a_side_to_fit_on(data: Path,
     assert alone["abx-across-within-identical"].value == ours["abx-across-within-identical"].value
     only = compare([], replace(beside, baselines=NAMES), FEW)
     assert [column.name for column in only.columns] == ["them", "theirs", "mfcc", "mfcc-floor", "lda-8"]
+
+
+def test_outside_units_are_scored_on_the_test_speech_alone(data: Path, exp: Path, tmp_path: Path):
+    said: list[str] = []
+    options = CompareOptions(data / "train", data / "test", cache=tmp_path / "kept", baselines=(), out=tmp_path)
+    ours = compare([exp], options, FEW).scores["units"]
+    lines = [line for part in ("test", "train") for line in read_units(exp / "units" / part)]
+    header = replace(read_header(exp / "units" / "test"), origin={"source": "theirs.km"})
+    write_units(tmp_path / "theirs.jsonl", header, sorted(lines, key=lambda line: line.utt))
+    found = compare([exp], replace(options, beside=(tmp_path / "theirs.jsonl",)), FEW, say=said.append)
+    theirs = found.scores["theirs"]
+    for name in ("pnmi", "bitrate-zr2020", "active-codes", "abx-across-within-identical"):
+        assert (theirs[name].value, theirs[name].interval) == (ours[name].value, ours[name].interval), name
+    left_out = len(lines) - len(DataDir.read(data / "test").utts)
+    assert f"theirs: {left_out} utterances that are not in {data / 'test'} are left out" in said
+    assert "- theirs: units of theirs.km, 8 codes" in markdown(found)
+    assert "ABX across speakers (same unit or not), % ↓" in terminal(found)  # what they have of ABX
+    assert "ABX across speakers (same unit or not), % ↓" not in terminal(compare([exp], options, FEW))
+    write_units(tmp_path / "others.jsonl", header, [lines[0]._replace(utt="elsewhere")])
+    with pytest.raises(DataError, match=r"others: has no utterance of .*: its first is 'elsewhere'"):
+        compare([exp], replace(options, beside=(tmp_path / "others.jsonl",)), FEW)
 
 
 def test_some_baselines_and_other_silences(data: Path, exp: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -278,11 +278,13 @@ def test_every_verb_that_takes_units_takes_those_of_others(tmp_path: Path, capsy
     ):
         said = []
         for units in (tmp_path / "native" / "units.jsonl", tmp_path / "units.txt"):
-            period = ["--frame-shift" if "per" in verb else "--period", 0.02] if units.suffix == ".txt" else []
+            period = ["--period", 0.02] if units.suffix == ".txt" else []
             run(*[units if word == "{}" else word for word in verb], *period, "--json")
             lines = capsys.readouterr()
             said.append(json.loads(lines.out))
             assert ("read as text: 20 utterances, 8 codes, a frame every 20 ms" in lines.err) == bool(period)
+        if verb[0] == "inspect":
+            assert [Path(each["file"]).name for each in said] == ["units.jsonl", "units.txt"]
         if verb[0] == "score":
             ours, theirs = ([score["value"] for score in each["scores"]] for each in said)
             assert ours == theirs

@@ -88,6 +88,8 @@ def add_units_options(
     )  # fmt: skip
     if period == "--period":
         group.add_argument("--period", type=above_zero, metavar="SECONDS", help="from frame to frame, if not said")
+    else:
+        group.add_argument("--period", type=above_zero, dest="frame_shift", metavar="SECONDS", help=f"as {period}")
     verb.set_defaults(unit_arguments=names, period_option=period, takes_units=when)
 
 

@@ -214,6 +214,6 @@ def run_inspect(options: argparse.Namespace) -> None:
     from unitdisc.evaluate.inspect import essentials, summary
 
     if options.json:
-        print(json.dumps(essentials(options.units), ensure_ascii=False))
+        print(json.dumps(essentials(options.units, options.given_units), ensure_ascii=False))
     else:
-        print(summary(options.units))
+        print(summary(options.units, options.given_units))

@@ -77,7 +77,7 @@ def compare(
         model = load_model(exp, options.device)
         own[exp] = [_encoded(exp, name, model, speech, options, say)]
         own[exp] += _baselines(model, maker, options.baselines)
-    others = [outside(path, path.name.removesuffix(".jsonl"), cache) for path in options.beside]
+    others = [outside(path, path.name.removesuffix(".jsonl"), speech.test, cache, say) for path in options.beside]
     if not exps:
         others += _without_model(others[0].codes, others[0].period, maker, options.baselines)
     named = _named([*(subject for its in own.values() for subject in its), *others])

@@ -1,5 +1,7 @@
 """What is compared: the speech, and everything that stands for it."""
 
+import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -8,7 +10,7 @@ from unitdisc.compare.kept import data_key, key_of, once
 from unitdisc.data.alignment import read_alignment
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.phones import SILENCES
-from unitdisc.data.units import read_header, unit_file, vectors_of
+from unitdisc.data.units import read_header, read_units, unit_file, vectors_of, write_units
 from unitdisc.errors import DataError
 from unitdisc.evaluate.items import make_items, write_items
 from unitdisc.evaluate.scores import file_hash
@@ -97,16 +99,17 @@ def _items_of(data: DataDir, phones: Path, silences: frozenset[str], folder: Pat
     return once(folder, make) / ITEMS
 
 
-def outside(path: Path, name: str, cache: Path) -> Subject:
+def outside(path: Path, name: str, test: DataDir, cache: Path, say: Callable[[str], object]) -> Subject:
     """Return the units of another system: a unit file of the test speech, or a folder with test and train."""
     split = path / "test" if (path / "test").is_dir() else path
-    units = unit_file(split)
+    given = unit_file(split)
+    units = _of_speech(given, name, test, cache, say)
     header = read_header(units)
     train = unit_file(path / "train") if split != path and (path / "train").is_dir() else None
-    vectors = vectors_of(units.parent)
+    vectors = vectors_of(given.parent)
     return Subject(
         name,
-        f"units of {path}",
+        f"units of {header.origin.get('source', path)}",
         key_of([file_hash(file) for file in (units, train) if file]),
         cache / "scores",
         header.period,
@@ -115,3 +118,26 @@ def outside(path: Path, name: str, cache: Path) -> Subject:
         train_units=train,
         codes=header.cardinality,
     )
+
+
+def _of_speech(units: Path, name: str, test: DataDir, cache: Path, say: Callable[[str], object]) -> Path:
+    """Return units of the test speech alone, or all columns would not be of the same utterances."""
+    utts, here = [line.utt for line in read_units(units)], set(test.utts)
+    common = here.intersection(utts)
+    if not common:
+        raise DataError(
+            f"{name}: has no utterance of {test.path}: its first is {next(iter(utts), None)!r}, "
+            f"that of the data is {test.utts[0]!r}; name them alike"
+        )
+    if len(common) < len(here):
+        say(f"{name}: lacks {len(here) - len(common)} of {len(here)} utterances of {test.path}; scored on the others")
+    if len(common) == len(utts):
+        return units
+    say(f"{name}: {len(utts) - len(common)} utterances that are not in {test.path} are left out")
+
+    def make(folder: Path) -> None:
+        write_units(folder / "units.jsonl", read_header(units), (one for one in read_units(units) if one.utt in here))
+        if (units.parent / "codebook.npy").exists():
+            shutil.copy(units.parent / "codebook.npy", folder)
+
+    return once(cache / f"beside-{key_of(file_hash(units), sorted(common))}", make) / "units.jsonl"

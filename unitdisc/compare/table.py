@@ -37,11 +37,21 @@ class Comparison(NamedTuple):
         """Return the cells of the table, its head first; with `first`, only the scores one looks at first."""
         names = [column.name for column in self.columns]
         rows = [["", *names]]
+        looked_at = self._first()
         for definition in self.definitions:
-            if not first or define(definition).is_first(definition):
+            if not first or definition in looked_at:
                 cells = [cell(self.scores[name].get(definition)) for name in names]
                 rows.append([define(definition).headed(definition), *cells])
         return rows
+
+    def _first(self) -> set[str]:
+        """Return the scores of the usual kind, and what else a column has of a score that it has not in that kind."""
+        usual = {definition for definition in self.definitions if define(definition).is_first(definition)}
+        others = set()
+        for found in self.scores.values():
+            there = {define(definition).title for definition in usual.intersection(found)}
+            others |= {name for name in found if define(name).first and define(name).title not in there}
+        return usual | others
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""

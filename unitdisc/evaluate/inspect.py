@@ -14,8 +14,8 @@ from unitdisc.evaluate.contingency import CellCounter
 TOP = 10
 
 
-def essentials(path: str | Path) -> dict[str, Any]:
-    """Return the essentials of a unit file as plain values; without frames there are no rates."""
+def essentials(path: str | Path, given: str | Path | None = None) -> dict[str, Any]:
+    """Return the essentials of a unit file, or of what it was made of; without frames there are no rates."""
     header, counter = read_header(path), CellCounter(most=1)
     utterances = units = frames = longest = empty = 0
     for line in read_units(path):
@@ -24,7 +24,7 @@ def essentials(path: str | Path) -> dict[str, Any]:
         longest, empty = max(longest, int(line.durations.max(initial=0))), empty + (length == 0)
         counter.add("all", line.frames)
     about: dict[str, Any] = {
-        "file": str(path),
+        "file": str(given or path),
         **asdict(header),
         "cardinality": header.cardinality,
         "utterances": utterances,
@@ -50,9 +50,9 @@ def essentials(path: str | Path) -> dict[str, Any]:
     return about
 
 
-def summary(path: str | Path) -> str:
+def summary(path: str | Path, given: str | Path | None = None) -> str:
     """Describe a unit file: its contract, how much is in it, how its codes are used, and what looks wrong."""
-    about = essentials(path)
+    about = essentials(path, given)
     codes, period = about["cardinality"], about["period"]
     rows = [
         ("file", about["file"]),
