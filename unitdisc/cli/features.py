@@ -213,6 +213,7 @@ def extract_and_print(
         print(json.dumps(about))
         return about
     what = ", ".join(summary.made) if summary.made else "kept what was there"
+    later = "" if part is None else "; the same command without --job puts the parts together"
     if part is not None and summary.made:
         what = f"part {part.number} of {part.of} of {what}"
     failed = f", {len(summary.failed)} failed (listed in feats.json)" if summary.failed else ""
@@ -221,6 +222,6 @@ def extract_and_print(
         failed += f", {len(summary.short)} up to {most:.0f} ms shorter than their headers say (filled with silence)"
     print(
         f"{path}: {what}: {counted(summary.utterances, 'utterance')}, {counted(summary.frames, 'frame')}{failed}; "
-        f"{about['seconds']:.1f} s"
+        f"{about['seconds']:.1f} s{later}"
     )
     return about
