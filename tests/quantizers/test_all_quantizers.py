@@ -19,6 +19,7 @@ def draw(*shape: int, seed: int) -> Tensor:
 
 def built(kind: str, seed: int = 0) -> Quantizer:
     """Return a quantiser that has seen data, if it needs any, and quantises from now on."""
+    torch.manual_seed(seed)  # of layers that a kind draws without the generator
     quantizer = build_quantizer(KINDS[kind](), DIM, torch.Generator().manual_seed(seed))
     quantizer.begin_step_(100_000)  # after the end of every warm-up
     quantizer.begin_(draw(600, DIM, seed=1), torch.Generator().manual_seed(2))
