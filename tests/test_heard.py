@@ -53,7 +53,7 @@ def test_the_voice_of_a_recording_is_the_one_that_says_it_best(data: DataDir):
 
     def loss(speaker: torch.Tensor) -> float:
         with torch.no_grad():
-            decoder, told = model._condition(content, units, speaker[None])
+            decoder, told = model._condition(content, units, speaker[None], None)
             return float(decoder.loss(torch.cat(list(streams.values()), 1)[None], told, None, units).mean())
 
     table = model.conditioning.table.weight

@@ -151,7 +151,8 @@ def test_segment_by_penalty_rate_and_knee(corpus, capsys, tmp_path):
     assert rate["rate"] == pytest.approx(11, rel=0.05)
     by_hand = ["segment", units, tmp_path / "hand.jsonl", "--penalty", "1", "--identity", "--json"]
     assert json.loads(run(capsys, *by_hand))["by"] == "equality"
-    assert "exists; --force" in error(capsys, *by_hand)
+    assert "unchanged" in run(capsys, *by_hand)
+    assert "made of something else" in error(capsys, *by_hand, "--penalty", "2")
     run(capsys, *by_hand, "--force")
     assert read_header(tmp_path / "hand.jsonl").origin == {"segmented": "penalty 1"}
     codewords = ["segment", units / "units.jsonl", tmp_path / "c.jsonl", "--codebook", units / "codebook.npy"]

@@ -16,7 +16,7 @@ PANEL = 32  # outputs whose sums stay in registers together: two vectors
 AHEAD = 8  # rows per product: past taps of AHEAD / B steps at once, for B utterances
 SOFTMAX, MIXTURE, MEAN, SCALED = range(4)  # what the kernel draws
 
-# Columns of `Packed.layers`; then for each tap: where its weights begin, and how many steps back it looks.
+# Columns of `PackedWeights.layers`; then for each tap: where its weights begin, and how many steps back it looks.
 RING_AT, RING_ROWS, MIX_AT, MIX_WIDTH, MIX_TO, TAPS = range(6)
 
 
@@ -46,6 +46,10 @@ class PackedWeights(NamedTuple):
     classes: int  # softmax: classes; mixture: components; frames: channels
     levels: int
     log_scale_min: float
+
+
+# Compiled code that numba kept of an earlier version is read, before it is found to be old, by this name.
+Packed = PackedWeights
 
 
 class Memory(NamedTuple):
