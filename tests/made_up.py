@@ -5,15 +5,18 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+import torch
 
+from unitdisc import checkpoint, config
 from unitdisc.data.kaldi import DataDir
 from unitdisc.decoders.configs import FrameDecoderConfig
 from unitdisc.features.extract import ExtractConfig, extract
-from unitdisc.model import ModelConfig
+from unitdisc.model import ModelConfig, UnitModel
 from unitdisc.networks.configs import ConditioningConfig, WaveNetConfig
 from unitdisc.networks.encoders.configs import ConvEncoderConfig
 from unitdisc.quantizers.configs import VQConfig
 from unitdisc.quantizers.schedule import ScheduleConfig
+from unitdisc.voices import Voices
 
 PHONES = ("A", "B", "C", "D")
 
@@ -58,3 +61,12 @@ def tiny_model(**changes: object) -> ModelConfig:
         decoder=FrameDecoderConfig(wavenet=WaveNetConfig(layers=2, cycles=1, residual=8, gate=16, skip=8, hidden=8)),
     )
     return replace(model, **changes)  # type: ignore[arg-type]
+
+
+def save_with_voices(model: UnitModel, path: Path) -> Path:
+    """Write a checkpoint of a model of two speakers, whose pitch is known."""
+    tree = {"config": {"model": config.to_tree(model.config)}, "speakers": ["a", "b"], "phones": []}
+    tree |= {"model": model.state_dict(), "average": None, "step": 1}
+    tree["voices"] = Voices(torch.tensor([110.0, 220.0]).log(), torch.tensor([0.1, 0.2])).tree()
+    checkpoint.save(path, tree)
+    return path

@@ -233,7 +233,9 @@ def test_other_codebooks_of_a_trained_encoder(data: Path, tmp_path: Path):
     assert distances.min(1).sum() <= best * 1.15
 
 
-@pytest.mark.parametrize("extra", [["--splice", "3"], ["--hubert", "h", "--layer", "2"], ["--set", "a=1"]])
+@pytest.mark.parametrize(
+    "extra", [["--splice", "3"], ["--passes", "2"], ["--hubert", "h", "--layer", "2"], ["--set", "a=1"]]
+)
 def test_an_encoder_comes_with_its_features(capsys: pytest.CaptureFixture[str], extra: list[str]):
     with pytest.raises(SystemExit) as ended:
         main(["kmeans", "exp", "--encoder", "trained", "--train", "data", "--codes", "9", *extra])

@@ -19,6 +19,7 @@ from unitdisc.data.kaldi import DataDir
 from unitdisc.decoders.configs import NoDecoderConfig
 from unitdisc.errors import CheckpointError, ConfigError
 from unitdisc.features.cmvn import global_normalisation, load_normalised
+from unitdisc.features.configs import FeatureConfig
 from unitdisc.features.manifest import archive_of
 from unitdisc.files import locked
 from unitdisc.live import KeptFrames, data_of
@@ -30,8 +31,9 @@ from unitdisc.quantizers.centroids import read_centroids
 from unitdisc.quantizers.clustering import Clusters, kmeans, sample_size
 from unitdisc.quantizers.configs import KMeansConfig, LdaConfig
 from unitdisc.quantizers.kmeans import KMeans
-from unitdisc.quantizers.lda import sample_of, unsupervised
+from unitdisc.quantizers.lda import unsupervised
 from unitdisc.runlog import RunLog
+from unitdisc.targets import output_sample
 from unitdisc.train_config import Config
 
 BLOCK = 20_000  # frames at once, at least
@@ -95,21 +97,15 @@ def fit_codebook(
     config = _clustering(configs.of_tree(Config, tree["config"], str(source)), trained.config.encoder, codes)
     model = UnitModel(config.model).eval()
     data = data_of(train_dir, exp / "data" / "train")
-    frames = open_all(model, data, exp, 1, "cpu")
+    frames = _opened(config.model.features, data, exp, 1, "cpu")
     model.encoder.load_state_dict(trained.encoder.state_dict())
     model.set_normalisation_(trained.mean, trained.std)
-    units = {utt: -(-frames.frames(utt) // model.stride) for utt in data.utts if utt in frames}
-    _check_enough(codes, sum(units.values()), data, "outputs")
-
-    def outputs(utt: str) -> Tensor:
-        one = torch.from_numpy(frames[utt])
-        return model.probe(one[None], torch.tensor([len(one)]), "encoder")[0][0]
-
     assert isinstance(model.quantizer, KMeans)
     log = RunLog(exp)
     with locked(exp, "training in it"):
         log.started(configs.dump(config), seed=seed, train={"data": str(data.path), "encoder": str(source)})
-        sample = sample_of(outputs, units, sample_size(codes), np.random.default_rng([seed, 3]))
+        sample = output_sample(model, frames, [utt for utt in data.utts if utt in frames], sample_size(codes), seed)
+        _check_enough(codes, len(sample), data, "outputs")
         found = kmeans(sample, codes, torch.Generator().manual_seed(seed))
         model.quantizer.set_(found.centres)
         log.close()
@@ -179,19 +175,23 @@ def encoder_of(lda: LdaConfig, stride: int) -> EncoderConfig:
 def open_all(model: UnitModel, data: DataDir, home: Path, jobs: int, device: str) -> FrameReader:
     """Return the frames of a data directory, of its archive or computed now, and set the model's normalisation."""
     features = model.config.features
-    archive = archive_of(data.path, features)
-    if archive is not None:
-        frames: FrameReader = load_normalised(data.path, features, archive)
-    else:
-        home.mkdir(parents=True, exist_ok=True)
-        frames = KeptFrames(features, data, home, jobs, device)
+    frames = _opened(features, data, home, jobs, device)
     if features.cmvn == "global":
         if isinstance(frames, KeptFrames):
             mean, std = frames.normalisation()
         else:
-            mean, std = global_normalisation([data.path], features.cmvn_variance, archive or "feats")
+            archive = archive_of(data.path, features) or "feats"
+            mean, std = global_normalisation([data.path], features.cmvn_variance, archive)
         model.set_normalisation_(torch.from_numpy(mean), torch.from_numpy(std))
     return frames
+
+
+def _opened(features: FeatureConfig, data: DataDir, home: Path, jobs: int, device: str) -> FrameReader:
+    archive = archive_of(data.path, features)
+    if archive is not None:
+        return load_normalised(data.path, features, archive)
+    home.mkdir(parents=True, exist_ok=True)
+    return KeptFrames(features, data, home, jobs, device)
 
 
 def fit_directions_(

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from unitdisc import dist
 from unitdisc.corpus import open_features
-from unitdisc.data.batches import Batch, Corpus
+from unitdisc.data.batches import Batch, Corpus, FrameReader
 from unitdisc.digests import add_file
 from unitdisc.errors import CheckpointError
 from unitdisc.features.cmvn import Cmvn, frame_sums
@@ -232,15 +232,15 @@ def _output_vectors(model: UnitModel, corpus: Corpus, path: Path) -> Vectors:
     return normalised
 
 
-def output_sample(model: UnitModel, corpus: Corpus, wanted: int, seed: int) -> Tensor:
-    """Return at most `wanted` of the encoder's outputs [N, D] of the unchanged corpus; the same in all processes."""
+def output_sample(model: UnitModel, frames: FrameReader, utts: Iterable[str], wanted: int, seed: int) -> Tensor:
+    """Return at most `wanted` of the encoder's outputs [N, D] of utterances as they are; the same in all processes."""
     device = model.mean.device
 
     def outputs(utt: str) -> Tensor:
-        frames = torch.from_numpy(corpus.frames[utt]).to(device)
-        return model.probe(frames[None], torch.tensor([len(frames)], device=device), "encoder")[0][0]
+        one = torch.from_numpy(frames[utt]).to(device)
+        return model.probe(one[None], torch.tensor([len(one)], device=device), "encoder")[0][0]
 
-    counts = _units(corpus, model.encoder.stride)
+    counts = {utt: -(-frames.frames(utt) // model.encoder.stride) for utt in utts}
     if dist.is_main():
         sample = sample_of(outputs, counts, wanted, np.random.default_rng([seed, 3]))
     else:

@@ -282,7 +282,7 @@ def hold_or_begin_(state: State, corpus: Corpus, log: RunLog) -> None:
         quantizer.hold_()
     elif quantizer.held:
         state.settle_()
-        vectors = output_sample(state.model, corpus, sample_size(max(quantizer.codes)), seed)
+        vectors = output_sample(state.model, corpus.frames, corpus.utts, sample_size(max(quantizer.codes)), seed)
         quantizer.begin_(vectors, torch.Generator().manual_seed(seed))
         state.after_new_codebook_()
         log.metrics(state.step, "codebook", {"vectors": len(vectors)})

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from made_up import make_data, tiny_model
+from made_up import make_data, save_with_voices, tiny_model
 from test_convert import harmonic_sound
 
-from unitdisc import checkpoint, config
 from unitdisc.convert import ConvertOptions, convert
 from unitdisc.corpus import fit_normalisation_, open_corpus
 from unitdisc.data.batches import Chunk
@@ -52,12 +51,7 @@ def model(data: DataDir) -> UnitModel:
 
 @pytest.fixture(scope="module")
 def exp(model: UnitModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("exp") / "checkpoints" / "00000001.pt"
-    tree = {"config": {"model": config.to_tree(model.config)}, "speakers": ["a", "b"], "phones": []}
-    tree |= {"model": model.state_dict(), "average": None, "step": 1}
-    tree["voices"] = Voices(torch.tensor([110.0, 220.0]).log(), torch.tensor([0.1, 0.2])).tree()
-    checkpoint.save(path, tree)
-    return path
+    return save_with_voices(model, tmp_path_factory.mktemp("exp") / "checkpoints" / "00000001.pt")
 
 
 def test_its_loss_depends_on_the_pitch_of_each_unit_and_of_no_padding(model: UnitModel, data: DataDir):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from made_up import make_data, tiny_model
+from made_up import make_data, save_with_voices, tiny_model
 
 from unitdisc import checkpoint, config, load_model
 from unitdisc.cli import main
@@ -28,7 +28,7 @@ from unitdisc.model import UnitModel
 from unitdisc.model_config import LossWeights, ModelConfig
 from unitdisc.speaking import Line, SpeakOptions, open_lines, read_text, speak_units
 from unitdisc.speech_model import SpeechModel
-from unitdisc.voices import MOST, OwnRange, PitchRange, Voices, predicted
+from unitdisc.voices import MOST, OwnRange, PitchRange, predicted
 
 SMALL = VoiceDecoderConfig(channels=16, hidden=16, units=(1, 2), frames=(1,), kernel=3)
 
@@ -56,12 +56,7 @@ def model(settings: ModelConfig, data: DataDir) -> UnitModel:
 
 @pytest.fixture(scope="module")
 def exp(model: UnitModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("exp") / "checkpoints" / "00000001.pt"
-    tree = {"config": {"model": config.to_tree(model.config)}, "speakers": ["a", "b"], "phones": []}
-    tree |= {"model": model.state_dict(), "average": None, "step": 1}
-    tree["voices"] = Voices(torch.tensor([110.0, 220.0]).log(), torch.tensor([0.1, 0.2])).tree()
-    checkpoint.save(path, tree)
-    return path
+    return save_with_voices(model, tmp_path_factory.mktemp("exp") / "checkpoints" / "00000001.pt")
 
 
 def test_what_it_learns_from_is_log_mel_with_the_pitch_in_its_speakers_range(model: UnitModel, data: DataDir):

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from unitdisc.made import Making
     from unitdisc.quantizers.clustering import Clusters
 
+PASSES = 10
+
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add this module's verbs."""
@@ -61,7 +63,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )
     add_device(kmeans, ", for self-supervised features")
     kmeans.add_argument(
-        "--passes", type=count, default=10, metavar="N", help="passes over all frames (default: %(default)s)"
+        "--passes", type=count, default=PASSES, metavar="N", help="passes over all frames (default: %(default)s)"
     )
     kmeans.add_argument("--seed", type=int, default=0, help="seed of the first centres (default: %(default)s)")
     add_set(kmeans)
@@ -106,6 +108,7 @@ def _check_alone(options: argparse.Namespace, asked: list[str]) -> None:
         if getattr(options, name)
     ]
     given += ["CONFIG"] * (options.config is not None) + ["--stride"] * (options.stride != 1)
+    given += ["--passes"] * (options.passes != PASSES)  # over all frames, where a sample of outputs is clustered
     given += ["--jobs"] * (options.jobs != 1) + ["--device"] * (options.device != "cpu")
     if given:
         raise ConfigError(f"--encoder {options.encoder}: has features and frames of its own; leave out {given[0]}")
