@@ -1,5 +1,8 @@
 """Training straight from audio: what is learnt is what stored features teach, and nothing lies on the disk."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,9 +30,11 @@ from unitdisc.features.augment import AugmentConfig
 from unitdisc.features.configs import CmvnKind, MfccConfig
 from unitdisc.model import ModelConfig, UnitModel
 from unitdisc.runlog import read_metrics
-from unitdisc.train import Config, train
+from unitdisc.train import train
+from unitdisc.train_config import Config, TrainConfig
 
 STRAIGHT = replace(TRAIN, straight=True, workers=0)
+AUGMENT = AugmentConfig(versions=2, warp=0.2, tempo=0.2, degraded=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +49,8 @@ def hearing(cmvn: CmvnKind) -> ModelConfig:
     return tiny_model(features=MfccConfig(cmvn=cmvn))
 
 
-def losses(exp: Path) -> list[float]:
-    return [row["loss"] for row in read_metrics(exp) if row["kind"] in ("train", "dev")]
+def losses(exp: Path, *kinds: str) -> list[float]:
+    return [row["loss"] for row in read_metrics(exp) if row["kind"] in (kinds or ("train", "dev"))]
 
 
 @pytest.mark.parametrize("cmvn", ["utterance", "global"])
@@ -60,9 +65,8 @@ def test_losses_are_those_of_stored_features(audio: Path, tmp_path: Path, cmvn: 
 
 
 def test_a_prediction_from_changed_speech_learns_the_same(audio: Path, tmp_path: Path):
-    augment = AugmentConfig(versions=2, warp=0.2, tempo=0.2, degraded=0.5)
     for name, straight in (("stored", False), ("straight", True)):
-        options = replace(OPTIONS, straight=straight, workers=0, augment=augment)
+        options = replace(OPTIONS, straight=straight, workers=0, augment=AUGMENT)
         train(Config(small_model(), options), tmp_path / name, audio / "train", audio / "dev")
     np.testing.assert_allclose(losses(tmp_path / "straight"), losses(tmp_path / "stored"), rtol=1e-4)
 
@@ -101,6 +105,46 @@ def test_any_number_of_workers_reads_the_same_batches(audio: Path, tmp_path: Pat
         assert batch.targets is not None
         assert_equal(read[1][step], batch)
         assert_equal(read[2][step], batch)
+
+
+def put_folder(audio: Path, folder: Path) -> Path:
+    """Copy the recordings of a data directory into a folder for each speaker."""
+    for path in audio.glob("*.wav"):
+        (folder / path.name[0]).mkdir(parents=True, exist_ok=True)
+        (folder / path.name[0] / path.name).write_bytes(path.read_bytes())
+    return folder
+
+
+PREDICTION = replace(OPTIONS, straight=True, workers=1, augment=AUGMENT, targets=replace(OPTIONS.targets, at=(0.0,)))
+
+
+@pytest.mark.parametrize(
+    ("model", "options"),
+    [
+        pytest.param(hearing("global"), STRAIGHT, id="statistics of all"),
+        pytest.param(small_model(), PREDICTION, id="prediction from changed speech", marks=pytest.mark.slow),
+    ],
+)
+def test_two_processes_train_as_one(audio: Path, tmp_path: Path, model: ModelConfig, options: TrainConfig):
+    places = [put_folder(audio / side, tmp_path / side) for side in ("train", "dev")]  # one of them reads the names
+    train(Config(model, options), tmp_path / "one", *places)
+    (tmp_path / "a.yaml").write_text(dump(Config(model, options)))
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "-m", "unitdisc",
+        "train", f"{tmp_path}/a.yaml", f"{tmp_path}/two", "--train", f"{places[0]}", "--dev", f"{places[1]}",
+    ]  # fmt: skip
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=200)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert not list((tmp_path / "two").rglob("*.ark"))
+    # Those of "train" are of the chunks that the first process had; those of "dev" of the model after the same batches.
+    np.testing.assert_allclose(losses(tmp_path / "two", "dev"), losses(tmp_path / "one", "dev"), rtol=1e-4)
+    one, two = (checkpoint.newest(tmp_path / name) for name in ("one", "two"))
+    assert one is not None
+    assert two is not None
+    for name, value in one["model"].items():
+        if name.startswith(("encoder", "prediction", "decoder")):
+            assert torch.allclose(value, two["model"][name], atol=2e-4), name
 
 
 def test_tar_archives_are_trained_on_as_they_are(tmp_path: Path):

@@ -4,8 +4,9 @@
     python tools/bench_scale.py WORK [--sizes 10000 100000] [--parts check index features ...]
 
 Utterances are made up: a tenth of a second of sound from ten files, under as many names as asked for, by speakers of a
-hundred utterances each; their units are a second of seven words out of 500, and each has the same seven phones. Each
-part runs in a process of its own; memory is the most that it has held at once, less what Python and torch take. The
+hundred utterances each; their units are a second of seven words, and each has the same seven phones. Every thousand
+utterances have a hundred words of their own, so that as much comes back in a short list as in a long one. Each part
+runs in a process of its own; memory is the most that it has held at once, less what Python and torch take. The
 exponent is that of the processor time between the smallest and the largest size, 1 where it grows as the list does.
 Timings by the processor, so that a busy machine does not lengthen them much.
 """
@@ -19,11 +20,18 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import soundfile
 
-PARTS = ("check", "index", "features", "batches", "encode", "merge", "units", "scores", "score all", "report", "words")
+if TYPE_CHECKING:
+    from unitdisc.data.batches import Corpus
+
+PARTS = (
+    "check", "index", "features", "batches", "straight", "encode", "merge", "units", "scores", "score all", "report",
+    "words",
+)  # fmt: skip
 MODULES = (
     "encode",
     "corpus",
@@ -35,8 +43,10 @@ MODULES = (
     "report.html",
     "report.facts",
 )
-WORDS = 500  # that the units say
+BLOCK = 1000  # utterances that have words of their own
+WORDS = 100  # that the units of a block say
 SECONDS = 0.1  # of sound in an utterance
+BATCHES = 200  # of 32 chunks each
 
 
 def make_list(folder: Path, count: int) -> None:
@@ -53,8 +63,8 @@ def make_list(folder: Path, count: int) -> None:
     names = [f"s{n // 100:05d}-u{n:07d}" for n in range(count)]
     (data / "utt2spk").write_text("".join(f"{name} {name.split('-')[0]}\n" for name in names))
     (data / "wav.scp").write_text("".join(f"{name} {data / f'{n % 10}.wav'}\n" for n, name in enumerate(names)))
-    words = random.integers(256, size=(WORDS, 7))
-    said = (words[random.integers(WORDS, size=7)].ravel() for _ in names)
+    words = random.integers(256, size=(-(-count // BLOCK), WORDS, 7))
+    said = (words[n // BLOCK, random.integers(WORDS, size=7)].ravel() for n in range(count))
     lines = (UnitLine.of_frames(name, units) for name, units in zip(names, said, strict=True))
     with (folder / "phones.ctm").open("w") as out:
         for name in names:
@@ -68,10 +78,8 @@ def run_part(part: str, folder: Path) -> dict[str, float]:
 
     from unitdisc import config as configs
     from unitdisc.corpus import open_corpus
-    from unitdisc.data.batches import ChunkPlan
     from unitdisc.data.check import check_data_dir
     from unitdisc.data.kaldi import DataDir
-    from unitdisc.data.prefetch import Prefetcher
     from unitdisc.data.units import read_units
     from unitdisc.encode import EncodeOptions, encode
     from unitdisc.evaluate.bitrate import bitrate_scores
@@ -91,17 +99,13 @@ def run_part(part: str, folder: Path) -> dict[str, float]:
         DataDir.read(data)
     elif part == "features":
         extract(DataDir.read(data), ExtractConfig(ModelConfig().features), force=True)
-    elif part == "batches":
+    elif part in ("batches", "straight"):  # of stored features, and of frames made as they are read
         tree = {"decoder": {"kind": "none"}, "weights": {"input_reconstruction": 1.0}}
-        config = configs.from_tree(ModelConfig, tree, "batches")
+        tree |= {"features": {"cmvn": "utterance"}} if part == "straight" else {}
+        config = configs.from_tree(ModelConfig, tree, part)
         directory = DataDir.read(data)
-        corpus = open_corpus(config, directory, UnitModel(config, sorted(directory.spk2utt)))
-        reader = Prefetcher(corpus, ChunkPlan(corpus, 32, 8, 0))
-        began = time.process_time()
-        for step in range(100):
-            reader.batch(step)
-        reader.close()
-        return {"batches/s": 100 / (time.process_time() - began)}
+        counts = folder / "counts" if part == "straight" else None
+        return read_batches(open_corpus(config, directory, UnitModel(config, sorted(directory.spk2utt)), counts))
     elif part == "encode":
         sys.path.insert(0, str(Path(__file__).parent))
         from bench_encode import make_model
@@ -127,6 +131,24 @@ def run_part(part: str, folder: Path) -> dict[str, float]:
     return {}
 
 
+def read_batches(corpus: "Corpus") -> dict[str, float]:
+    """Read batches; return how many a second, and how much more memory is held after the last than after a quarter."""
+    from unitdisc.data.batches import ChunkPlan
+    from unitdisc.data.prefetch import Prefetcher
+
+    reader = Prefetcher(corpus, ChunkPlan(corpus, 32, 8, 0))
+    began = time.process_time()
+    for step in range(BATCHES):
+        reader.batch(step)
+        if step == BATCHES // 4:
+            held = megabytes("VmRSS")
+    reader.close()
+    return {
+        "batches/s": BATCHES / (time.process_time() - began),
+        f"MB more after {BATCHES} batches than after {BATCHES // 4}": megabytes("VmRSS") - held,
+    }
+
+
 def measure(part: str, folder: Path) -> dict[str, float]:
     """Do one part in a process of its own; return its processor seconds and megabytes."""
     done = subprocess.run(
@@ -141,14 +163,14 @@ def here(part: str, folder: Path) -> None:
     """Do one part, and print what it took beyond the imports."""
     for name in MODULES:  # what is imported counts for no part
         importlib.import_module(f"unitdisc.{name}")
-    megabytes, seconds = peak(), time.process_time()
+    held, seconds = megabytes(), time.process_time()
     said = run_part(part, folder)
-    print(json.dumps({"seconds": time.process_time() - seconds, "MB": peak() - megabytes, **said}))
+    print(json.dumps({"seconds": time.process_time() - seconds, "MB": megabytes() - held, **said}))
 
 
-def peak() -> float:
-    """Return the most memory that this process has held, in megabytes."""
-    found = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())
+def megabytes(which: str = "VmHWM") -> float:
+    """Return the memory of this process: the most that it has held, or with VmRSS what it holds."""
+    found = re.search(rf"{which}:\s+(\d+)", Path("/proc/self/status").read_text())
     assert found is not None
     return int(found[1]) / 1024
 

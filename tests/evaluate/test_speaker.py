@@ -4,13 +4,17 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from score_files import write_unit_file
 from sklearn.linear_model import LogisticRegression as Theirs
 from sklearn.metrics import balanced_accuracy_score
 
 from unitdisc.errors import DataError
+from unitdisc.evaluate import speaker
+from unitdisc.evaluate.eer import Pairs, cosine_pairs, eer, eer_interval
 from unitdisc.evaluate.logistic import fit_logistic, folds
-from unitdisc.evaluate.speaker import _eer_interval, eer, read_speakers, speaker_scores
+from unitdisc.evaluate.speaker import read_speakers, speaker_scores
 
 
 @pytest.mark.parametrize("classes", [2, 4])
@@ -47,6 +51,31 @@ def test_eer_by_definition():
     )
     assert eer(same, other) == pytest.approx(best[1], abs=1e-3)
     assert eer(same, other) == pytest.approx(0.1587, abs=0.01)  # the normal's tail at one deviation
+
+
+def slow_eer(targets: np.ndarray, others: np.ndarray) -> float:
+    """Accept value after value, and interpolate where misses and false alarms cross."""
+    rates = [(1.0, 0.0)]
+    for threshold in sorted({*targets, *others}, reverse=True):
+        hits, alarms = np.count_nonzero(targets >= threshold), np.count_nonzero(others >= threshold)
+        rates.append((1 - hits / len(targets), alarms / len(others)))
+    after = next(n for n, (miss, alarm) in enumerate(rates) if alarm >= miss)
+    (one, low), (two, high) = rates[after - 1], rates[after]
+    step = (one - low) - (two - high)
+    return one + ((one - low) / step if step > 0 else 0.0) * (two - one)
+
+
+VALUES = st.lists(st.integers(-4, 4), min_size=1, max_size=30)  # many are equal
+
+
+@given(VALUES, VALUES)
+def test_eer_is_that_of_all_thresholds_to_the_bit(targets: list[int], others: list[int]):
+    one, other = np.array(targets) / 4, np.array(others) / 4
+    assert eer(one, other) == slow_eer(one, other)
+
+
+def test_eer_of_nothing_is_not_defined():
+    assert np.isnan(eer(np.zeros(0), np.ones(3)))
 
 
 def corpus(tmp_path, leak: float, speakers: int = 6, utterances: int = 12):
@@ -108,7 +137,7 @@ def test_the_interval_of_the_eer_takes_little_memory_and_is_that_of_all_pairs():
     one, other = np.triu_indices(len(speakers), 1)
     values = random.uniform(-1, 1, len(one))
     tracemalloc.start()
-    interval = _eer_interval(values, speakers[one], speakers[other], 200, 0, 3)
+    interval = eer_interval(Pairs(values, *(speakers[side].astype(np.int32) for side in (one, other))), 200, 0, 3)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert interval is not None
@@ -117,7 +146,7 @@ def test_the_interval_of_the_eer_takes_little_memory_and_is_that_of_all_pairs():
     few = speakers[:30] % 10  # by brute force: a pair of two drawn speakers counts as often as both were drawn
     one, other = np.triu_indices(30, 1)
     values = random.uniform(-1, 1, len(one))
-    interval = _eer_interval(values, few[one], few[other], 10, 0, 50)
+    interval = eer_interval(Pairs(values, *(few[side].astype(np.int32) for side in (one, other))), 10, 0, 50)
     draws = np.random.default_rng(0)
     found = []
     for _ in range(50):
@@ -126,3 +155,40 @@ def test_the_interval_of_the_eer_takes_little_memory_and_is_that_of_all_pairs():
         times = np.where(same, drawn[few[one]], drawn[few[one]] * drawn[few[other]])
         found.append(eer(np.repeat(values[same], times[same]), np.repeat(values[~same], times[~same])))
     assert (interval.low, interval.high) == pytest.approx(np.quantile(found, [0.025, 0.975]), abs=0.01)
+
+
+def test_pairs_are_all_pairs_and_take_little_memory():
+    random = np.random.default_rng(0)
+    vectors, speakers = random.dirichlet(np.full(64, 0.2), 1500), np.repeat(np.arange(100), 15)
+    tracemalloc.start()
+    pairs = cosine_pairs(vectors, speakers)
+    rate = eer(pairs.values[pairs.same], pairs.values[~pairs.same])
+    interval = eer_interval(pairs, 100, 0, 20)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert interval is not None
+    assert interval.low < rate < interval.high
+    assert peak < 60 * len(pairs.values)  # bytes; it was some 150 a pair
+    one, other = np.triu_indices(len(vectors), 1)
+    assert np.array_equal(pairs.one, speakers[one])
+    assert np.array_equal(pairs.other, speakers[other])
+    centred = vectors - vectors.mean(axis=0)
+    centred /= np.linalg.norm(centred, axis=1, keepdims=True)
+    assert np.allclose(pairs.values, (centred[one] * centred[other]).sum(axis=1))
+
+
+def test_of_very_many_speakers_and_utterances_some_are_drawn(tmp_path, monkeypatch: pytest.MonkeyPatch):
+    path, utt2spk = corpus(tmp_path, 0.5, speakers=8, utterances=30)
+    whole = speaker_scores(path, utt2spk, resamples=0)
+    monkeypatch.setattr(speaker, "MOST_SPEAKERS", 5)
+    monkeypatch.setattr(speaker, "MOST_UTTERANCES", 80)
+    drawn = speaker_scores(path, utt2spk, resamples=0)
+    assert whole[0].counts.used == {"utterances": 240, "speakers": 8}
+    assert "utterances beyond those drawn" not in whole[0].counts.dropped
+    assert drawn[0].counts.used == {"utterances": 75, "speakers": 5}  # every second of 5 x 30
+    assert drawn[0].counts.dropped["utterances beyond those drawn"] == 240 - 75
+    assert drawn[0].parts["chance"] == 1 / 5
+    names = set(drawn[0].parts["by speaker"])
+    some = {utt: name for utt, name in utt2spk.items() if name in names and int(utt[-2:]) % 2 == 0}
+    monkeypatch.undo()
+    assert [s.value for s in speaker_scores(path, some, resamples=0)] == [s.value for s in drawn]

@@ -31,7 +31,8 @@ def fit_logistic(x: np.ndarray, y: np.ndarray, classes: int, strength: float = 1
     """
     mean, scale = x.mean(axis=0), x.std(axis=0)
     scale = np.where(scale > 1e-12, scale, 1.0)
-    z = (x - mean) / scale
+    z = x - mean
+    z /= scale
     counts = np.bincount(y, minlength=classes)
     balance = strength * len(y) / (np.count_nonzero(counts) * np.maximum(counts, 1))[y]
     truth = np.zeros((len(y), classes))

@@ -134,5 +134,6 @@ def split_speakers(utt2spk: Mapping[str, str], test_speakers: Collection[str] = 
         test_speakers = [speakers[i] for i in np.random.default_rng(seed).permutation(len(speakers))[:count]]
     if len(set(test_speakers)) >= len(speakers):
         raise DataError(f"all {len(speakers)} speakers are scored on; none is left to train on")
-    test = {utt for utt, speaker in utt2spk.items() if speaker in test_speakers}
+    chosen = set(test_speakers)
+    test = {utt for utt, speaker in utt2spk.items() if speaker in chosen}
     return Split(set(utt2spk) - test, test, sorted(test_speakers))

@@ -5,17 +5,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import sparse
 
 from unitdisc.data.tables import read_pairs
 from unitdisc.errors import DataError, counted
+from unitdisc.evaluate.eer import cosine_pairs, eer, eer_interval
 from unitdisc.evaluate.logistic import fit_logistic, folds
-from unitdisc.evaluate.scores import ConfidenceInterval, Counts, Score, bootstrap
+from unitdisc.evaluate.scores import Counts, Score, bootstrap
 from unitdisc.evaluate.units import AnyUnits, Units
 
 FOLDS = 5
-MOST_PAIRS = 3000  # utterances whose pairs are scored for the EER; more are thinned evenly by speaker
-BINS = 2000  # of cosines, for the EER's interval
+MOST_SPEAKERS = 200  # that are told apart; of more, so many are drawn
+MOST_UTTERANCES = 20_000  # of all of these; more are thinned evenly by speaker
+MOST_PAIRED = 3000  # utterances whose pairs are scored for the EER; more are thinned evenly by speaker
 
 
 def read_speakers(path: str | Path) -> dict[str, str]:
@@ -48,7 +49,7 @@ def speaker_scores(
     weighs the same, so that chance is one over their number. EER is of cosines of all pairs of utterances.
     """
     source = Units.of(path)
-    found, header = histograms(source, utt2spk), source.header
+    found, header = histograms(source, utt2spk, seed), source.header
     kinds = {"histogram": found}
     if codebook is not None:
         if len(codebook) != header.cardinality:
@@ -71,11 +72,14 @@ def speaker_scores(
     return scores
 
 
-def histograms(path: AnyUnits, utt2spk: Mapping[str, str]) -> Utterances:
-    """Return the share of each code in each utterance of a known speaker with at least FOLDS utterances."""
+def histograms(path: AnyUnits, utt2spk: Mapping[str, str], seed: int = 0) -> Utterances:
+    """Return the share of each code in each utterance of a known speaker with at least FOLDS utterances.
+
+    Of more than MOST_SPEAKERS speakers, so many are drawn; of more than MOST_UTTERANCES utterances of theirs, every
+    n-th of each speaker is taken. So neither memory nor time grows with the corpus beyond these.
+    """
     source = Units.of(path)
-    codes = source.header.cardinality
-    by_speaker: dict[str, list[tuple[str, np.ndarray]]] = {}
+    by_speaker: dict[str, list[str]] = {}
     dropped = {"utterances without a speaker": 0, "utterances without units": 0, "utterances of speakers with few": 0}
     for line in source:
         if line.utt not in utt2spk:
@@ -83,20 +87,38 @@ def histograms(path: AnyUnits, utt2spk: Mapping[str, str]) -> Utterances:
         elif not len(line.units):
             dropped["utterances without units"] += 1
         else:
-            counts = np.bincount(line.units, weights=line.durations, minlength=codes)
-            by_speaker.setdefault(utt2spk[line.utt], []).append((line.utt, counts / counts.sum()))
+            by_speaker.setdefault(utt2spk[line.utt], []).append(line.utt)
     if not by_speaker:
         raise DataError(f"{path}: none of its utterances has a speaker; is utt2spk of another corpus?")
-    enough = {s: rows for s, rows in sorted(by_speaker.items()) if len(rows) >= FOLDS}
-    dropped["utterances of speakers with few"] = sum(len(r) for s, r in by_speaker.items() if s not in enough)
+    enough = {s: utts for s, utts in sorted(by_speaker.items()) if len(utts) >= FOLDS}
+    dropped["utterances of speakers with few"] = sum(len(u) for s, u in by_speaker.items() if s not in enough)
     if len(enough) < 2:
         raise DataError(
             f"{path}: has {counted(len(enough), 'speaker')} with {FOLDS} utterances or more; "
             "at least two are needed to tell apart"
         )
-    rows = [(utt, vector, n) for n, rows in enumerate(enough.values()) for utt, vector in rows]
-    names, vectors, speakers = zip(*rows, strict=True)
-    return Utterances(list(names), np.stack(vectors), np.array(speakers), list(enough), dropped)
+    drawn = _drawn(enough, seed)
+    if spared := sum(map(len, enough.values())) - sum(map(len, drawn.values())):
+        dropped["utterances beyond those drawn"] = spared
+    names = [utt for utts in drawn.values() for utt in utts]
+    rows = {utt: row for row, utt in enumerate(names)}
+    vectors = np.empty((len(names), source.header.cardinality))
+    for line in source:
+        if (row := rows.get(line.utt)) is not None:
+            counts = np.bincount(line.units, weights=line.durations, minlength=vectors.shape[1])
+            vectors[row] = counts / counts.sum()
+    speakers = np.repeat(np.arange(len(drawn)), [len(utts) for utts in drawn.values()])
+    return Utterances(names, vectors, speakers, list(drawn), dropped)
+
+
+def _drawn(utts: Mapping[str, list[str]], seed: int) -> dict[str, list[str]]:
+    """Return the speakers, and the utterances of each, that are told apart: all unless there are very many."""
+    names = list(utts)
+    if len(names) > MOST_SPEAKERS:
+        chosen = np.random.default_rng(seed).choice(len(names), MOST_SPEAKERS, replace=False)
+        names = [names[place] for place in np.sort(chosen)]
+    every = -(-sum(len(utts[name]) for name in names) // MOST_UTTERANCES)
+    return {name: utts[name][::every] if len(utts[name]) >= FOLDS * every else utts[name][:FOLDS] for name in names}
 
 
 def accuracy(found: Utterances, kind: str, seed: int, resamples: int, about: dict[str, Any]) -> Score:
@@ -124,67 +146,15 @@ def accuracy(found: Utterances, kind: str, seed: int, resamples: int, about: dic
 
 def equal_error_rate(found: Utterances, kind: str, seed: int, resamples: int, about: dict[str, Any]) -> Score:
     """Return the EER of telling pairs of one speaker from pairs of two, by cosine after centring."""
-    vectors, speakers = found.vectors, found.speakers
-    every = -(-len(speakers) // MOST_PAIRS)
-    vectors, speakers = vectors[::every], speakers[::every]
-    vectors = vectors - vectors.mean(axis=0)
-    vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    cosines = vectors @ vectors.T
-    one, other = np.triu_indices(len(speakers), 1)
-    same = speakers[one] == speakers[other]
-    values = cosines[one, other]
+    every = -(-len(found.speakers) // MOST_PAIRED)
+    pairs = cosine_pairs(found.vectors[::every], found.speakers[::every])
+    same = pairs.same
     return Score(
         "speaker-eer",
-        eer(values[same], values[~same]),
+        eer(pairs.values[same], pairs.values[~same]),
         f"speaker-eer-{kind}-cosine",
         options={"centred": True},
-        interval=_eer_interval(values, speakers[one], speakers[other], len(found.speaker_names), seed, resamples),
+        interval=eer_interval(pairs, len(found.speaker_names), seed, resamples),
         parts={"chance": 0.5, "pairs of one speaker": int(same.sum()), "pairs of two": int((~same).sum())},
         **about,
     )
-
-
-def eer(targets: np.ndarray, others: np.ndarray) -> float:
-    """Return the rate at which misses and false alarms are equal, interpolated between thresholds."""
-    values = np.concatenate([targets, others])
-    order = np.argsort(-values, kind="stable")
-    hit = np.r_[np.ones(len(targets)), np.zeros(len(others))][order]
-    last = np.flatnonzero(np.r_[np.diff(values[order]) != 0, True])  # equal scores are accepted together
-    miss = 1 - np.r_[0, np.cumsum(hit)[last]] / len(targets)
-    alarm = np.r_[0, np.cumsum(1 - hit)[last]] / len(others)
-    return float(_crossing(miss[None], alarm[None])[0])
-
-
-def _crossing(miss: np.ndarray, alarm: np.ndarray) -> np.ndarray:
-    """Return where falling miss [R, N] and rising alarm [R, N] meet, [R]."""
-    after = np.maximum((alarm >= miss).argmax(axis=1), 1)
-    rows = np.arange(len(miss))
-    gap = (miss - alarm)[rows, after - 1]
-    step = gap - (miss - alarm)[rows, after]
-    share = np.where(step > 0, gap / np.where(step > 0, step, 1.0), 0.0)
-    return miss[rows, after - 1] + share * (miss[rows, after] - miss[rows, after - 1])
-
-
-def _eer_interval(
-    values: np.ndarray, one: np.ndarray, other: np.ndarray, speakers: int, seed: int, resamples: int
-) -> ConfidenceInterval | None:
-    """Draw speakers; pairs of two drawn speakers count as often as both were drawn. Cosines are binned."""
-    if speakers < 3 or speakers > 200 or resamples < 2:
-        return None
-    bins = np.clip(((1 - values) / 2 * BINS).astype(np.int64), 0, BINS - 1)  # highest cosine first
-    same = one == other
-    own = np.zeros((speakers, BINS))
-    np.add.at(own, (one[same], bins[same]), 1.0)
-    place = (one * speakers + other)[~same]
-    # Sparse, since of 200 speakers nearly all cells of pair and bin are empty; dense they would take 640 MB.
-    pair = sparse.csr_array((np.ones(len(place)), (place, bins[~same])), shape=(speakers * speakers, BINS)).T.tocsr()
-    rng = np.random.default_rng(seed)
-    found = []
-    for _ in range(min(resamples, 200)):
-        drawn = rng.multinomial(speakers, np.full(speakers, 1 / speakers)).astype(np.float64)
-        targets, others = drawn @ own, pair @ np.outer(drawn, drawn).ravel()
-        if targets.sum() and others.sum():
-            miss, alarm = 1 - np.cumsum(targets) / targets.sum(), np.cumsum(others) / others.sum()
-            found.append(_crossing(np.r_[1.0, miss][None], np.r_[0.0, alarm][None])[0])
-    low, high = np.quantile(found, [0.025, 0.975])
-    return ConfidenceInterval(float(low), float(high), 0.95, "speakers", speakers, len(found), seed)
