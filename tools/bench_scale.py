@@ -4,11 +4,11 @@
     python tools/bench_scale.py WORK [--sizes 10000 100000] [--parts check index features ...]
 
 Utterances are made up: a tenth of a second of sound from ten files, under as many names as asked for, by speakers of a
-hundred utterances each; their units are a second of seven words, and each has the same seven phones. Every thousand
-utterances have a hundred words of their own, so that as much comes back in a short list as in a long one. Each part
-runs in a process of its own; memory is the most that it has held at once, less what Python and torch take. The
-exponent is that of the processor time between the smallest and the largest size, 1 where it grows as the list does.
-Timings by the processor, so that a busy machine does not lengthen them much.
+hundred utterances each; their units are a second of seven words, and each has the same seven phones. A thousand
+utterances share a hundred words, which no others say, so that a word is as frequent in a short list as in a long one,
+and so is a sequence of words. Each part runs in a process of its own; memory is the most that it has held at once, less
+what Python and torch take. The exponent is that of the processor time between the smallest and the largest size, 1
+where it grows as the list does. Timings by the processor, so that a busy machine does not lengthen them much.
 """
 
 import argparse
@@ -43,8 +43,8 @@ MODULES = (
     "report.html",
     "report.facts",
 )
-BLOCK = 1000  # utterances that have words of their own
-WORDS = 100  # that the units of a block say
+SHARED = 1000  # utterances that say the same words
+WORDS = 100  # that they say
 SECONDS = 0.1  # of sound in an utterance
 BATCHES = 200  # of 32 chunks each
 
@@ -63,8 +63,8 @@ def make_list(folder: Path, count: int) -> None:
     names = [f"s{n // 100:05d}-u{n:07d}" for n in range(count)]
     (data / "utt2spk").write_text("".join(f"{name} {name.split('-')[0]}\n" for name in names))
     (data / "wav.scp").write_text("".join(f"{name} {data / f'{n % 10}.wav'}\n" for n, name in enumerate(names)))
-    words = random.integers(256, size=(-(-count // BLOCK), WORDS, 7))
-    said = (words[n // BLOCK, random.integers(WORDS, size=7)].ravel() for n in range(count))
+    words = random.integers(256, size=(max(count // SHARED, 1), WORDS, 7))
+    said = (words[n % len(words), random.integers(WORDS, size=7)].ravel() for n in range(count))
     lines = (UnitLine.of_frames(name, units) for name, units in zip(names, said, strict=True))
     with (folder / "phones.ctm").open("w") as out:
         for name in names:

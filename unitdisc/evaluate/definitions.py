@@ -175,13 +175,14 @@ DEFINITIONS: tuple[Definition, ...] = (
         "speaker-accuracy-VECTOR", "speaker told from {VECTOR}", "%", "lower", _TOLD,
         "Classification of the speaker of an utterance from its share of each code, or from its mean codeword. "
         "Logistic regression, 5 folds that divide each speaker's utterances; all speakers have the same weight; chance "
-        "is 1 / speakers.",
+        "is 1 / speakers. Of more than 200 speakers, 200 are drawn; of more than 20,000 utterances, every n-th.",
         first=True,
     ),
     Definition(
         "speaker-eer-VECTOR-cosine", "EER of the speaker by {VECTOR}", "%", "higher",
         "Error in deciding if two utterances are by one speaker: 50 % means that units do not show it.",
-        "EER of all pairs of utterances by cosine after centring.",
+        "EER of all pairs of utterances by cosine after centring. Of more than 200 speakers, 200 are drawn; of more "
+        "than 3,000 utterances, every n-th.",
     ),
     Definition(
         "boundary-r-value-OF-TOLERANCEMATCH", "R-value of boundaries of {OF}", "", "higher", _EDGES + " Best is 1.",
