@@ -35,17 +35,20 @@ def fit_logistic(x: np.ndarray, y: np.ndarray, classes: int, strength: float = 1
     z /= scale
     counts = np.bincount(y, minlength=classes)
     balance = strength * len(y) / (np.count_nonzero(counts) * np.maximum(counts, 1))[y]
-    truth = np.zeros((len(y), classes))
-    truth[np.arange(len(y)), y] = 1.0
+    rows = np.arange(len(y))
 
     def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
         weights, bias = flat[:-classes].reshape(-1, classes), flat[-classes:]
-        scores = z @ weights + bias
+        scores = z @ weights  # [N, C], the largest array here: all that follows is made in its place
+        scores += bias
         scores -= scores.max(axis=1, keepdims=True)
-        shares = np.exp(scores)
-        totals = shares.sum(axis=1, keepdims=True)
-        error = (shares / totals - truth) * balance[:, None]
-        value = (balance * (np.log(totals[:, 0]) - scores[np.arange(len(y)), y])).sum() + (weights**2).sum() / 2
+        truth = scores[rows, y]
+        error = np.exp(scores, out=scores)
+        totals = error.sum(axis=1, keepdims=True)
+        error /= totals
+        error[rows, y] -= 1.0
+        error *= balance[:, None]
+        value = (balance * (np.log(totals[:, 0]) - truth)).sum() + (weights**2).sum() / 2
         return value, np.concatenate([(z.T @ error + weights).ravel(), error.sum(axis=0)])
 
     start = np.zeros((z.shape[1] + 1) * classes)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +19,7 @@ from unitdisc.evaluate.mapping import fit_mapping
 from unitdisc.evaluate.per import fit_on, mapping_per
 from unitdisc.evaluate.robustness import unit_edit_distance
 from unitdisc.evaluate.scores import Score
-from unitdisc.evaluate.sides import Side, split_speakers
+from unitdisc.evaluate.sides import Side, Split, split_speakers
 from unitdisc.evaluate.speaker import read_speakers, speaker_scores
 from unitdisc.evaluate.units import AnyUnits, Units
 
@@ -43,17 +44,27 @@ class Sides:
     clip: bool = False
     seed: int = 0
 
+    @cached_property
     def labeller(self) -> Labeller:
-        """Open the alignment of the scored side."""
+        """Open the alignment of the scored side, once."""
         return Labeller(self.alignment, self.silences, self.clip)
+
+    @cached_property
+    def _train_labeller(self) -> Labeller:
+        if self.train_alignment is None or self.train_alignment == self.alignment:
+            return self.labeller
+        return Labeller(self.train_alignment, self.silences, self.clip)
+
+    def _split(self, data: Path) -> Split:
+        return split_speakers(read_speakers(data), self.test_speakers, self.seed)
 
     def units(self) -> tuple[AlignedUnits | None, AlignedUnits]:
         """Return the sides for what streams units: to fit on (None: an oracle) and to score."""
-        labeller = self.labeller()
+        labeller = self.labeller
         if self.train is not None:
-            return AlignedUnits(self.train, self._train_labeller(labeller)), AlignedUnits(self.inputs, labeller)
+            return AlignedUnits(self.train, self._train_labeller), AlignedUnits(self.inputs, labeller)
         if self.data is not None:
-            split = split_speakers(read_speakers(self.data), self.test_speakers, self.seed)
+            split = self._split(self.data)
             return (
                 AlignedUnits(self.inputs, labeller, split.train),
                 AlignedUnits(self.inputs, labeller, split.test),
@@ -62,15 +73,15 @@ class Sides:
 
     def probed(self, frame_shift: float | None = None) -> tuple[Side, Side]:
         """Return the sides for probes, in memory; they need two."""
-        labeller = self.labeller()
+        labeller = self.labeller
         if self.train is not None:
-            train = Side(_probed(self.train), self._train_labeller(labeller), frame_shift=frame_shift)
+            train = Side(_probed(self.train), self._train_labeller, frame_shift=frame_shift)
             return train, Side(_probed(self.inputs), labeller, frame_shift=frame_shift)
         if self.data is None:
             raise DataError(
                 "a probe is trained on some speakers and scored on others: give --data with utt2spk, or --train"
             )
-        split = split_speakers(read_speakers(self.data), self.test_speakers, self.seed)
+        split = self._split(self.data)
         train = Side(_probed(self.inputs), labeller, split.train, frame_shift)
         return train, Side(_probed(self.inputs), labeller, split.test, frame_shift)
 
@@ -78,11 +89,6 @@ class Sides:
         """Return the same sides of unit files that are read once, however many scores are made of them."""
         train = None if self.train is None else Units(self.train, keep=True)
         return replace(self, inputs=Units(self.inputs, keep=True), train=train)
-
-    def _train_labeller(self, labeller: Labeller) -> Labeller:
-        if self.train_alignment is None or self.train_alignment == self.alignment:
-            return labeller
-        return Labeller(self.train_alignment, self.silences, self.clip)
 
 
 def codebook_beside(path: AnyUnits) -> np.ndarray | None:
@@ -156,7 +162,7 @@ def score_all(
         progress(f"scored {what}")
         scores.extend(found)
 
-    add("clusters", cluster_scores(AlignedUnits(units, sides.labeller()), **draws))
+    add("clusters", cluster_scores(AlignedUnits(units, sides.labeller), **draws))
     add("codes", usage_scores(units, **draws))
     train, _ = sides.units()
     for kind in ("many-to-one", "one-to-one"):
