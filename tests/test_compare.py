@@ -13,8 +13,8 @@ from test_train import TRAIN
 
 from unitdisc.cli import main
 from unitdisc.compare import kept, scoring
-from unitdisc.compare.baselines import NAMES
-from unitdisc.compare.comparison import CompareOptions, compare
+from unitdisc.compare.comparison import compare
+from unitdisc.compare.options import NAMES, CompareOptions
 from unitdisc.compare.scoring import ScoreOptions
 from unitdisc.compare.table import cell, markdown, read_comparison, terminal
 from unitdisc.data.kaldi import DataDir
@@ -147,6 +147,7 @@ def test_a_second_time_nothing_is_made_and_another_model_shares_what_is_not_its_
     said: list[str] = []
     first = compare([exp], options, FEW, said.append)
     assert sum(line.startswith("making ") for line in said) == 4  # MFCC with a floor, input, LDA, k-means
+    assert said.index("scored units: units") < min(n for n, line in enumerate(said) if line.startswith("making "))
     assert {path.name for path in (exp / "scores").glob("*.json")} >= {"units.json", "mfcc.json", "lda-8.json"}
     assert {s.definition: s for s in read_scores(exp / "scores" / "lda-8.json")} == first.scores["lda-8"]
     said.clear()
@@ -290,7 +291,8 @@ def test_a_head_and_vectors_without_a_codebook(data: Path, tmp_path: Path, capsy
 def test_what_is_asked_for_wrongly_is_said(data: Path, exp: Path, tmp_path: Path):
     options = CompareOptions(data / "train", data / "test", cache=data / "kept")
     with pytest.raises(ConfigError, match=r"--downstream nought: expected all, or some of units, mfcc"):
-        compare([exp], options, ScoreOptions(downstream=("nought",)))
+        compare([exp], replace(options, cache=tmp_path), ScoreOptions(downstream=("nought",)))
+    assert not list(tmp_path.glob("lda-*"))  # it is said before anything is made
     with pytest.raises(DataError, match=r"is in .*, too; score on other utterances"):
         compare([exp], replace(options, test=data / "train"), FEW)
     with pytest.raises(ConfigError, match=r"--baselines hmm: expected some of mfcc, mfcc-floor"):

@@ -72,6 +72,10 @@ def die(task: int) -> int:
     return task
 
 
+def loaded(task: str) -> bool:
+    return task in sys.modules
+
+
 def unpicklable(task: int) -> object:
     return lambda: task
 
@@ -81,6 +85,17 @@ def test_results_come_in_order_from_several_processes():
     assert [task for task, _ in got] == list(range(20))
     assert len({pid for _, pid in got}) == 2
     assert os.getpid() not in {pid for _, pid in got}
+
+
+def test_processes_that_are_expected_have_imported_what_they_need():
+    code = (
+        "import sys; from unitdisc.processes import expect_processes, in_order\n"
+        "expect_processes(2, 'wave'); sys.path.insert(0, sys.argv[1]); from test_processes import loaded, nothing\n"
+        "print(*in_order(loaded, ['wave'], 2, nothing))"
+    )
+    environment = {**os.environ, "PYTHONPATH": f"{TOP}:{TESTS}"}
+    done = subprocess.run([sys.executable, "-c", code, TESTS], env=environment, capture_output=True, text=True)
+    assert done.stdout == "True\n", done.stderr
 
 
 def test_each_process_prepares_once():

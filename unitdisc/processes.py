@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import resource_tracker
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from types import ModuleType
@@ -38,7 +38,6 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 # What terminals and schedulers send to all processes of a job; only the parent acts on it.
 IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1)
-AHEAD = 3  # tasks for each process that may wait for the one that is yielded next
 
 
 @contextmanager
@@ -61,16 +60,15 @@ def in_order(
     prepare: Callable[..., object],
     arguments: tuple[Any, ...] = (),
     preload: str = "",
+    ahead: int = 3,
 ) -> Iterator[Result]:
     """Yield a function's results for the tasks, in their order, as so many processes make them.
 
     Each process first calls `prepare(*arguments)`; `preload` is a module that is imported once for all of them.
+    Of the tasks that follow the one that is yielded next, `ahead` for each process may be under way.
     """
     # Not fork: the threads of this process would be missing in its copies.
-    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-    context = multiprocessing.get_context(method)
-    if method == "forkserver" and preload:
-        context.set_forkserver_preload([preload])
+    context = _context(preload)
     workers: list[_Worker] = []
     idle: SimpleQueue[_Worker] = SimpleQueue()
     waiting: deque[Future[Result]] = deque()
@@ -85,7 +83,7 @@ def in_order(
                 worker.start()
                 idle.put(worker)
             waiting.append(threads.submit(_ask, idle, task))
-            if len(waiting) >= AHEAD * jobs:
+            if len(waiting) >= ahead * jobs:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
@@ -95,6 +93,21 @@ def in_order(
         threads.shutdown(wait=True, cancel_futures=True)
         for worker in workers:
             worker.close()
+
+
+def expect_processes(jobs: int, preload: str) -> None:
+    """Let processes that will be wanted begin to import a module, while this one does so itself."""
+    if jobs > 1 and _context(preload).get_start_method() == "forkserver":
+        with _ignoring_signals():
+            forkserver.ensure_running()
+
+
+def _context(preload: str) -> Any:
+    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    context = multiprocessing.get_context(method)
+    if method == "forkserver" and preload:
+        context.set_forkserver_preload([preload])
+    return context
 
 
 def _ask(idle: "SimpleQueue[_Worker]", task: Any) -> Any:

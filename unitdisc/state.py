@@ -148,8 +148,8 @@ class State:
 
 def _optimizer(model: UnitModel, config: TrainConfig) -> torch.optim.Optimizer:
     options, groups = config.optimizer, model.parameter_groups(config.learning_rate)
-    # On a GPU one kernel does it all, and leaves a step out without asking the host (see `optimise_`).
-    fused = True if next(model.parameters()).device.type == "cuda" else None
+    # One kernel does it all; on a GPU it leaves a step out without asking the host (see `optimise_`).
+    fused = True
     if isinstance(options, AdamWConfig):
         return torch.optim.AdamW(groups, config.learning_rate, options.betas, weight_decay=options.decay, fused=fused)
     return torch.optim.Adam(groups, config.learning_rate, options.betas, fused=fused)

@@ -50,6 +50,13 @@ def test_no_torch(folder: Path, arguments: str):
     assert done.stderr.splitlines()[-1] == "False"
 
 
+def test_a_comparison_looks_whether_it_is_made_without_torch(folder: Path):
+    code = RUN.replace("assert not end.code", "assert end.code == 3")
+    words = ["compare", "exp", "--train", "data", "--test", "data", "--unchanged"]
+    done = subprocess.run([sys.executable, "-c", code, *words], cwd=folder, capture_output=True, text=True)
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (0, "False"), done.stderr
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -10,7 +10,7 @@ from unitdisc.cli.arguments import add_device, add_renew, count, positive, share
 from unitdisc.cli.foreign import add_units_options
 
 if TYPE_CHECKING:
-    from unitdisc.compare.comparison import CompareOptions
+    from unitdisc.compare.options import CompareOptions
     from unitdisc.made import Making
 
 
@@ -76,10 +76,10 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 def run_compare(options: argparse.Namespace) -> None:
     """Compare and print the table."""
     from unitdisc.cli.making import making
-    from unitdisc.compare.comparison import CompareOptions, compare, table_folder
-    from unitdisc.compare.scoring import ScoreOptions
+    from unitdisc.compare.options import CompareOptions, table_folder
     from unitdisc.compare.table import read_comparison, terminal
     from unitdisc.data.phones import SILENCES
+    from unitdisc.processes import expect_processes
 
     wanted = CompareOptions(
         train=options.train,
@@ -101,6 +101,10 @@ def run_compare(options: argparse.Namespace) -> None:
     out = table_folder(options.exps, wanted)
     with making(options, _making(options, wanted, out)) as task:
         if not task.unchanged:
+            expect_processes(options.jobs, "unitdisc.compare.scoring")
+            from unitdisc.compare.comparison import compare
+            from unitdisc.compare.scoring import ScoreOptions
+
             changes, names = (
                 tuple(name for name in given.split(",") if name) for given in (options.changes, options.downstream)
             )
@@ -115,7 +119,7 @@ def run_compare(options: argparse.Namespace) -> None:
 
 
 def _baselines(options: argparse.Namespace) -> tuple[str, ...]:
-    from unitdisc.compare.baselines import NAMES
+    from unitdisc.compare.options import NAMES
 
     if options.no_baselines:
         return ()

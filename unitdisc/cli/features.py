@@ -191,6 +191,9 @@ def extract_and_print(
     options: argparse.Namespace, path: Path, force: bool, part: "Part | None" = None
 ) -> dict[str, Any]:
     """Make the features of a data directory, or a job's part of them, print what became of it, and return it."""
+    from unitdisc.processes import expect_processes
+
+    expect_processes(options.jobs, "unitdisc.features.extract")
     from tqdm import tqdm
 
     from unitdisc.data.kaldi import DataDir

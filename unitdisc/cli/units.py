@@ -147,6 +147,9 @@ def run_encode(options: argparse.Namespace) -> None:
 
 def encode_and_print(options: argparse.Namespace, force: bool) -> dict[str, Any]:
     """Encode, print what came of it, and return it."""
+    from unitdisc.processes import expect_processes
+
+    expect_processes(options.jobs if options.device == "cpu" else 1, "unitdisc.encode")
     from tqdm import tqdm
 
     from unitdisc import dist

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,6 @@ from unitdisc.model_config import ModelConfig
 from unitdisc.quantizers.configs import KMeansConfig, LdaConfig
 from unitdisc.train_config import Config
 
-NAMES = ("mfcc", "mfcc-floor", "input", "lda", "kmeans")
 MFCC = MfccConfig()
 FLOORED = replace(MFCC, floor_db=25.0)  # what the recipes take
 LDA = LdaConfig(passes=2, splice=6)
@@ -38,7 +37,7 @@ MOST_CODES = 4096  # k-means of more says nothing new, and takes long
 
 @dataclass(frozen=True)
 class Maker:
-    """Makes baselines in a folder that all comparisons on the same speech share."""
+    """Makes baselines in a folder that all comparisons on the same speech share; `make` does what takes time."""
 
     speech: Speech
     cache: Path
@@ -47,11 +46,18 @@ class Maker:
     max_failed: float = 0.01
     seed: int = 0
     say: Callable[[str], object] = print
+    _work: dict[str, Callable[[], object]] = field(default_factory=dict, init=False)  # by the key of a subject
+
+    def make(self, subject: Subject) -> None:
+        """Make what a baseline stands for, unless it is there."""
+        self._work.get(subject.key, lambda: None)()
 
     def mfcc(self, name: str, title: str, features: MfccConfig) -> Subject:
         """Return MFCC as they are."""
-        train, test = self.with_features(features)
-        return self._vectors(name, title, self._key(features), train, test, features.grid.period)
+        train, test = self._places(features)
+        subject = self._vectors(name, title, self._key(features), train, test, features.grid.period)
+        self._work[subject.key] = lambda: self._with_features(features)
+        return subject
 
     def input(self, model: UnitModel) -> Subject:
         """Return what a model's encoder reads, normalised as it reads it."""
@@ -63,9 +69,11 @@ class Maker:
             for part, data in (("train", self.speech.train), ("test", self.speech.test)):
                 _write_inputs(model, data, folder / part)
 
-        folder = self._once(f"input-{key}", make)
+        folder = self.cache / f"input-{key}"
         title = f"what the encoder reads: {features.kind}, normalised ({features.cmvn})"
-        return self._vectors("input", title, key, folder / "train", folder / "test", features.grid.period)
+        subject = self._vectors("input", title, key, folder / "train", folder / "test", features.grid.period)
+        self._work[subject.key] = lambda: self._once(folder, make)
+        return subject
 
     def lda(self, codes: int, period: float) -> Subject:
         """Return k-means of unsupervised LDA of floored MFCC, at a rate of units."""
@@ -78,11 +86,17 @@ class Maker:
         features = model.config.features
         return self._kmeans("kmeans", "k-means of what the encoder reads", features, codes, model.stride, PLAIN)
 
-    def with_features(self, features: FeatureConfig) -> tuple[Path, Path]:
+    def _places(self, features: FeatureConfig) -> tuple[Path, Path]:
         """Return the data directories with features of a kind: themselves if they have them, else copies."""
-        data = (self.speech.train, self.speech.test)
-        if all(_has(part, features) for part in data):
-            return data[0].path, data[1].path
+        if all(_has(part, features) for part in (self.speech.train, self.speech.test)):
+            return self.speech.train.path, self.speech.test.path
+        folder = self.cache / f"{features.kind}-{self._key(features)}"
+        return folder / "train", folder / "test"
+
+    def _with_features(self, features: FeatureConfig) -> tuple[Path, Path]:
+        data, places = (self.speech.train, self.speech.test), self._places(features)
+        if places[0] == data[0].path:
+            return places
 
         def make(folder: Path) -> None:
             for part, directory in zip(("train", "test"), data, strict=True):
@@ -91,8 +105,8 @@ class Maker:
                 jobs = self.jobs if self.device == "cpu" else 1
                 extract(copy, config, jobs, force=True, max_failed=self.max_failed, device=self.device)
 
-        folder = self._once(f"{features.kind}-{self._key(features)}", make)
-        return folder / "train", folder / "test"
+        self._once(places[0].parent, make)
+        return places
 
     def _kmeans(
         self, name: str, title: str, features: FeatureConfig, codes: int, stride: int, lda: LdaConfig
@@ -100,7 +114,7 @@ class Maker:
         key = self._key(features, configs.to_tree(features), codes, stride, configs.to_tree(lda), self.seed)
 
         def make(folder: Path) -> None:
-            train, test = self.with_features(features)
+            train, test = self._with_features(features)
             config = Config(
                 ModelConfig(features=features, quantizer=KMeansConfig(codes=codes), decoder=NoDecoderConfig())
             )
@@ -109,7 +123,8 @@ class Maker:
                 options = EncodeOptions(max_failed=self.max_failed)
                 encode(folder, data, folder / "units" / part, options, jobs=self.jobs, force=True)
 
-        folder = self._once(f"{name}-{codes}-{key}", make)
+        folder = self.cache / f"{name}-{codes}-{key}"
+        self._work[key] = lambda: self._once(folder, make)
         units = folder / "units"
         return Subject(
             f"{name}-{codes}",
@@ -125,12 +140,12 @@ class Maker:
             folder,
         )
 
-    def _once(self, name: str, make: Callable[[Path], None]) -> Path:
+    def _once(self, folder: Path, make: Callable[[Path], None]) -> None:
         def told(folder: Path) -> None:
             self.say(f"making {folder}")
             make(folder)
 
-        return once(self.cache / name, told)
+        once(folder, told)
 
     def _key(self, features: FeatureConfig, *parts: object) -> str:
         return key_of(self.speech.key, archive_tree(features), *parts)

@@ -3,19 +3,19 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from unitdisc.checkpoint import load_model
-from unitdisc.compare.baselines import FLOORED, MFCC, MOST_CODES, NAMES, Maker
+from unitdisc.compare.baselines import FLOORED, MFCC, MOST_CODES, Maker
 from unitdisc.compare.kept import key_of
-from unitdisc.compare.scoring import ScoreOptions, parts_of, score_parts, subject_of, write_subject
+from unitdisc.compare.options import NAMES, CompareOptions, cache_folder, table_folder
+from unitdisc.compare.scoring import ScoreOptions, ScorePart, parts_of, score_parts, subject_of, write_subject
 from unitdisc.compare.subjects import Speech, Subject, open_speech, outside
 from unitdisc.compare.table import Column, Comparison, markdown
 from unitdisc.data.change import check_change
 from unitdisc.data.kaldi import DataDir
-from unitdisc.data.phones import SILENCES
 from unitdisc.data.store import FeatureReader
 from unitdisc.data.units import read_header, vectors_of
 from unitdisc.encode import EncodeOptions, encode
@@ -26,27 +26,6 @@ from unitdisc.model import UnitModel
 from unitdisc.reading import json_if_any
 
 OWN = "units"  # the name of a model's own scores, beside its baselines
-
-
-@dataclass(frozen=True)
-class CompareOptions:
-    """What is compared, and how."""
-
-    train: Path  # data directories
-    test: Path
-    dev: Path | None = None  # whose phones a model's own head hears, too
-    alignment: Path | None = None  # of test; phones.ctm in it by default
-    train_alignment: Path | None = None
-    items: Path | None = None  # triphone.item in test by default, or made of its phones
-    beside: tuple[Path, ...] = ()  # unit files of other systems
-    silences: frozenset[str] = SILENCES  # labels of the phones that are no phones
-    baselines: tuple[str, ...] = NAMES  # which of these
-    cache: Path | None = None  # `compared` beside test by default: what no model's scores depend on
-    out: Path | None = None  # of the table; EXP/compare by default
-    jobs: int = 1
-    device: str = "cpu"
-    max_failed: float = 0.01
-    renew: bool = False  # encode again what another model encoded
 
 
 def compare(
@@ -83,7 +62,7 @@ def compare(
     named = _named([*(subject for its in own.values() for subject in its), *others])
     subjects = list(named.values())
     scoring = _with_names(scoring, [its[0].name for its in own.values()], subjects)
-    scores = _scores(subjects, speech, scoring, options, say)
+    scores = _scores(subjects, maker, scoring, say)
     for its in own.values():
         folder, *beside = (named[subject.key] for subject in [*its, *others])
         _write_own(folder.kept.parent, folder.name, [subject.name for subject in beside], scores)
@@ -95,17 +74,6 @@ def compare(
     with whole_file(out / "table.json") as file:
         json.dump(comparison.to_json(), file, ensure_ascii=False, indent=1)
     return comparison
-
-
-def table_folder(exps: Sequence[str | Path], options: CompareOptions) -> Path:
-    """Return where the table is written."""
-    usual = Path(exps[0]) / "compare" if exps else cache_folder(options)
-    return options.out or usual
-
-
-def cache_folder(options: CompareOptions) -> Path:
-    """Return where baselines and their scores are kept."""
-    return options.cache or options.test.parent / "compared"
 
 
 def _names(exps: Sequence[str | Path]) -> list[str]:
@@ -213,17 +181,14 @@ def _with_names(scoring: ScoreOptions, own: Sequence[str], subjects: Sequence[Su
 Parts = dict[str, dict[str, list[Score]]]  # name of a subject -> kind of part -> scores
 
 
-def _scores(
-    subjects: Sequence[Subject],
-    speech: Speech,
-    scoring: ScoreOptions,
-    options: CompareOptions,
-    say: Callable[[str], object],
-) -> Parts:
-    parts = [part for subject in subjects for part in parts_of(subject, speech, scoring)]
-    parts.sort(key=lambda part: part.kind != "downstream")  # what takes longest first
+def _scores(subjects: Sequence[Subject], maker: Maker, scoring: ScoreOptions, say: Callable[[str], object]) -> Parts:
+    def parts() -> Iterator[ScorePart]:
+        for subject in subjects:  # baselines are made while other processes score what was there before them
+            maker.make(subject)
+            yield from parts_of(subject, maker.speech, scoring)
+
     found: Parts = {subject.name: {} for subject in subjects}
-    for part, scores in score_parts(parts, options.jobs, say):
+    for part, scores in score_parts(parts(), maker.jobs, say):
         found[part.subject.name][part.kind] = scores
     return found
 

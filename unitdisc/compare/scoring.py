@@ -1,7 +1,7 @@
 """The scores of what is compared, part by part: each is kept under a hash of all that it follows from."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -77,18 +77,28 @@ def parts_of(subject: Subject, speech: Speech, options: ScoreOptions) -> list[Sc
 
 
 def score_parts(
-    parts: Sequence[ScorePart], jobs: int, say: Callable[[str], object]
+    parts: Iterable[ScorePart], jobs: int, say: Callable[[str], object]
 ) -> Iterator[tuple[ScorePart, list[Score]]]:
-    """Yield the scores of each part, in order; those that are kept are read, others are made by so many processes."""
-    missing = [part for part in parts if not part.file.exists()]
-    if jobs > 1 and len(missing) > 1:
+    """Yield the scores of each part, in order; those that are kept are read, others are made by so many processes.
+
+    What is still to be made of a part's subject may be made while `parts` is asked for it: processes score meanwhile.
+    """
+    seen: list[ScorePart] = []
+
+    def missing() -> Iterator[ScorePart]:
+        for part in parts:
+            seen.append(part)
+            if not part.file.exists():
+                yield part
+
+    if jobs > 1:
         threads = max((os.cpu_count() or 1) // jobs, 1)
-        for part, notes in in_order(_keep, missing, jobs, torch.set_num_threads, (threads,), preload=__name__):
-            _tell(part, notes, say)
+        kept = in_order(_keep, missing(), jobs, torch.set_num_threads, (threads,), preload=__name__, ahead=99)
     else:
-        for part in missing:
-            _tell(*_keep(part), say)
-    for part in parts:
+        kept = map(_keep, missing())
+    for part, notes in kept:
+        _tell(part, notes, say)
+    for part in seen:
         yield part, read_scores(part.file)
 
 

@@ -36,11 +36,12 @@ class InputReconstruction(nn.Module):
         frames = F.pad(frames, (0, 0, 0, units * self.stride - frames.shape[1])).unflatten(1, (units, self.stride))
         real = self._below(lengths, units * self.stride).unflatten(1, (units, self.stride))  # [B, T', stride]
         speaks = self._below(ceil_divide(lengths, self.stride), units)[:, :, None]
-        said, total = self(values), values.new_zeros(())
-        for place, offset in enumerate(range(-self.context, self.context + 1)):
+        total = values.new_zeros(())
+        said = self(values).unbind(2)  # not said[:, :, place]: the gradient of each would be as large as that of all
+        for part, offset in zip(said, range(-self.context, self.context + 1), strict=True):
             first, last = max(-offset, 0), units - max(offset, 0)  # the units that have one so far away
             if first < last:
-                errors = (said[:, first:last, place] - frames[:, first + offset : last + offset]).abs().mean(-1)
+                errors = (part[:, first:last] - frames[:, first + offset : last + offset]).abs().mean(-1)
                 total = total + (errors * real[:, first + offset : last + offset] * speaks[:, first:last]).sum()
         return total / (2 * self.context + 1)
 

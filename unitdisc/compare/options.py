@@ -1,0 +1,41 @@
+"""What is compared, and where it is written; nothing here loads torch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from unitdisc.data.phones import SILENCES
+
+NAMES = ("mfcc", "mfcc-floor", "input", "lda", "kmeans")  # of the baselines
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """What is compared, and how."""
+
+    train: Path  # data directories
+    test: Path
+    dev: Path | None = None  # whose phones a model's own head hears, too
+    alignment: Path | None = None  # of test; phones.ctm in it by default
+    train_alignment: Path | None = None
+    items: Path | None = None  # triphone.item in test by default, or made of its phones
+    beside: tuple[Path, ...] = ()  # unit files of other systems
+    silences: frozenset[str] = SILENCES  # labels of the phones that are no phones
+    baselines: tuple[str, ...] = NAMES  # which of these
+    cache: Path | None = None  # `compared` beside test by default: what no model's scores depend on
+    out: Path | None = None  # of the table; EXP/compare by default
+    jobs: int = 1
+    device: str = "cpu"
+    max_failed: float = 0.01
+    renew: bool = False  # encode again what another model encoded
+
+
+def table_folder(exps: Sequence[str | Path], options: CompareOptions) -> Path:
+    """Return where the table is written."""
+    usual = Path(exps[0]) / "compare" if exps else cache_folder(options)
+    return options.out or usual
+
+
+def cache_folder(options: CompareOptions) -> Path:
+    """Return where baselines and their scores are kept."""
+    return options.cache or options.test.parent / "compared"
