@@ -223,10 +223,13 @@ from unitdisc.encode import _Encoder
 from unitdisc.features import extract
 def then_lost(work):
     def lost(*arguments, **named):
-        if dist.rank() == 1 and os.path.exists("first"):
+        if dist.rank() == 1:
+            while not os.path.exists("first"):  # until the other has made something
+                time.sleep(0.05)
             os.kill(os.getpid(), signal.SIGKILL)
+        made = work(*arguments, **named)
         open("first", "w").close()
-        return work(*arguments, **named)
+        return made
     return lost
 extract._make_task, _Encoder.encode = then_lost(extract._make_task), then_lost(_Encoder.encode)
 main(sys.argv[1:])

@@ -178,17 +178,48 @@ def starts_of(exp: Path) -> list[int]:
     return [one["resumed_at"] for one in json.loads(env.read_text())["starts"]] if env.is_file() else []
 
 
-@pytest.mark.slow  # seven starts of torch
-@pytest.mark.timeout(900)
-def test_the_commands_of_the_page_train_on_two_machines_and_go_on_when_queued_again(
-    conf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def put_endless_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put the files that the commands of the page name here."""
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     for part in ("train", "dev"):
         make_data(Path("data") / part, 6, features=False)
     Path("conf").mkdir()
     endless = TrainConfig(steps=10**6, batch=4, chunk=32, validate_every=10**5, save_every=10**5, log_every=5)
     Path("conf/base.yaml").write_text(config.dump(Config(tiny_model(), endless)))
+
+
+@pytest.mark.slow  # two starts of torch
+@pytest.mark.timeout(600)
+def test_the_command_of_the_page_trains_on_one_machine_and_the_next_in_line_goes_on(
+    conf: Path, monkeypatch: pytest.MonkeyPatch
+):
+    put_endless_training(monkeypatch)
+    script = page_script("sbatch --gres=gpu:1").replace(" --cpus-per-task=8", "")
+    numbers = []
+    for name in ("first", "second"):
+        more = f"sbatch --parsable --dependency=singleton --job-name=base --output={name}.log"
+        done = subprocess.run(
+            ["bash", "-e", "-c", script.replace("sbatch", more)], capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 0, done.stderr
+        numbers.append(done.stdout.strip())
+    first, second = numbers
+    exp = Path("exp/base")
+    assert until(lambda: holds("exp/base/metrics.jsonl", '"step": 5'), 200), Path("first.log").read_text()
+    assert call(conf, "squeue", "--noheader", "--jobs", second, "--format", "%T").strip() == "PENDING"
+    call(conf, "scancel", "--batch", "--signal=TERM", first)  # as --signal=B:TERM@120 does
+    assert until(lambda: len(starts_of(exp)) == 2, 200), Path("first.log").read_text()
+    assert "and saved; the same command goes on from there" in (exp / "log.txt").read_text()
+    assert starts_of(exp)[1] >= 5
+    call(conf, "scancel", second)
+
+
+@pytest.mark.slow  # seven starts of torch
+@pytest.mark.timeout(900)
+def test_the_commands_of_the_page_train_on_two_machines_and_go_on_when_queued_again(
+    conf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    put_endless_training(monkeypatch)
     array = "".join(page_script("sbatch --wait --array").splitlines(keepends=True)[:2])
     done = subprocess.run(["bash", "-e", "-c", array.replace("8", "2")], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
