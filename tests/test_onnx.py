@@ -166,8 +166,10 @@ def test_the_command_writes_a_valid_file_with_its_facts(tmp_path: Path, capsys: 
     model = unitdisc.load_model(path)
     assert facts["codebook"] == model.network.codebook_hash()
     assert (facts["sample_rate"], facts["period"], facts["codes"]) == ("16000", "0.02", "8")
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert (end.value.code, capsys.readouterr().out) == (0, f"{tmp_path}/m.onnx: unchanged\n")
     for wrong, message in (
-        (arguments, "--force replaces it"),
         ([*arguments, "--format", "textgrid"], "one file of a model"),
         ([*arguments[:2], str(tmp_path / "folder"), *arguments[3:]], r"expected a file NAME\.onnx"),
     ):

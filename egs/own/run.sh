@@ -82,12 +82,10 @@ if [ $stage -le 4 ] && [ $stop_stage -ge 4 ]; then
     job --nj "$nj" --num-threads "$jobs" "$exp/log/encode-$part.log" unitdisc encode "$exp" "$data/$part" "$exp/units/$part" \
       --jobs "$jobs" --device "$device" --max-failed "$max_failed" --renew
   done
-  if ! [ "$exp/tiers" -nt "$exp/units/all/units.jsonl" ]; then
-    job "$exp/log/longer.log" unitdisc segment "$exp/units/all" "$exp/longer/units.jsonl" --rate "$rate" --renew
-    job "$exp/log/words.log" unitdisc words "$exp/units/all" "$exp/words" --data "$data/all" --renew
-    job "$exp/log/tiers.log" unitdisc export "$exp/units/all" "$exp/tiers" --format textgrid --format eaf \
-      --data "$data/all" --longer "$exp/longer/units.jsonl" --by-recording --force
-  fi
+  job "$exp/log/longer.log" unitdisc segment "$exp/units/all" "$exp/longer/units.jsonl" --rate "$rate" --renew
+  job "$exp/log/words.log" unitdisc words "$exp/units/all" "$exp/words" --data "$data/all" --renew
+  job "$exp/log/tiers.log" unitdisc export "$exp/units/all" "$exp/tiers" --format textgrid --format eaf \
+    --data "$data/all" --longer "$exp/longer/units.jsonl" --by-recording --renew
 fi
 
 if [ $stage -le 5 ] && [ $stop_stage -ge 5 ]; then

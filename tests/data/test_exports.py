@@ -10,6 +10,7 @@ import soundfile
 import textgrid
 from made_data import put_audio, put_tables
 
+from unitdisc.cli import main
 from unitdisc.data.exports import ctm_lines, export_units, text_line
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.units import UnitHeader, UnitLine, read_header, read_units, write_units
@@ -173,6 +174,29 @@ def test_what_is_there_is_replaced_only_with_force(units: Path, data: DataDir, n
     assert file.read_text() == "mine"
     export_units(units, out, [name], data, force=True)
     assert file.read_bytes() == text
+
+
+def test_the_command_knows_what_files_were_made_of(units: Path, capsys: pytest.CaptureFixture[str]):
+    out = units.parent / "out"
+
+    def export(*words: str) -> tuple[int, str]:
+        with pytest.raises(SystemExit) as end:
+            main(["export", str(units), str(out), *words])
+        said = capsys.readouterr()
+        return int(end.value.code or 0), said.out + said.err
+
+    assert export("--format", "textgrid") == (0, f"{out}: textgrid of 2 utterances\n")
+    assert export("--format", "espnet") == (0, f"{out}: espnet of 2 utterances\n")  # beside it
+    for name in ("textgrid", "espnet"):
+        assert export("--format", name) == (0, f"{out}: unchanged\n")
+        assert export("--format", name, "--unchanged")[0] == 0
+    write_units(units, UnitHeader(period=0.02, codes=(8,)), [UnitLine.of_frames("a", [1, 2])])
+    code, said = export("--format", "textgrid")
+    assert (code, "units.jsonl has changed); --renew makes it anew" in said) == (1, True), said
+    assert export("--format", "textgrid", "--renew") == (0, f"{out}: textgrid of 1 utterance\n")
+    next(out.glob("*.TextGrid")).unlink()
+    (out / "text.units").unlink()
+    assert export("--format", "espnet", "--unchanged")[0] == 3
 
 
 def test_an_utterance_cannot_name_a_file_elsewhere(tmp_path: Path):

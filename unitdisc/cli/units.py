@@ -4,11 +4,14 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unitdisc.cli.arguments import add_device, add_job, add_json, add_renew, positive, share
 from unitdisc.cli.foreign import add_units_options
 from unitdisc.errors import counted
+
+if TYPE_CHECKING:
+    from unitdisc.made import Making
 
 ONNX = ("onnx", "onnx-stream")  # formats of models, not of units
 
@@ -99,6 +102,7 @@ def _add_export(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         help="TextGrid and ELAN: one file for each sound file, named as it is and in its times, not for each utterance",
     )
     export.add_argument("--force", action="store_true", help="replace files that are there")
+    add_renew(export)
     add_units_options(export, "units", when=lambda options: not set(options.format) & set(ONNX))
     export.set_defaults(run=run_export)
 
@@ -189,26 +193,52 @@ def encode_and_print(options: argparse.Namespace, force: bool) -> dict[str, Any]
 
 def run_export(options: argparse.Namespace) -> None:
     """Write units, or a model, for other tools."""
-    if set(options.format) & set(ONNX):
-        _export_onnx(options)
-        return
+    from unitdisc.cli.making import making
+
+    of_model = bool(set(options.format) & set(ONNX))
+    with making(options, _model_export(options) if of_model else _units_export(options)) as task:
+        if not task.unchanged:
+            (_export_onnx if of_model else _export_units)(options, task.force)
+
+
+def _units_export(options: argparse.Namespace) -> "Making":
+    """Say of what files for other tools are made; one folder may hold those of several calls, of other formats."""
+    from unitdisc.data.exports import export_names
+    from unitdisc.made import Making
+
+    formats = sorted(set(options.format))
+    given = {name: getattr(options, name) for name in ("units", "data", "longer")}
+    places = {name: Path(path) for name, path in given.items() if path}
+    reads = [name for name in places if name != "data"]
+    reads += [f"data/{name}" for name in ("wav.scp", "segments", "utt2spk") if "data" in places]
+    settings = {"formats": formats, "by_recording": options.by_recording}
+    holds = tuple(name for format in formats for name in export_names(format))
+    return Making(Path(options.out), settings, places, lambda: reads, holds, noun="-".join(formats))
+
+
+def _export_units(options: argparse.Namespace, force: bool) -> None:
     from unitdisc.data.exports import export_units
     from unitdisc.data.kaldi import DataDir
 
     data = DataDir.read(options.data) if options.data else None
-    count = export_units(
-        options.units, options.out, options.format, data, options.force, options.longer, options.by_recording
-    )
+    count = export_units(options.units, options.out, options.format, data, force, options.longer, options.by_recording)
     print(f"{options.out}: {', '.join(dict.fromkeys(options.format))} of {counted(count, 'utterance')}")
 
 
-def _export_onnx(options: argparse.Namespace) -> None:
+def _model_export(options: argparse.Namespace) -> "Making":
     from unitdisc.errors import DataError
-    from unitdisc.onnx_file import export_onnx
+    from unitdisc.made import Making
 
     if len(set(options.format)) > 1 or options.data:
         raise DataError("--format onnx or onnx-stream writes one file of a model: without other formats or --data")
-    facts = export_onnx(options.units, options.out, stream=options.format[0] == "onnx-stream", force=options.force)
+    reads = ("model/**/*.pt", "model/**/*.safetensors")
+    return Making(Path(options.out), {"format": options.format[0]}, {"model": Path(options.units)}, lambda: reads)
+
+
+def _export_onnx(options: argparse.Namespace, force: bool) -> None:
+    from unitdisc.onnx_file import export_onnx
+
+    facts = export_onnx(options.units, options.out, stream=options.format[0] == "onnx-stream", force=force)
     print(f"{options.out}: samples at {facts['sample_rate']} Hz to a unit each {facts['period']} s")
 
 

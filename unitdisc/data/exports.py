@@ -234,6 +234,11 @@ FILES = {
 NAMES: dict[str, Callable[[str], str]] = {"textgrid": _grid_name, "eaf": eaf_name, "zerospeech2019": vector_name}
 
 
+def export_names(format: str) -> tuple[str, ...]:
+    """Return the patterns of the files that there always are of a format."""
+    return FILES[format][:1] if format in FILES else (NAMES[format]("*"),)
+
+
 def export_units(
     units: str | Path,
     folder: str | Path,
