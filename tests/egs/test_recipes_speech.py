@@ -4,6 +4,7 @@ import importlib.util
 import io
 import json
 import os
+import shutil
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -333,8 +334,8 @@ def test_wsj_finds_its_utterances_by_the_lists_on_the_discs(tmp_path: Path):
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder in which each test makes the features that its model wants."""
-    folder = tmp_path_factory.mktemp("data")
+    """Return a folder of speech, beside which tests keep copies with the features that their models want."""
+    folder = tmp_path_factory.mktemp("data") / "plain"
     for name in ("train", "dev"):
         make_data(folder / name, 6, seed=len(name), features=False)
     return folder
@@ -344,9 +345,12 @@ def train_on(data: Path, config: Config, exp: Path) -> Path:
     model = config.model
     streams = {s.archive: s.features for s in model.decoder.streams(model.targets)}
     wanted = ExtractConfig(model.features, model.targets, streams.get("excitation"))
-    for name in ("train", "dev"):
-        extract(DataDir.read(data / name), wanted, force=True)
-    train(config, exp, data / "train", data / "dev")
+    made = data.with_name(configs.digest(wanted))
+    if not made.exists():
+        shutil.copytree(data, made)
+        for name in ("train", "dev"):
+            extract(DataDir.read(made / name), wanted)
+    train(config, exp, made / "train", made / "dev")
     return exp
 
 
