@@ -1,5 +1,6 @@
 """Slow oracles of features: Kaldi's definitions, one frame and one sample at a time, in float64."""
 
+import itertools
 import math
 
 import numpy as np
@@ -78,3 +79,32 @@ def log_mel(wave, config, banks):
     window = np.array([0.5 - 0.5 * math.cos(2 * math.pi * n / config.window) for n in range(config.window)])
     frames = kaldi_frames(wave, config.hop, config.window, config.snip_edges)
     return np.log(np.maximum(np.abs(np.fft.rfft(frames * window, config.n_fft)) @ banks, config.floor))
+
+
+def pitch_correlation(signal, centre, lag, stretch, quiet):
+    """Return how alike two stretches of a signal are, the second a lag later, evenly around a place in it."""
+    first = int(np.rint(centre - (stretch + lag) / 2))
+    one, other = (
+        np.array([signal[n] if 0 <= n < len(signal) else 0.0 for n in range(start, start + stretch)])
+        for start in (first, first + lag)
+    )
+    return one @ other / (math.sqrt(one @ one) * math.sqrt(other @ other) + quiet * np.mean(signal**2) * stretch)
+
+
+def pitch_path(correlation, lags, options):
+    """Try all paths through lags and -1, which is unvoiced; return the cheapest one."""
+
+    def cost(path):
+        total = 0.0
+        for frame, place in enumerate(path):
+            row = correlation[frame]
+            if place < 0:
+                total += 1 - options.unvoiced + max(row.max() - options.unvoiced, 0)
+            else:
+                total += 1 - max(row[place], 0) * (1 - options.shortest * lags[place] / lags[-1])
+            if frame and (before := path[frame - 1]) != place:
+                voiced = min(before, place) >= 0
+                total += options.jump * abs(math.log(lags[place] / lags[before])) if voiced else options.change
+        return total
+
+    return min(itertools.product(range(-1, len(lags)), repeat=len(correlation)), key=cost)

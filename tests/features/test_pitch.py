@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from reference_features import pitch_correlation, pitch_path
 
 from unitdisc.data.timing import FrameGrid
 from unitdisc.errors import ConfigError
@@ -10,7 +11,7 @@ from unitdisc.features.aperiodicity import BANDS, EDGES, aperiodicity
 from unitdisc.features.build import build_raw_features
 from unitdisc.features.configs import ExcitationConfig
 from unitdisc.features.excitation import NOWHERE, Excitation, analyse, log_contour
-from unitdisc.features.pitch import pitch
+from unitdisc.features.pitch import PitchOptions, _cheapest_path, correlations, pitch
 
 GRIDS = [
     FrameGrid(16000, 160, 400),
@@ -117,6 +118,21 @@ def test_excitation_is_a_feature_like_any_other():
     assert not frames[1, 25:].any()
     with pytest.raises(ConfigError, match="fmin < fmax"):
         ExcitationConfig(fmin=300.0, fmax=200.0)
+
+
+def test_correlations_are_those_of_the_stretches():
+    signal, lags = np.random.default_rng(4).standard_normal(900), np.arange(17, 60, 7)
+    centres = np.arange(0.0, 900.0, 33.3)  # some stretches lie beyond the ends
+    wanted = [[pitch_correlation(signal, centre, int(lag), 40, 0.01) for lag in lags] for centre in centres]
+    np.testing.assert_allclose(correlations(signal, centres, lags, 40, 0.01), wanted, atol=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_path_is_the_cheapest_of_all(seed: int):
+    random, lags = np.random.default_rng(seed), np.array([18, 25, 60])
+    correlation = random.uniform(-0.2, 1.0, (6, 3))
+    options = PitchOptions(change=random.uniform(0.02, 0.3), jump=random.uniform(0.1, 1.0))
+    assert tuple(_cheapest_path(correlation, lags, options)) == pitch_path(correlation, lags, options)
 
 
 def test_the_pitch_is_that_of_another_tracker():

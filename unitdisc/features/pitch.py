@@ -69,12 +69,14 @@ def correlations(signal: Array, centres: Array, lags: NDArray[np.int64], stretch
     ballast = quiet * loud * stretch + 1e-10
     out = np.empty((len(centres), len(lags)))
     for column, lag in enumerate(lags):
-        products = np.concatenate([[0.0], np.cumsum(padded[:-lag] * padded[lag:])])
+        products = np.append(padded[:-lag] * padded[lag:], 0.0)  # one more, where the last stretch may end
         first = np.rint(centres - (stretch + lag) / 2).astype(np.int64) + margin
         first = first.clip(0, len(padded) - lag - stretch)
         last = first + stretch
         energy = (squares[last] - squares[first]) * (squares[last + lag] - squares[first + lag])
-        out[:, column] = (products[last] - products[first]) / (np.sqrt(np.maximum(energy, 0.0)) + ballast)
+        # The sums from each first to its last; those from a last to the next first are of no use.
+        sums = np.add.reduceat(products, np.stack([first, last], 1).ravel())[::2]
+        out[:, column] = sums / (np.sqrt(np.maximum(energy, 0.0)) + ballast)
     return out
 
 
@@ -83,28 +85,25 @@ def _cheapest_path(correlation: Array, lags: NDArray[np.int64], options: PitchOp
     weight = 1.0 - options.shortest * lags / lags[-1]
     cost = 1.0 - correlation.clip(0.0) * weight
     unvoiced = 1.0 - options.unvoiced + (correlation.max(axis=1) - options.unvoiced).clip(0.0)
-    steps = options.jump * np.abs(np.log(lags[:, None] / lags[None]))  # [to, from]
+    steps = options.jump * np.abs(np.log(lags[:, None] / lags[None]))  # from one lag to another, or back
     states = len(lags)
-    best = np.concatenate([cost[0], unvoiced[:1]])
-    back = np.empty((len(cost), states + 1), dtype=np.int64)
-    rows = np.arange(states)
+    best = np.empty((len(cost), states + 1))
+    best[0] = np.append(cost[0], unvoiced[0])
     for frame in range(1, len(cost)):
-        from_voiced = steps + best[None, :states]
-        came = from_voiced.argmin(axis=1)
-        total = from_voiced[rows, came]
-        begin = best[states] + options.change
-        came = np.where(begin < total, states, came)
-        lowest = int(best[:states].argmin())
-        end = best[lowest] + options.change
-        back[frame, :states] = came
-        back[frame, states] = lowest if end < best[states] else states
-        best = np.concatenate([
-            np.minimum(total, begin) + cost[frame], [min(best[states], end) + unvoiced[frame]]
-        ])  # fmt: skip
+        voiced, silent = best[frame - 1, :states], best[frame - 1, states]
+        # Where each came from is found on the way back, for one lag a frame and not for all: a minimum is faster.
+        came = (steps + voiced[:, None]).min(axis=0)
+        best[frame, :states] = np.minimum(came, silent + options.change) + cost[frame]
+        best[frame, states] = min(silent, voiced.min() + options.change) + unvoiced[frame]
     path = np.empty(len(cost), dtype=np.int64)
-    path[-1] = best.argmin()
+    path[-1] = best[-1].argmin()
     for frame in range(len(cost) - 1, 0, -1):
-        path[frame - 1] = back[frame, path[frame]]
+        here, voiced, silent = path[frame], best[frame - 1, :states], best[frame - 1, states]
+        ways = voiced + (options.change if here == states else steps[here])
+        stay = silent if here == states else silent + options.change
+        nearest = int(ways.argmin())
+        cheaper = stay <= ways[nearest] if here == states else stay < ways[nearest]
+        path[frame - 1] = states if cheaper else nearest
     return np.where(path == states, -1, path)
 
 
