@@ -144,6 +144,7 @@ def test_a_second_time_nothing_is_made_and_another_model_shares_what_is_not_its_
     data: Path, exp: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     options = CompareOptions(data / "train", data / "test", cache=tmp_path / "kept", out=tmp_path)
+    exp = Path(shutil.copytree(exp, tmp_path / "exp", ignore=shutil.ignore_patterns("scores", "units")))
     said: list[str] = []
     first = compare([exp], options, FEW, said.append)
     assert sum(line.startswith("making ") for line in said) == 4  # MFCC with a floor, input, LDA, k-means

@@ -11,6 +11,7 @@ COMMON = "common"  # what all recipes call
 SUFFIXES = (".sh", ".py", ".yaml", ".md", ".txt", ".json", ".png")
 MADE = {"corpus", "data", "exp", ".stages", "__pycache__"}  # by a recipe that was run in the checkout
 _OTHER = re.compile(r"\.\./(\w+/[\w/.-]+\.\w+)")  # a file of another recipe, in YAML or Python
+_BESIDE = re.compile(r"^include: ([\w-]+\.yaml)$", re.MULTILINE)  # another configuration of the same folder
 
 
 class Copied(NamedTuple):
@@ -45,7 +46,7 @@ def recipe_files(name: str, egs: Path) -> set[Path]:
     files = _files_of(name, egs) | _files_of(COMMON, egs)
     fresh = files
     while fresh:
-        named = {Path(other) for path in fresh for other in _named(egs / path)}
+        named = {other for path in fresh for other in _named(path, egs)}
         fresh = {path for path in named - files if (egs / path).is_file()}
         files = files | fresh
     return files
@@ -78,5 +79,9 @@ def _files_of(name: str, egs: Path) -> set[Path]:
     return {path for path in files if not MADE.intersection(path.parts)}
 
 
-def _named(path: Path) -> list[str]:
-    return _OTHER.findall(path.read_text("utf-8")) if path.suffix in (".yaml", ".py", ".sh") else []
+def _named(path: Path, egs: Path) -> set[Path]:
+    """Return what a file names, relative to egs/."""
+    if path.suffix not in (".yaml", ".py", ".sh"):
+        return set()
+    text = (egs / path).read_text("utf-8")
+    return {Path(other) for other in _OTHER.findall(text)} | {path.parent / name for name in _BESIDE.findall(text)}
