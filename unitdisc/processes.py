@@ -67,7 +67,6 @@ def in_order(
     Each process first calls `prepare(*arguments)`; `preload` is a module that is imported once for all of them.
     Of the tasks that follow the one that is yielded next, `ahead` for each process may be under way.
     """
-    # Not fork: the threads of this process would be missing in its copies.
     context = _context(preload)
     workers: list[_Worker] = []
     idle: SimpleQueue[_Worker] = SimpleQueue()
@@ -103,6 +102,7 @@ def expect_processes(jobs: int, preload: str) -> None:
 
 
 def _context(preload: str) -> Any:
+    # Not fork: the threads of this process would be missing in its copies.
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     context = multiprocessing.get_context(method)
     if method == "forkserver" and preload:

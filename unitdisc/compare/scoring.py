@@ -93,6 +93,7 @@ def score_parts(
 
     if jobs > 1:
         threads = max((os.cpu_count() or 1) // jobs, 1)
+        # So far ahead that what takes long, a small ASR, does not keep the baselines after it from being made.
         kept = in_order(_keep, missing(), jobs, torch.set_num_threads, (threads,), preload=__name__, ahead=99)
     else:
         kept = map(_keep, missing())
