@@ -65,6 +65,7 @@ def test_a_comparison_looks_whether_it_is_made_without_torch(folder: Path):
         "score usage units.jsonl",
         "score bitrate units.jsonl",
         "score clusters units.jsonl --alignment phones.ctm",
+        "score boundaries units.jsonl --alignment phones.ctm",
         "inspect units.jsonl",
         "export units.jsonl again --format textgrid",
         "check data",

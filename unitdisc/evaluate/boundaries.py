@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 
 from unitdisc.errors import DataError
@@ -23,8 +22,7 @@ class Hits(NamedTuple):
     true: int
 
 
-@numba.njit(cache=True)
-def _maximum(found: np.ndarray, true: np.ndarray, tolerance: float) -> int:
+def _maximum(found: list[float], true: list[float], tolerance: float) -> int:
     """Match sorted points one to one as often as possible: the earliest free pair first, in one pass."""
     i = j = hits = 0
     while i < len(found) and j < len(true):
@@ -39,7 +37,7 @@ def _maximum(found: np.ndarray, true: np.ndarray, tolerance: float) -> int:
 
 def maximum_matching(found: np.ndarray, true: np.ndarray, tolerance: float = TOLERANCE) -> Hits:
     """Match as many pairs as any one-to-one matching can; points are sorted, in seconds."""
-    hits = _maximum(found, true, tolerance + SLACK)
+    hits = _maximum(found.tolist(), true.tolist(), tolerance + SLACK)
     return Hits(hits, hits)
 
 
@@ -58,9 +56,8 @@ def rasanen_matching(found: np.ndarray, true: np.ndarray, tolerance: float = TOL
     return Hits(hits, hits)
 
 
-@numba.njit(cache=True)
-def _greedy(found: np.ndarray, true: np.ndarray, tolerance: float) -> int:
-    free = np.ones(len(true), dtype=np.bool_)
+def _greedy(found: list[float], true: list[float], tolerance: float) -> int:
+    free = [True] * len(true)
     hits = first = 0
     for point in found:
         while first < len(true) and true[first] < point - tolerance:
@@ -79,7 +76,7 @@ def _greedy(found: np.ndarray, true: np.ndarray, tolerance: float) -> int:
 
 def greedy_matching(found: np.ndarray, true: np.ndarray, tolerance: float = TOLERANCE) -> Hits:
     """Let each found boundary, in order of time, take the nearest true one that is free."""
-    hits = _greedy(found, true, tolerance + SLACK)
+    hits = _greedy(found.tolist(), true.tolist(), tolerance + SLACK)
     return Hits(hits, hits)
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
 
@@ -21,9 +20,11 @@ class Edits(NamedTuple):
 
 def edits(references: Sequence[np.ndarray], hypotheses: Sequence[np.ndarray]) -> Edits:
     """Compare strings of integers pairwise; of the cheapest alignments, one with the most substitutions counts."""
+    from unitdisc.evaluate.edits_kernel import count_edits  # numba is slow to import, and not all scores count edits
+
     lengths = np.array([len(r) for r in references], dtype=np.int64)
     others = np.array([len(h) for h in hypotheses], dtype=np.int64)
-    counts = _edits(_flat(references), _ends(lengths), _flat(hypotheses), _ends(others))
+    counts = count_edits(_flat(references), _ends(lengths), _flat(hypotheses), _ends(others))
     return Edits(counts, lengths)
 
 
@@ -38,29 +39,3 @@ def _flat(strings: Sequence[np.ndarray]) -> np.ndarray:
 
 def _ends(lengths: np.ndarray) -> np.ndarray:
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
-
-
-@numba.njit(cache=True)
-def _edits(references: np.ndarray, rows: np.ndarray, hypotheses: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Count the edits of each pair; rows and columns [U + 1] say where each string starts."""
-    counts = np.zeros((len(rows) - 1, 3), dtype=np.int64)
-    for utt in range(len(rows) - 1):
-        reference = references[rows[utt] : rows[utt + 1]]
-        hypothesis = hypotheses[columns[utt] : columns[utt + 1]]
-        n, m = len(reference), len(hypothesis)
-        # Cost and, on equal cost, fewer insertions and deletions: one number, so that one comparison decides both.
-        scale = 2 * (n + m) + 1
-        step, change = scale + 1, scale
-        above = np.arange(m + 1, dtype=np.int64) * step
-        for i in range(n):
-            corner = above[0]
-            above[0] = (i + 1) * step
-            for j in range(m):
-                best = corner if reference[i] == hypothesis[j] else corner + change
-                best = min(best, above[j + 1] + step, above[j] + step)
-                corner, above[j + 1] = above[j + 1], best
-        total, gaps = above[m] // scale, above[m] % scale
-        # gaps = insertions + deletions, and m - n = insertions - deletions
-        insertions = (gaps + m - n) // 2
-        counts[utt, 0], counts[utt, 1], counts[utt, 2] = total - gaps, insertions, gaps - insertions
-    return counts

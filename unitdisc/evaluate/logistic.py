@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize
 
 
 @dataclass(frozen=True)
@@ -29,6 +28,8 @@ def fit_logistic(x: np.ndarray, y: np.ndarray, classes: int, strength: float = 1
 
     Minimises strength * (sum of weighted log losses) + |weights|^2 / 2, as scikit-learn's C and "balanced" do.
     """
+    from scipy.optimize import minimize  # takes a second to import
+
     mean, scale = x.mean(axis=0), x.std(axis=0)
     scale = np.where(scale > 1e-12, scale, 1.0)
     z = x - mean
