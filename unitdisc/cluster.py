@@ -15,6 +15,7 @@ from torch import Tensor
 from unitdisc import checkpoint
 from unitdisc import config as configs
 from unitdisc.data.batches import FrameReader
+from unitdisc.data.folder import data_of
 from unitdisc.data.kaldi import DataDir
 from unitdisc.decoders.configs import NoDecoderConfig
 from unitdisc.errors import CheckpointError, ConfigError
@@ -22,7 +23,7 @@ from unitdisc.features.cmvn import global_normalisation, load_normalised
 from unitdisc.features.configs import FeatureConfig
 from unitdisc.features.manifest import archive_of
 from unitdisc.files import locked
-from unitdisc.live import KeptFrames, data_of
+from unitdisc.live import KeptFrames
 from unitdisc.model import UnitModel
 from unitdisc.networks.configs import PerturbationConfig
 from unitdisc.networks.encoders.configs import EncoderConfig, LinearEncoderConfig, NoEncoderConfig

@@ -42,6 +42,7 @@ from unitdisc.shard_files import (
     failures_of,
     join_shards,
     make_shards,
+    missing_shards,
     records_of,
     shard_path,
 )
@@ -154,7 +155,7 @@ def _encode_missing(
     job: "_Job", model: UnitModel, shards: list[Shard], jobs: int, progress: Callable[[int], object]
 ) -> None:
     """Encode those of the shards that are not there yet."""
-    todo = [shard for shard in shards if not shard_path(Path(job.out) / ".shards", shard).exists()]
+    todo = missing_shards(Path(job.out) / ".shards", shards)
     progress(sum(len(shard.utts) for shard in shards) - sum(len(shard.utts) for shard in todo))
     for count in _run(job, model, todo, jobs):
         progress(count)

@@ -9,24 +9,16 @@ import numpy as np
 import torch
 
 from unitdisc.data.change import changed
-from unitdisc.data.folder import import_folder
-from unitdisc.data.kaldi import DataDir, is_data_dir
+from unitdisc.data.kaldi import DataDir
 from unitdisc.data.store import FloatMatrix
 from unitdisc.errors import DataError
+from unitdisc.features.archives import POOL
 from unitdisc.features.cmvn import Cmvn, Normalisation, normalised
 from unitdisc.features.configs import FeatureConfig
-from unitdisc.features.frames import POOL, FrameMaker
+from unitdisc.features.frames import FrameMaker
 from unitdisc.processes import in_order
 
 MOST_FAILED = 0.01  # share of utterances
-
-
-def data_of(path: str | Path, home: Path) -> DataDir:
-    """Read a data directory; of a plain folder of recordings, one is written into `home`."""
-    path = Path(path)
-    if not path.is_dir() or is_data_dir(path):
-        return DataDir.read(path)
-    return import_folder(path, home).data
 
 
 class LiveFrames:

@@ -13,7 +13,7 @@ import numpy as np
 
 from unitdisc.data.units import UnitHeader, first_line, last_line
 from unitdisc.errors import DataError
-from unitdisc.features.frames import POOL
+from unitdisc.features.archives import POOL
 from unitdisc.files import whole_file
 from unitdisc.reading import parse_json
 
@@ -36,6 +36,11 @@ def make_shards(utts: list[str]) -> Iterator[Shard]:
 def shard_path(work: Path, shard: Shard) -> Path:
     """Return the file that says of a shard that it is done."""
     return work / f"{shard.number:05d}.done"
+
+
+def missing_shards(work: Path, shards: Sequence[Shard]) -> list[Shard]:
+    """Return the shards that are not done yet."""
+    return [shard for shard in shards if not shard_path(work, shard).exists()]
 
 
 def begin_shards(work: Path, stamp: str) -> None:

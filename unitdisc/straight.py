@@ -9,12 +9,13 @@ import numpy as np
 
 from unitdisc import dist
 from unitdisc.config import digest
+from unitdisc.data.folder import data_of
 from unitdisc.data.kaldi import DataDir, data_digest, is_data_dir
 from unitdisc.errors import ConfigError
 from unitdisc.features.cmvn import Cmvn, Normalisation
 from unitdisc.features.configs import ExcitationConfig, FeatureConfig
 from unitdisc.files import whole_file
-from unitdisc.live import LiveFrames, data_of
+from unitdisc.live import LiveFrames
 from unitdisc.model_config import ModelConfig
 
 SAMPLE = 1000  # utterances, spread over all, whose frames give mean and deviation where those of all are wanted

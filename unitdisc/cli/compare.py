@@ -101,7 +101,8 @@ def run_compare(options: argparse.Namespace) -> None:
     out = table_folder(options.exps, wanted)
     with making(options, _making(options, wanted, out)) as task:
         if not task.unchanged:
-            expect_processes(options.jobs, "unitdisc.compare.scoring")
+            if task.force or not (out / "table.json").exists():  # else there may be other columns only, or fewer
+                expect_processes(options.jobs, "unitdisc.compare.scoring")
             from unitdisc.compare.comparison import compare
             from unitdisc.compare.scoring import ScoreOptions
 

@@ -22,7 +22,7 @@ from unitdisc.cli.arguments import (
 from unitdisc.errors import ConfigError, counted
 
 if TYPE_CHECKING:
-    from unitdisc.features.extract import ExtractConfig, LayersConfig
+    from unitdisc.features.archives import ExtractConfig, LayersConfig
     from unitdisc.made import Making
     from unitdisc.processes import Part
 
@@ -69,7 +69,7 @@ def load_config(path: str, changes: Sequence[str] = ()) -> "ExtractConfig":
     from dataclasses import make_dataclass, replace
 
     from unitdisc.config import from_tree, read_tree, with_overrides
-    from unitdisc.features.extract import ExtractConfig
+    from unitdisc.features.archives import ExtractConfig
 
     tree = read_tree(Path(path))
     if "features" in tree or "targets" in tree:
@@ -180,8 +180,8 @@ def layers_config(options: argparse.Namespace, named: dict[str, Any]) -> "Extrac
     from typing import cast
 
     from unitdisc.config import of_tree
+    from unitdisc.features.archives import ExtractConfig, LayersConfig
     from unitdisc.features.configs import SSLConfig
-    from unitdisc.features.extract import ExtractConfig, LayersConfig
 
     one = of_tree(ExtractConfig, {"features": named}, f"--{named['kind']}", options.set)
     return LayersConfig(cast("SSLConfig", one.features), tuple(options.layers)) if options.layers else one
@@ -191,18 +191,20 @@ def extract_and_print(
     options: argparse.Namespace, path: Path, force: bool, part: "Part | None" = None
 ) -> dict[str, Any]:
     """Make the features of a data directory, or a job's part of them, print what became of it, and return it."""
-    from unitdisc.processes import expect_processes
-
-    expect_processes(options.jobs, "unitdisc.features.extract")
     from tqdm import tqdm
 
     from unitdisc.data.kaldi import DataDir
-    from unitdisc.features.extract import extract
+    from unitdisc.features.archives import is_to_compute
+    from unitdisc.processes import expect_processes
 
     named = ssl_tree(options)
     config = load_config(options.config, options.set) if named is None else layers_config(options, named)
     start = time.perf_counter()
     data = DataDir.read(path)
+    if force or is_to_compute(path, config, part):
+        expect_processes(options.jobs, "unitdisc.features.extract")
+    from unitdisc.features.extract import extract  # what takes time to import, once other processes do the same
+
     with tqdm(total=len(data.utts), desc=str(path), unit="utt", disable=None, file=sys.stderr) as bar:
 
         def progress(done: int, total: int) -> None:

@@ -151,23 +151,28 @@ def run_encode(options: argparse.Namespace) -> None:
 
 def encode_and_print(options: argparse.Namespace, force: bool) -> dict[str, Any]:
     """Encode, print what came of it, and return it."""
-    from unitdisc.processes import expect_processes
-
-    expect_processes(options.jobs if options.device == "cpu" else 1, "unitdisc.encode")
     from tqdm import tqdm
 
-    from unitdisc import dist
+    from unitdisc.data.folder import data_of
+    from unitdisc.processes import expect_processes
+    from unitdisc.shard_files import make_shards, missing_shards
+
+    data, out = data_of(options.data, Path(options.out) / "data"), Path(options.out)
+    shards = list(make_shards(data.utts))
+    if options.job is not None:
+        shards = shards[options.job.number - 1 :: options.job.of]
+    jobs = options.jobs if options.device == "cpu" else 1  # they would share the GPU
+    if (force or not (out / "encode.json").exists()) and len(missing_shards(out / ".shards", shards)) > 1:
+        expect_processes(jobs, "unitdisc.encode")
+    from unitdisc import dist  # what takes time to import, once other processes do the same
     from unitdisc.encode import EncodeOptions, encode
-    from unitdisc.live import data_of
 
     wanted = EncodeOptions(not options.no_vectors, options.projection, options.change, options.max_failed)
     with dist.group(options.device), tqdm(unit="utt", disable=None, file=sys.stderr) as bar:
-        data = data_of(options.data, Path(options.out) / "data")
         bar.total = len(data.utts)
         done = encode(
             options.exp, data.path, options.out, wanted,
-            jobs=options.jobs if options.device == "cpu" else 1,  # they would share the GPU
-            force=force, device=options.device, progress=bar.update, part=options.job,
+            jobs=jobs, force=force, device=options.device, progress=bar.update, part=options.job,
         )  # fmt: skip
         about = {"out": str(options.out), **done._asdict()}
         if not dist.is_main():

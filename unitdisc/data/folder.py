@@ -10,7 +10,7 @@ from typing import NamedTuple
 from unitdisc.data.alignment import Alignment, Interval, cut_out, join_alignments
 from unitdisc.data.audio import AudioSource
 from unitdisc.data.corpora import AUDIO, write_alignment
-from unitdisc.data.kaldi import DataDir, Segment, write_data_dir
+from unitdisc.data.kaldi import DataDir, Segment, is_data_dir, write_data_dir
 from unitdisc.data.names import name_problem
 from unitdisc.data.pauses import cut_at_pauses
 from unitdisc.data.programs import FFMPEG, is_missing
@@ -28,6 +28,14 @@ class ImportedFolder(NamedTuple):
     left_out: list[str]  # one message for each recording that cannot be used
     aligned: dict[str, int]  # tier -> utterances with an alignment
     notes: list[str]
+
+
+def data_of(path: str | Path, home: Path) -> DataDir:
+    """Read a data directory; of a plain folder of recordings, one is written into `home`."""
+    path = Path(path)
+    if not path.is_dir() or is_data_dir(path):
+        return DataDir.read(path)
+    return import_folder(path, home).data
 
 
 def import_folder(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
@@ -13,63 +13,17 @@ import torch
 from unitdisc.data.audio import AudioSource, short_tails
 from unitdisc.data.kaldi import DataDir, data_digest
 from unitdisc.data.store import FeatureReader, FloatMatrix, record
-from unitdisc.errors import ConfigError, DataError
+from unitdisc.errors import DataError
+from unitdisc.features.archives import POOL, ExtractConfig, LayersConfig
 from unitdisc.features.build import feature_dim
 from unitdisc.features.cmvn import frame_sums
-from unitdisc.features.configs import (
-    ArchiveConfig,
-    ExcitationConfig,
-    FeatureConfig,
-    LogMelConfig,
-    MfccConfig,
-    SSLConfig,
-    archive_tree,
-)
-from unitdisc.features.frames import POOL, FrameMaker
-from unitdisc.features.manifest import Manifest, differences, layer_archive, read_manifest, tree_digest
+from unitdisc.features.configs import ArchiveConfig, SSLConfig, archive_tree
+from unitdisc.features.frames import FrameMaker
+from unitdisc.features.manifest import Manifest, differences, read_manifest, tree_digest
 from unitdisc.features.partial import MadeFeatures, PartialArchives, parts_of, remove_parts
 from unitdisc.processes import Part, in_order, single_thread
 
 TASK = 8  # utterances that a process is given at a time
-
-
-@dataclass(frozen=True)
-class ExtractConfig:
-    """The parts of a model's config that features follow from."""
-
-    features: FeatureConfig = field(default_factory=MfccConfig)
-    targets: LogMelConfig | None = None
-    excitation: ExcitationConfig | None = None
-
-    def __post_init__(self) -> None:
-        one = self.features.grid
-        for name, config in self.archives.items():
-            other = config.grid
-            same = (one.rate, one.offset, one.snip_edges) == (other.rate, other.offset, other.snip_edges)
-            if not same or self.features.sample_rate != config.sample_rate:
-                raise ConfigError(
-                    f"{name} need the frames of the features: features have {one}; {name} have {other}. Set hop, "
-                    f"sample_rate and snip_edges (and window, with snip_edges) of {name} to those of features"
-                )
-
-    @property
-    def archives(self) -> dict[str, ArchiveConfig]:
-        """Return what is made, by the name of its archive."""
-        wanted = {"feats": self.features, "targets": self.targets, "excitation": self.excitation}
-        return {name: config for name, config in wanted.items() if config is not None}
-
-
-@dataclass(frozen=True)
-class LayersConfig:
-    """Several layers of a self-supervised model, in archives side by side: layer-6.scp, layer-9.scp."""
-
-    features: SSLConfig
-    layers: tuple[int, ...]
-
-    @property
-    def archives(self) -> dict[str, ArchiveConfig]:
-        """Return what is made, by the name of its archive."""
-        return {layer_archive(layer): replace(self.features, layer=layer) for layer in self.layers}
 
 
 class FeaturesSummary(NamedTuple):

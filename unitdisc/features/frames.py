@@ -21,8 +21,6 @@ from unitdisc.features.cmvn import Normalisation, normalised
 from unitdisc.features.configs import ArchiveConfig, FeatureConfig
 from unitdisc.processes import single_thread
 
-POOL = 64  # utterances whose frames are made together, where that is faster: always the same ones, for the same bits
-
 
 class FrameMaker:
     """Makes frames of one recording at a time."""
