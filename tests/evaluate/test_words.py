@@ -1,6 +1,7 @@
 """Words of units: what comes back elsewhere is found, with its times, as an exhaustive search finds it."""
 
 import csv
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 
@@ -58,6 +59,20 @@ def test_tables_say_where_to_hear_words_and_units(tmp_path: Path):
         {"unit": "1", "occurrences": "2", "frames": "5", "seconds": "0.050", "speaker": speaker, "examples": where}
         for speaker, where in (("a", "a-1:0.020-0.060"), ("b", "b-1:0.000-0.060"))
     ]
+
+
+def test_long_lists_take_little_memory(tmp_path: Path):
+    random = np.random.default_rng(0)
+    words = random.integers(50, size=(200, 7))
+    lines = (UnitLine.of_frames(f"u{n:04d}", words[random.integers(200, size=10)].ravel()) for n in range(3000))
+    write_units(tmp_path / "units.jsonl", UnitHeader(0.02, (50,)), lines)
+    tracemalloc.start()
+    try:
+        assert write_words(tmp_path / "units.jsonl", tmp_path / "out")[0] == 500
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak / (3000 * 70) < 80  # bytes a unit: no array of 64-bit numbers where 32 bits do, few at once
 
 
 def test_the_verb_knows_what_its_tables_were_made_of(tmp_path: Path, capsys: pytest.CaptureFixture):

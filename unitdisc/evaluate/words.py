@@ -32,23 +32,27 @@ class Word(NamedTuple):
 
 
 class Text:
-    """The units of all utterances as one string, equal neighbours being one."""
+    """The units of all utterances as one string, equal neighbours being one; 16 bytes a unit."""
 
     def __init__(self, path: str | Path) -> None:
         """Read a unit file."""
         self.header = read_header(path)
-        lines = [line for line in read_units(path) if len(line.units)]
-        if not lines:
+        kind = np.int32 if self.header.cardinality < 2**31 else np.int64
+        self.utts: list[str] = []
+        sizes, symbols, lengths, starts = [], bytearray(), bytearray(), bytearray()
+        for line in read_units(path):
+            if len(line.units):
+                units, durations = _merged(line.units, line.durations)
+                self.utts.append(line.utt)
+                sizes.append(len(units))
+                symbols += units.astype(kind).tobytes()
+                lengths += durations.astype(np.int32).tobytes()
+                starts += (np.cumsum(durations) - durations).astype(np.int32).tobytes()
+        if not self.utts:
             raise DataError(f"{path}: has no units to look for words in")
-        self.utts = [line.utt for line in lines]
-        runs = [_merged(line.units, line.durations) for line in lines]
-        self.symbols = np.concatenate([units for units, _ in runs])
-        self.lengths = np.concatenate([lengths for _, lengths in runs])
-        sizes = [len(units) for units, _ in runs]
-        self.owner = np.repeat(np.arange(len(runs), dtype=np.int32), sizes)  # [N] utterance of each unit
-        ends = np.cumsum(self.lengths)
-        firsts = np.cumsum([0, *sizes[:-1]])
-        self.starts = ends - self.lengths - np.repeat((ends - self.lengths)[firsts], sizes)  # [N] frames
+        self.symbols = np.frombuffer(symbols, kind)  # [N]
+        self.lengths, self.starts = np.frombuffer(lengths, np.int32), np.frombuffer(starts, np.int32)  # [N] frames
+        self.owner = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)  # [N] utterance of each unit
 
     def span(self, place: int, count: int = 1) -> tuple[str, float, float]:
         """Return the utterance of units from a place on, their start and their end in seconds."""
@@ -75,26 +79,37 @@ def find_words(text: Text, options: WordOptions | None = None) -> list[Word]:
     places than the one before; all is sorting, and no two stretches are taken for one.
     """
     options = options or WordOptions()
-    _, symbols = np.unique(text.symbols, return_inverse=True)
-    places = np.arange(len(symbols))
-    ids = np.full(len(symbols) + 1, -1, np.int32)  # of the stretch that begins at each place; -1: it is not repeated
+    values = np.unique(text.symbols)
+    symbols = np.searchsorted(values, text.symbols).astype(np.int32)
+    count, kinds = len(symbols), len(values)
+    if count**2 * max(kinds, 2) > 2**62:
+        raise DataError(f"{count} units are too many to look for words in; take a part of the utterances")
+    # Of tens of millions of units, each array here is large: none is wider than it must be, and few are there at once.
+    places = np.arange(count, dtype=np.int32)
+    ids = np.full(count + 1, -1, np.int32)  # of the stretch that begins at each place; -1: it is not repeated
     ids[:-1] = symbols
-    kinds = int(symbols.max()) + 1
-    if len(symbols) ** 2 * kinds > 2**62:
-        raise DataError(f"{len(symbols)} units are too many to look for words in; take a part of the utterances")
     words: list[Word] = []
     before: _Stretches | None = None
     for length in range(2, options.longest + 2):  # one more, to end with those of the length before
-        places = places[places + length <= len(symbols)]
+        places = places[places + length <= count]
         places = places[text.owner[places] == text.owner[places + length - 1]]
         places = places[(ids[places] >= 0) & (ids[places + 1] >= 0)]
-        long = np.zeros(len(symbols) + 1, dtype=np.int32)  # how often the stretch of this length at a place occurs
+        long = np.zeros(count + 1, dtype=np.int32)  # how often the stretch of this length at a place occurs
         if len(places) and length <= options.longest:
-            keys = ids[places].astype(np.int64) * kinds + symbols[places + length - 1]
-            keys, places = np.divmod(np.sort(keys * len(symbols) + places), len(symbols))  # a stretch's in order
+            keys = ids[places].astype(np.int64)  # of the stretch, then its last unit, then the place
+            keys *= kinds
+            keys += symbols[places + length - 1]
+            keys *= count
+            keys += places
+            keys.sort()
+            places = np.remainder(
+                keys, count, out=np.empty(len(keys), np.int32), casting="unsafe"
+            )  # a stretch's in order
+            keys //= count
             changes = keys[1:] != keys[:-1]
+            del keys
             cuts = _cuts(changes)
-            counts = np.diff(np.r_[cuts, len(places)])
+            counts = np.diff(np.r_[cuts, len(places)]).astype(np.int32)
             long[places] = np.repeat(counts, counts)
         if before is not None:
             kept = (long[before.first] < before.counts) & (long[before.first - 1] < before.counts)
@@ -103,10 +118,10 @@ def find_words(text: Text, options: WordOptions | None = None) -> list[Word]:
             break
         # Of a stretch's places, in order, so are the utterances.
         owners = np.r_[True, changes | (text.owner[places[1:]] != text.owner[places[:-1]])]
-        kept = np.add.reduceat(owners.astype(np.int64), cuts) >= options.least
+        kept = np.add.reduceat(owners, cuts, dtype=np.int32) >= options.least
         ids.fill(-1)
         places = places[np.repeat(kept, counts)]
-        ids[places] = np.repeat(np.arange(np.count_nonzero(kept)), counts[kept])
+        ids[places] = np.repeat(np.arange(np.count_nonzero(kept), dtype=np.int32), counts[kept])
         before = _Stretches(length, places, counts[kept]) if length >= options.shortest else None
         places = np.sort(places)
     return sorted(words, key=_saved)[: options.top]
@@ -157,7 +172,7 @@ def write_words(
     options, folder, speakers = options or WordOptions(), Path(folder), speakers or {}
     text = Text(path)
     names, speaker_of = np.unique([speakers.get(utt, "") for utt in text.utts], return_inverse=True)
-    speaker_of = speaker_of[text.owner]  # [N] of each unit
+    speaker_of = speaker_of.astype(np.int32)[text.owner]  # [N] of each unit
     words = find_words(text, options)
     _write(folder / "words.csv", ("word", "units", "occurrences", "utterances", "speakers", "seconds"), (
         (number, " ".join(map(str, word.units)), len(word.places), len(np.unique(text.owner[word.places])),
@@ -179,7 +194,7 @@ def _units(text: Text, names: Sequence[str], speaker_of: np.ndarray, examples: i
     order = np.lexsort((-text.lengths, speaker_of, text.symbols))
     symbols, speakers = text.symbols[order], speaker_of[order]
     unit_cuts = _cuts(symbols[1:] != symbols[:-1])
-    frames = np.add.reduceat(text.lengths[order], unit_cuts)
+    frames = np.add.reduceat(text.lengths[order], unit_cuts, dtype=np.int64)
     occurrences = np.diff(np.r_[unit_cuts, len(order)])
     of_unit = {int(symbols[cut]): number for number, cut in enumerate(unit_cuts)}
     cuts = _cuts((symbols[1:] != symbols[:-1]) | (speakers[1:] != speakers[:-1]))
