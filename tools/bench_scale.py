@@ -45,6 +45,7 @@ MODULES = (
 )
 SHARED = 1000  # utterances that say the same words
 WORDS = 100  # that they say
+NAME = re.compile(r"s\d+-u\d+")  # of an utterance
 SECONDS = 0.1  # of sound in an utterance
 BATCHES = 200  # of 32 chunks each
 
@@ -112,7 +113,7 @@ def run_part(part: str, folder: Path) -> dict[str, float]:
 
         make_model(folder / "exp", 16)
         encode(folder / "exp", data, folder / "out", EncodeOptions(vectors=False), force=True, part=Part(1, 1))
-    elif part == "merge":  # of what the part before has left
+    elif part == "merge":  # of what the part before has left, or of what `measure` has made up
         encode(folder / "exp", data, folder / "out", EncodeOptions(vectors=False), force=True)
     elif part == "units":
         for _ in read_units(folder / "units.jsonl"):
@@ -149,8 +150,35 @@ def read_batches(corpus: "Corpus") -> dict[str, float]:
     }
 
 
+def make_up_shards(folder: Path) -> None:
+    """Encode the first shard of a list; write all others of its units, under their names, as if jobs had left them."""
+    from bench_encode import make_model
+
+    from unitdisc.data.kaldi import DataDir
+    from unitdisc.encode import EncodeOptions, encode
+    from unitdisc.processes import Part
+    from unitdisc.shard_files import make_shards, shard_path
+
+    shards = list(make_shards(DataDir.read(folder / "data").utts))
+    make_model(folder / "exp", 16)
+    options, alone = EncodeOptions(vectors=False), Part(1, len(shards))
+    encode(folder / "exp", folder / "data", folder / "out", options, force=True, part=alone)
+    first = shard_path(folder / "out" / ".shards", shards[0])
+    texts = {ending: first.with_suffix(ending).read_text().splitlines() for ending in (".jsonl", ".txt", ".ctm")}
+    frames = json.loads(first.read_text())["frames"] // len(shards[0].utts)  # all are of the same length
+    for shard in shards[1:]:
+        done, names = shard_path(folder / "out" / ".shards", shard), dict(zip(shards[0].utts, shard.utts, strict=False))
+        for ending, lines in texts.items():
+            named = ((line, NAME.findall(line)[0]) for line in lines)
+            text = "".join(f"{line.replace(old, names[old])}\n" for line, old in named if old in names)
+            done.with_suffix(ending).write_text(text)
+        done.write_text(json.dumps({"utterances": len(shard.utts), "frames": frames * len(shard.utts), "failed": {}}))
+
+
 def measure(part: str, folder: Path) -> dict[str, float]:
     """Do one part in a process of its own; return its processor seconds and megabytes."""
+    if part == "merge" and not (folder / "out" / ".shards").exists():
+        make_up_shards(folder)
     done = subprocess.run(
         [sys.executable, __file__, str(folder), "--here", part], capture_output=True, text=True, check=False
     )

@@ -119,8 +119,9 @@ def _join_indexes(out: Path, name: str, shards: list[Shard]) -> None:
                 with whole_file(home / f"{stem}.scp") as part:
                     part.write(here)
             scp.write(here)
+    ours = set(stems)
     for path in home.glob("*.*"):
-        if path.stem not in stems:
+        if path.stem not in ours:
             path.unlink()
 
 
