@@ -171,8 +171,8 @@ def write_words(
     """Write words.csv, occurrences.csv and units.csv to a folder; return how many words and units there are."""
     options, folder, speakers = options or WordOptions(), Path(folder), speakers or {}
     text = Text(path)
-    names, speaker_of = np.unique([speakers.get(utt, "") for utt in text.utts], return_inverse=True)
-    speaker_of = speaker_of.astype(np.int32)[text.owner]  # [N] of each unit
+    names, numbers = np.unique([speakers.get(utt, "") for utt in text.utts], return_inverse=True)
+    speaker_of = numbers.astype(np.int32)[text.owner]  # [N] of each unit
     words = find_words(text, options)
     _write(folder / "words.csv", ("word", "units", "occurrences", "utterances", "speakers", "seconds"), (
         (number, " ".join(map(str, word.units)), len(word.places), len(np.unique(text.owner[word.places])),
