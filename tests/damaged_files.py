@@ -34,9 +34,9 @@ from unitdisc.evaluate.scores import Score, read_scores, write_scores
 from unitdisc.features.manifest import Manifest, read_manifest
 from unitdisc.features.partial import MadeFeatures, PartialArchives
 from unitdisc.quantizers.centroids import read_centroids
-from unitdisc.report.collect import ReportOptions
 from unitdisc.report.html import write_report
 from unitdisc.report.judged import read_judged
+from unitdisc.report.options import ReportOptions
 from unitdisc.runlog import read_metrics
 from unitdisc.train_config import Config
 

@@ -14,8 +14,7 @@ from test_train import TRAIN
 from unitdisc.cli import main
 from unitdisc.compare import kept, scoring
 from unitdisc.compare.comparison import compare
-from unitdisc.compare.options import NAMES, CompareOptions
-from unitdisc.compare.scoring import ScoreOptions
+from unitdisc.compare.options import NAMES, CompareOptions, ScoreOptions
 from unitdisc.compare.table import cell, markdown, read_comparison, terminal
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.store import FeatureReader

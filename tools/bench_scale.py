@@ -89,8 +89,8 @@ def run_part(part: str, folder: Path) -> dict[str, float]:
     from unitdisc.features.extract import ExtractConfig, extract
     from unitdisc.model import ModelConfig, UnitModel
     from unitdisc.processes import Part
-    from unitdisc.report.collect import ReportOptions
     from unitdisc.report.html import write_report
+    from unitdisc.report.options import ReportOptions
 
     torch.set_num_threads(1)
     data = folder / "data"

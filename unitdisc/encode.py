@@ -29,7 +29,7 @@ from unitdisc.data.exports import ctm_lines, text_line
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.store import write_features
 from unitdisc.data.units import UnitHeader, UnitLine, read_header, read_units, unit_line
-from unitdisc.errors import CheckpointError, ConfigError, DataError
+from unitdisc.errors import MOST_FAILED, CheckpointError, ConfigError, DataError
 from unitdisc.files import lock_file, locked, whole_file
 from unitdisc.live import LiveFrames
 from unitdisc.model import Encoded, UnitModel
@@ -55,7 +55,7 @@ class EncodeOptions:
     vectors: bool = True  # vectors.scp
     projection: bool = False  # projection.scp
     change: str = ""  # encode changed audio: a name of data/change.py, such as noise-10
-    max_failed: float = 0.01  # share of utterances
+    max_failed: float = MOST_FAILED  # share of utterances
 
 
 class Summary(NamedTuple):

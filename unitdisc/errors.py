@@ -1,5 +1,7 @@
 """Errors that are the user's to mend (where, what was wanted, what came, what to do), and how messages show values."""
 
+MOST_FAILED = 0.01  # share of the utterances that may be unusable; of more, a run stops
+
 
 def shown(value: object, most: int = 80) -> str:
     """Return a value as a message shows it: on one line, and not endless."""

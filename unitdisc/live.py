@@ -11,14 +11,12 @@ import torch
 from unitdisc.data.change import changed
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.store import FloatMatrix
-from unitdisc.errors import DataError
+from unitdisc.errors import MOST_FAILED, DataError
 from unitdisc.features.archives import POOL
 from unitdisc.features.cmvn import Cmvn, Normalisation, normalised
 from unitdisc.features.configs import FeatureConfig
 from unitdisc.features.frames import FrameMaker
 from unitdisc.processes import in_order
-
-MOST_FAILED = 0.01  # share of utterances
 
 
 class LiveFrames:

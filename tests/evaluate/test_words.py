@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from unitdisc.cli import main
 from unitdisc.data.units import UnitHeader, UnitLine, write_units
-from unitdisc.evaluate.words import Text, WordOptions, find_words, write_words
+from unitdisc.evaluate.word_options import WordOptions
+from unitdisc.evaluate.words import Text, find_words, write_words
 
 
 def by_hand(strings: list[list[int]], shortest: int, longest: int) -> dict[tuple[int, ...], int]:

@@ -13,9 +13,10 @@ import textgrid
 from browser import Browser, find_browser
 from report_files import EVIL, put_data, put_exp
 
-from unitdisc.evaluate.words import WordOptions, write_words
-from unitdisc.report.collect import ReportOptions
+from unitdisc.evaluate.word_options import WordOptions
+from unitdisc.evaluate.words import write_words
 from unitdisc.report.html import write_report
+from unitdisc.report.options import ReportOptions
 from unitdisc.segment import UnitCorpus, segment
 
 pytest.importorskip("jinja2")

@@ -3,6 +3,8 @@
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from unitdisc.errors import MOST_FAILED
+
 if TYPE_CHECKING:
     from unitdisc.processes import Part
 
@@ -97,6 +99,14 @@ def add_device(verb: argparse.ArgumentParser, note: str = "") -> None:
     """Add --device."""
     help_text = f"cpu, cuda or cuda:N{note} (default: %(default)s)"
     verb.add_argument("--device", type=device, default="cpu", metavar="DEVICE", help=help_text)
+
+
+def add_max_failed(verb: argparse.ArgumentParser, done: str = "used") -> None:
+    """Add --max-failed."""
+    verb.add_argument(
+        "--max-failed", type=share, default=MOST_FAILED, metavar="SHARE",
+        help=f"stop if more than this share of the utterances cannot be {done} (default: %(default)s)",
+    )  # fmt: skip
 
 
 def add_scoring(verb: argparse.ArgumentParser) -> None:

@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unitdisc.cli.arguments import add_device, add_renew, count, positive, share
+from unitdisc.cli.arguments import add_device, add_max_failed, add_renew, count, positive
 from unitdisc.cli.foreign import add_units_options
+from unitdisc.compare.options import NAMES, CompareOptions, ScoreOptions, table_folder
 
 if TYPE_CHECKING:
-    from unitdisc.compare.options import CompareOptions
     from unitdisc.made import Making
 
 
@@ -56,17 +56,18 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         help="folder for what does not depend on the model (default: a folder `compared` beside the test data)",
     )  # fmt: skip
     verb.add_argument(
-        "--jobs", type=positive, default=1, metavar="N", help="number of processes (default: %(default)s)"
-    )
-    add_device(verb, " of encoding")
-    verb.add_argument(
-        "--max-failed", type=share, default=0.01, metavar="SHARE",
-        help="stop if more than this share of the utterances cannot be used (default: %(default)s)",
+        "--jobs", type=positive, default=CompareOptions.jobs, metavar="N",
+        help="number of processes (default: %(default)s)",
     )  # fmt: skip
-    verb.add_argument("--seed", type=int, default=0, help="seed of everything random (default: %(default)s)")
+    add_device(verb, " of encoding")
+    add_max_failed(verb)
     verb.add_argument(
-        "--resamples", type=count, default=1000, metavar="N", help="resamples of the bootstrap (default: %(default)s)"
+        "--seed", type=int, default=ScoreOptions.seed, help="seed of everything random (default: %(default)s)"
     )
+    verb.add_argument(
+        "--resamples", type=count, default=ScoreOptions.resamples, metavar="N",
+        help="resamples of the bootstrap (default: %(default)s)",
+    )  # fmt: skip
     add_renew(verb)
     verb.add_argument("--json", action="store_true", help="print the whole table as JSON")
     add_units_options(verb, "beside")
@@ -76,7 +77,6 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 def run_compare(options: argparse.Namespace) -> None:
     """Compare and print the table."""
     from unitdisc.cli.making import making
-    from unitdisc.compare.options import CompareOptions, table_folder
     from unitdisc.compare.table import read_comparison, terminal
     from unitdisc.data.phones import SILENCES
     from unitdisc.processes import expect_processes
@@ -104,7 +104,6 @@ def run_compare(options: argparse.Namespace) -> None:
             if task.force or not (out / "table.json").exists():  # else there may be other columns only, or fewer
                 expect_processes(options.jobs, "unitdisc.compare.scoring")
             from unitdisc.compare.comparison import compare
-            from unitdisc.compare.scoring import ScoreOptions
 
             changes, names = (
                 tuple(name for name in given.split(",") if name) for given in (options.changes, options.downstream)
@@ -120,8 +119,6 @@ def run_compare(options: argparse.Namespace) -> None:
 
 
 def _baselines(options: argparse.Namespace) -> tuple[str, ...]:
-    from unitdisc.compare.options import NAMES
-
     if options.no_baselines:
         return ()
     return NAMES if options.baselines is None else tuple(name for name in options.baselines.split(",") if name)

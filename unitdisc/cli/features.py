@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from unitdisc.cli.arguments import (
     add_device,
     add_job,
+    add_max_failed,
     add_renew,
     add_set,
     add_ssl,
     numbers,
     positive,
-    share,
     ssl_tree,
 )
 from unitdisc.errors import ConfigError, counted
@@ -52,10 +52,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         help="archives of 16 bits a value, half as large: Kaldi's compressed matrices, which all readers know",
     )  # fmt: skip
     parser.add_argument("--force", action="store_true", help="replace features that are there")
-    parser.add_argument(
-        "--max-failed", type=share, default=0.01, metavar="SHARE",
-        help="stop if more than this share of the utterances cannot be used (default: %(default)s)",
-    )  # fmt: skip
+    add_max_failed(parser)
     add_job(parser)
     add_renew(parser)
     add_set(parser)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from unitdisc.cli.arguments import above_zero, add_json, positive, zero_or_more
+from unitdisc.data.foreign.options import ReadOptions
 
 SAME = "{}: a unit file already; copy it"
 
@@ -34,9 +35,12 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     verb.add_argument("--data", type=Path, help="data directory of the audio: the units must be as long as it")
     verb.add_argument("--tsv", type=Path, help="fairseq's list of audio files, if it is not beside the .km file")
     verb.add_argument(
-        "--rate", type=positive, default=16000, metavar="HZ", help="of the samples in a .tsv (default: %(default)s)"
+        "--rate", type=positive, default=ReadOptions.rate, metavar="HZ",
+        help="of the samples in a .tsv (default: %(default)s)",
+    )  # fmt: skip
+    verb.add_argument(
+        "--tier", default=ReadOptions.tier, help="of a TextGrid, or an alignment of lhotse (default: %(default)s)"
     )
-    verb.add_argument("--tier", default="units", help="of a TextGrid, or an alignment of lhotse (default: %(default)s)")
     verb.add_argument("--force", action="store_true", help="replace an existing file")
     add_json(verb)
     verb.set_defaults(run=run_import_units)
@@ -44,7 +48,6 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 
 def run_import_units(options: argparse.Namespace) -> None:
     """Make a unit file."""
-    from unitdisc.data.foreign.base import ReadOptions
     from unitdisc.data.foreign.importing import ImportOptions, import_units
     from unitdisc.errors import DataError
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from unitdisc.cli.arguments import above_zero, add_renew, count
+from unitdisc.report.options import ReportOptions
 
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -32,23 +33,26 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "--alignment", type=Path, help="phones: a CTM file, or a folder of TextGrids (default: phones.ctm of --data)"
     )
     verb.add_argument(
-        "--samples", type=count, default=6, metavar="N", help="how many utterances to show (default: %(default)s)"
-    )
+        "--samples", type=count, default=ReportOptions.samples, metavar="N",
+        help="how many utterances to show (default: %(default)s)",
+    )  # fmt: skip
     verb.add_argument(
         "--examples",
         type=count,
-        default=10,
+        default=ReportOptions.examples,
         metavar="N",
         help="how many examples of each unit to hear (default: %(default)s)",
     )
     verb.add_argument(
         "--max-mb",
         type=above_zero,
-        default=15.0,
+        default=ReportOptions.max_mb,
         metavar="MB",
         help="largest size of the page in megabytes (default: %(default)s)",
     )
-    verb.add_argument("--seed", type=int, default=0, help="seed of the choice of utterances (default: %(default)s)")
+    verb.add_argument(
+        "--seed", type=int, default=ReportOptions.seed, help="seed of the choice of utterances (default: %(default)s)"
+    )
     verb.add_argument("--force", action="store_true", help="replace a page that is there")
     add_renew(verb)
     verb.set_defaults(run=run_report)
@@ -67,7 +71,6 @@ def run_report(options: argparse.Namespace) -> None:
     with making(options, wanted) as task:
         if task.unchanged:
             return
-        from unitdisc.report.collect import ReportOptions
         from unitdisc.report.html import write_report
 
         shown = ReportOptions(

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unitdisc.cli.arguments import add_device, add_job, add_json, add_renew, positive, share
+from unitdisc.cli.arguments import add_device, add_job, add_json, add_max_failed, add_renew, positive
 from unitdisc.cli.foreign import add_units_options
 from unitdisc.errors import counted
 
@@ -48,10 +48,7 @@ def _add_encode(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         help="change the audio first: noise-20, noise-10, noise-0, reverberation, speed-90, speed-110, gain-up, "
         "gain-down, band-limit",
     )  # fmt: skip
-    encode.add_argument(
-        "--max-failed", type=share, default=0.01, metavar="SHARE",
-        help="stop if more than this share of the utterances cannot be encoded (default: %(default)s)",
-    )  # fmt: skip
+    add_max_failed(encode, "encoded")
     encode.add_argument("--force", action="store_true", help="replace units that are there")
     add_renew(encode)
     add_json(encode)

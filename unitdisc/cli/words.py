@@ -3,14 +3,11 @@
 import argparse
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from unitdisc.cli.arguments import add_renew, positive
 from unitdisc.cli.foreign import add_units_options
 from unitdisc.errors import counted
-
-if TYPE_CHECKING:
-    from unitdisc.evaluate.words import WordOptions
+from unitdisc.evaluate.word_options import WordOptions
 
 TABLES = ("words.csv", "occurrences.csv", "units.csv")
 
@@ -28,14 +25,18 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     verb.add_argument("out", metavar="OUT", type=Path, help="folder to write to")
     verb.add_argument("--data", type=Path, help="data directory or utt2spk: who speaks")
     verb.add_argument(
-        "--shortest", type=positive, default=5, metavar="N", help="units of a word (default: %(default)s)"
+        "--shortest", type=positive, default=WordOptions.shortest, metavar="N",
+        help="units of a word (default: %(default)s)",
+    )  # fmt: skip
+    verb.add_argument(
+        "--longest", type=positive, default=WordOptions.longest, metavar="N",
+        help="units of a word (default: %(default)s)",
+    )  # fmt: skip
+    verb.add_argument(
+        "--top", type=positive, default=WordOptions.top, metavar="N", help="words to write (default: %(default)s)"
     )
     verb.add_argument(
-        "--longest", type=positive, default=40, metavar="N", help="units of a word (default: %(default)s)"
-    )
-    verb.add_argument("--top", type=positive, default=500, metavar="N", help="words to write (default: %(default)s)")
-    verb.add_argument(
-        "--examples", type=positive, default=5, metavar="N",
+        "--examples", type=positive, default=WordOptions.examples, metavar="N",
         help="places to hear each word, and each unit of each speaker (default: %(default)s)",
     )  # fmt: skip
     verb.add_argument("--force", action="store_true", help="replace tables that are there")
@@ -48,7 +49,6 @@ def run_words(options: argparse.Namespace) -> None:
     """Write the tables."""
     from unitdisc.cli.making import making
     from unitdisc.data.units import unit_file
-    from unitdisc.evaluate.words import WordOptions
     from unitdisc.made import Making
 
     wanted = WordOptions(options.shortest, options.longest, top=options.top, examples=options.examples)
@@ -60,7 +60,7 @@ def run_words(options: argparse.Namespace) -> None:
             _write(options, wanted, task.force or options.force)
 
 
-def _write(options: argparse.Namespace, wanted: "WordOptions", force: bool) -> None:
+def _write(options: argparse.Namespace, wanted: WordOptions, force: bool) -> None:
     from unitdisc.data.units import unit_file
     from unitdisc.errors import DataError
     from unitdisc.evaluate.speaker import read_speakers

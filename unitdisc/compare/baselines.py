@@ -41,11 +41,11 @@ class Maker:
 
     speech: Speech
     cache: Path
-    jobs: int = 1
-    device: str = "cpu"
-    max_failed: float = 0.01
-    seed: int = 0
-    say: Callable[[str], object] = print
+    jobs: int
+    device: str
+    max_failed: float
+    seed: int
+    say: Callable[[str], object]
     _work: dict[str, Callable[[], object]] = field(default_factory=dict, init=False)  # by the key of a subject
 
     def make(self, subject: Subject) -> None:

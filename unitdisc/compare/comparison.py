@@ -10,8 +10,8 @@ from pathlib import Path
 from unitdisc.checkpoint import load_model
 from unitdisc.compare.baselines import FLOORED, MFCC, MOST_CODES, Maker
 from unitdisc.compare.kept import key_of
-from unitdisc.compare.options import NAMES, CompareOptions, cache_folder, table_folder
-from unitdisc.compare.scoring import ScoreOptions, ScorePart, parts_of, score_parts, subject_of, write_subject
+from unitdisc.compare.options import NAMES, CompareOptions, ScoreOptions, cache_folder, table_folder
+from unitdisc.compare.scoring import ScorePart, parts_of, score_parts, subject_of, write_subject
 from unitdisc.compare.subjects import Speech, Subject, open_speech, outside
 from unitdisc.compare.table import Column, Comparison, markdown
 from unitdisc.data.change import check_change

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unitdisc.data.phones import SILENCES
+from unitdisc.errors import MOST_FAILED
 
 NAMES = ("mfcc", "mfcc-floor", "input", "lda", "kmeans")  # of the baselines
 
@@ -26,8 +27,19 @@ class CompareOptions:
     out: Path | None = None  # of the table; EXP/compare by default
     jobs: int = 1
     device: str = "cpu"
-    max_failed: float = 0.01
+    max_failed: float = MOST_FAILED
     renew: bool = False  # encode again what another model encoded
+
+
+@dataclass(frozen=True)
+class ScoreOptions:
+    """How the comparison is scored."""
+
+    changes: tuple[str, ...] = ()  # of the sound: units are robust if they stay the same (data/change.py)
+    downstream: tuple[str, ...] = ()  # subjects on which a small ASR is trained, by name; "all": on each
+    seed: int = 0
+    resamples: int = 1000  # of the bootstrap
+    device: str = "cpu"  # of a model's own head
 
 
 def table_folder(exps: Sequence[str | Path], options: CompareOptions) -> Path:

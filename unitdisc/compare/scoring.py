@@ -2,13 +2,13 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
 from unitdisc.compare.kept import key_of
+from unitdisc.compare.options import ScoreOptions
 from unitdisc.compare.subjects import PHONES, Speech, Subject
 from unitdisc.encode import EncodeOptions, encode
 from unitdisc.errors import DataError
@@ -26,17 +26,6 @@ from unitdisc.processes import in_order
 from unitdisc.reading import json_if_any
 
 EPOCHS, STEPS = 6, 2400  # of the small ASR: few utterances are gone through more often
-
-
-@dataclass(frozen=True)
-class ScoreOptions:
-    """How the comparison is scored."""
-
-    changes: tuple[str, ...] = ()  # of the sound: units are robust if they stay the same (data/change.py)
-    downstream: tuple[str, ...] = ()  # subjects on which a small ASR is trained, by name; "all": on each
-    seed: int = 0
-    resamples: int = 1000  # of the bootstrap
-    device: str = "cpu"  # of a model's own head
 
 
 class ScorePart(NamedTuple):

@@ -2,7 +2,6 @@
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,18 +9,8 @@ import numpy as np
 
 from unitdisc.data.units import read_header, read_units
 from unitdisc.errors import DataError
+from unitdisc.evaluate.word_options import WordOptions
 from unitdisc.files import whole_file
-
-
-@dataclass(frozen=True)
-class WordOptions:
-    """What counts as a word."""
-
-    shortest: int = 5  # units
-    longest: int = 40
-    least: int = 2  # utterances that it occurs in
-    top: int = 500  # words that are written, those first that a dictionary would save most by
-    examples: int = 5  # occurrences of a word, and of a unit by each speaker
 
 
 class Word(NamedTuple):

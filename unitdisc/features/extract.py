@@ -13,7 +13,7 @@ import torch
 from unitdisc.data.audio import AudioSource, short_tails
 from unitdisc.data.kaldi import DataDir, data_digest
 from unitdisc.data.store import FeatureReader, FloatMatrix, record
-from unitdisc.errors import DataError
+from unitdisc.errors import MOST_FAILED, DataError
 from unitdisc.features.archives import POOL, ExtractConfig, LayersConfig
 from unitdisc.features.build import feature_dim
 from unitdisc.features.cmvn import frame_sums
@@ -41,7 +41,7 @@ def extract(
     config: ExtractConfig | LayersConfig,
     jobs: int = 1,
     force: bool = False,
-    max_failed: float = 0.01,
+    max_failed: float = MOST_FAILED,
     device: str = "cpu",
     progress: Callable[[int, int], None] = lambda done, total: None,
     part: Part | None = None,

@@ -13,22 +13,11 @@ from unitdisc.evaluate.converted import MANIFEST, Converted, read_manifest
 from unitdisc.evaluate.scores import FORMAT, Score
 from unitdisc.reading import json_if_any
 from unitdisc.report.judged import Key, read_judged
+from unitdisc.report.options import ReportOptions
 from unitdisc.runlog import read_metrics
 
 LICENCES = ("LICENSE", "LICENCE", "LICENSE.txt", "LICENSE.TXT", "LICENCE.txt", "COPYING")
 METRICS = "unitdisc train writes it while training"
-
-
-@dataclass(frozen=True)
-class ReportOptions:
-    """What goes onto a page."""
-
-    data: Path | None = None  # audio and phones; none: where the unit files say they were made from
-    alignment: Path | None = None  # none: phones.ctm of the data
-    samples: int = 6  # utterances shown
-    examples: int = 10  # of each unit
-    max_mb: float = 15.0  # 10^6 bytes
-    seed: int = 0  # of the draws
 
 
 class FoundScore(NamedTuple):

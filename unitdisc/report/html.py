@@ -11,7 +11,8 @@ from unitdisc import __version__
 from unitdisc.errors import ConfigError, DataError
 from unitdisc.evaluate.definitions import glossary
 from unitdisc.files import whole_file
-from unitdisc.report.collect import Experiment, ReportOptions, collect
+from unitdisc.report.collect import Experiment, collect
+from unitdisc.report.options import ReportOptions
 
 TEMPLATES = Path(__file__).parent / "templates"
 HEAT = ("units", "phones", "shares")  # what the script needs of a heat map

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TextIO
 
 import numpy as np
 
+from unitdisc.data.foreign.options import ReadOptions
 from unitdisc.data.units import MOST_FRAMES
 from unitdisc.errors import DataError, shown
 from unitdisc.reading import parse_json, reading
@@ -37,15 +38,6 @@ class Utterance(NamedTuple):
     units: np.ndarray  # [N] int64
     times: np.ndarray | None = None  # [N, 2] float64: start and end in seconds; None: a unit for each frame
     seconds: float | None = None  # of the audio, where the file says it
-
-
-@dataclass(frozen=True)
-class ReadOptions:
-    """What the files of a format may not say themselves."""
-
-    tsv: Path | None = None  # fairseq's list of audio files; None: the one beside the units
-    rate: int = 16000  # Hz, of the samples that a .tsv counts
-    tier: str = "units"  # of a TextGrid, or of an alignment of lhotse
 
 
 @dataclass(frozen=True)
