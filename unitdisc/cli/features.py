@@ -200,7 +200,7 @@ def extract_and_print(
     data = DataDir.read(path)
     if force or is_to_compute(path, config, part):
         expect_processes(options.jobs, "unitdisc.features.extract")
-    from unitdisc.features.extract import extract  # what takes time to import, once other processes do the same
+    from unitdisc.features.extract import extract  # takes time to import: once other processes do the same
 
     with tqdm(total=len(data.utts), desc=str(path), unit="utt", disable=None, file=sys.stderr) as bar:
 

@@ -150,10 +150,12 @@ def encode_and_print(options: argparse.Namespace, force: bool) -> dict[str, Any]
     """Encode, print what came of it, and return it."""
     from tqdm import tqdm
 
+    from unitdisc import dist
     from unitdisc.data.folder import data_of
     from unitdisc.processes import expect_processes
     from unitdisc.shard_files import make_shards, missing_shards
 
+    dist.check_device(options.device)
     data, out = data_of(options.data, Path(options.out) / "data"), Path(options.out)
     shards = list(make_shards(data.utts))
     if options.job is not None:
@@ -161,8 +163,7 @@ def encode_and_print(options: argparse.Namespace, force: bool) -> dict[str, Any]
     jobs = options.jobs if options.device == "cpu" else 1  # they would share the GPU
     if (force or not (out / "encode.json").exists()) and len(missing_shards(out / ".shards", shards)) > 1:
         expect_processes(jobs, "unitdisc.encode")
-    from unitdisc import dist  # what takes time to import, once other processes do the same
-    from unitdisc.encode import EncodeOptions, encode
+    from unitdisc.encode import EncodeOptions, encode  # takes time to import: once other processes do the same
 
     wanted = EncodeOptions(not options.no_vectors, options.projection, options.change, options.max_failed)
     with dist.group(options.device), tqdm(unit="utt", disable=None, file=sys.stderr) as bar:
