@@ -17,8 +17,8 @@ LAYERS = {
     "model": 4, "model_config": 4,
     "checkpoint": 5, "corpus": 5, "postfilter": 5, "voices": 5, "speech_model": 5, "validate": 5, "targets": 5,
     "live": 5, "straight": 5, "train_config": 5, "shard_files": 5,
-    "state": 6, "cluster": 6, "train": 6, "encode": 6, "segment": 6, "intonation": 6, "convert": 6, "copying": 6,
-    "speaking": 6, "graph": 6, "heard": 6, "onnx_file": 6, "head": 6, "compare": 6, "taken": 6,
+    "state": 6, "step": 6, "cluster": 6, "train": 6, "encode": 6, "segment": 6, "intonation": 6, "convert": 6,
+    "copying": 6, "speaking": 6, "graph": 6, "heard": 6, "onnx_file": 6, "head": 6, "compare": 6, "taken": 6,
     "report": 7,
     "api": 8, "card": 8, "cli": 8, "pack": 8, "__main__": 9,
 }  # fmt: skip

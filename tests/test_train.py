@@ -315,7 +315,7 @@ def test_rates_rise_and_halve_and_the_codebook_keeps_its_factor():
 
 
 def test_a_step_that_explodes_is_left_out(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from unitdisc import train as module
+    from unitdisc import step as module
 
     norms = iter(torch.tensor([1.0, float("nan"), 1.0, float("inf"), 1.0, 1.0]))
     monkeypatch.setattr(module, "sync_gradients_", lambda *_: next(norms))
@@ -355,7 +355,7 @@ def test_norms_are_judged_as_the_median_of_the_last_hundred_says(norms: list[flo
 def test_a_training_that_only_explodes_stops_with_step_utterances_and_advice(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    from unitdisc import train as module
+    from unitdisc import step as module
 
     monkeypatch.setattr(module, "sync_gradients_", lambda *_: torch.tensor(float("nan")))
     with pytest.raises(UnitdiscError, match=r"step 10: the gradient exploded .* utterances [ab]-0.*learning_rate"):

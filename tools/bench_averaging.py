@@ -27,7 +27,8 @@ from unitdisc.data.prefetch import Prefetcher
 from unitdisc.model import UnitModel
 from unitdisc.runlog import Meter, RunLog, environment
 from unitdisc.state import State
-from unitdisc.train import batch_plan, train_step
+from unitdisc.step import train_step
+from unitdisc.train import batch_plan
 from unitdisc.train_config import Config
 from unitdisc.validate import validate
 

@@ -24,8 +24,9 @@ from unitdisc.features.extract import ExtractConfig, extract
 from unitdisc.model import UnitModel
 from unitdisc.runlog import Meter, RunLog
 from unitdisc.state import State
+from unitdisc.step import train_step
 from unitdisc.targets import Targets
-from unitdisc.train import batch_plan, train_step
+from unitdisc.train import batch_plan
 from unitdisc.train_config import Config
 
 

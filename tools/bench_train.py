@@ -30,7 +30,8 @@ from unitdisc.features.extract import ExtractConfig, extract
 from unitdisc.model import UnitModel
 from unitdisc.runlog import Meter, RunLog
 from unitdisc.state import State
-from unitdisc.train import batch_plan, train_step
+from unitdisc.step import train_step
+from unitdisc.train import batch_plan
 from unitdisc.train_config import Config
 
 aten = torch.ops.aten

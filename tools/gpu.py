@@ -42,8 +42,9 @@ from unitdisc.quantizers.clustering import kmeans
 from unitdisc.runlog import Meter, RunLog
 from unitdisc.sampling import Request, sample
 from unitdisc.state import State
+from unitdisc.step import train_step
 from unitdisc.targets import Targets
-from unitdisc.train import batch_plan, train_step
+from unitdisc.train import batch_plan
 from unitdisc.train_config import Config
 
 ROOT = Path(__file__).parent.parent

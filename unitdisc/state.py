@@ -148,7 +148,7 @@ class State:
 
 def _optimizer(model: UnitModel, config: TrainConfig) -> torch.optim.Optimizer:
     options, groups = config.optimizer, model.parameter_groups(config.learning_rate)
-    # fused: one kernel does it all; on a GPU it leaves a step out without asking the host (see `optimise_`).
+    # fused: one kernel does it all; on a GPU it leaves a step out without asking the host (see step.py).
     if isinstance(options, AdamWConfig):
         return torch.optim.AdamW(groups, config.learning_rate, options.betas, weight_decay=options.decay, fused=True)
     return torch.optim.Adam(groups, config.learning_rate, options.betas, fused=True)

@@ -6,26 +6,23 @@
 All randomness of a step is a function of (seed, step), so that a resumed run repeats what an uninterrupted one does.
 """
 
-import math
 import os
 import shutil
 import time
-from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from unitdisc import checkpoint, dist
 from unitdisc import config as configs
 from unitdisc.corpus import fit_normalisation_, open_corpus, phone_set, with_features
-from unitdisc.data.batches import ChunkPlan, Corpus, WholePlan, share
+from unitdisc.data.batches import ChunkPlan, Corpus, WholePlan
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.prefetch import Prefetcher
-from unitdisc.errors import ConfigError, UnitdiscError
+from unitdisc.errors import ConfigError
 from unitdisc.features.augment import Versions
 from unitdisc.files import locked
 from unitdisc.live import LiveFrames
@@ -34,8 +31,9 @@ from unitdisc.model import ModelConfig, UnitModel
 from unitdisc.postfilter import Postfilter, decoded_pairs, fit_postfilter
 from unitdisc.quantizers.base import Reestimation
 from unitdisc.quantizers.clustering import sample_size
-from unitdisc.runlog import Gradient, Meter, RunLog
+from unitdisc.runlog import Meter, RunLog
 from unitdisc.state import State
+from unitdisc.step import note_skipped, train_step
 from unitdisc.stopping import Stop, stoppable
 from unitdisc.straight import check_straight, recordings_of
 from unitdisc.taken import take_units_
@@ -296,97 +294,6 @@ def batch_plan(corpus: Corpus, options: TrainConfig, stride: int) -> ChunkPlan |
     if options.chunk % stride:
         raise ConfigError(f"train.chunk: {options.chunk} frames are not a whole number of units of {stride} frames")
     return ChunkPlan(corpus, options.batch, options.chunk, options.seed, align=stride, window=options.window)
-
-
-def train_step(state: State, batch: Any, meter: Meter, log: RunLog, device: torch.device) -> None:
-    """Do one step: forward and backward over the parts of a batch, then the optimiser."""
-    options, model, learner = state.config, state.model, state.learner(state.step)
-    still = learner == "codebook" and options.thaw == 0
-    model.train()
-    model.encoder.train(not still)
-    model.encoder.requires_grad_(not still)
-    if options.units_of:
-        model.quantizer.eval().requires_grad_(False)
-    state.optimizer.zero_grad(set_to_none=True)
-    torch.manual_seed(options.seed * 1_000_003 + state.step)  # for layers that draw by themselves
-    autocast = torch.autocast(device.type, torch.bfloat16) if options.precision == "bfloat16" else nullcontext()
-    weight = 0.0
-    for part in _parts(batch, options.accumulate):
-        with autocast:
-            loss = model.loss(part, part.seeds, learner)
-        # Parts and processes hold different numbers of frames; weighted so, they add up to the global batch's mean.
-        (loss.total * loss.weight).backward()
-        weight += float(loss.weight)
-        meter.add(float(loss.weight), {"loss": loss.total.detach(), **loss.parts}, loss.quantized.stats)
-    norm = sync_gradients_(model, weight, options.clip)
-    spike = state.norms.spike_(norm, options.skip_above)
-    meter.add_gradient(Gradient(state.step, batch.utts[:8], norm, spike))
-    if device.type == "cpu":  # where looking costs nothing
-        note_skipped(meter, log)
-    slowed = (
-        [(p, p.detach().clone()) for p in model.encoder.parameters()] if learner == "codebook" and not still else []
-    )
-    if not optimise_(state.optimizer, spike):
-        return
-    with torch.no_grad():
-        for parameter, before in slowed:
-            parameter.copy_(before.lerp(parameter, options.thaw))
-    if state.average:
-        state.average.update_(model)
-
-
-def optimise_(optimizer: torch.optim.Optimizer, spike: Tensor) -> bool:
-    """Do the optimiser's step unless the gradient is a spike; return False if it is known to be one.
-
-    A GPU decides by itself, so that the host can go on: its kernel changes nothing then. (A running average counts the
-    step all the same, and moves towards weights that have not changed.)
-    """
-    if spike.device.type != "cpu":
-        optimizer.found_inf = spike.float()  # type: ignore[attr-defined]
-    elif spike:
-        return False
-    optimizer.step()
-    return True
-
-
-def note_skipped(meter: Meter, log: RunLog) -> None:
-    """Log the steps that were left out since the last call, and end a training that does nothing else."""
-    for step, utts, norm, _ in meter.read():
-        log.metrics(step, "skipped", {"norm": norm if math.isfinite(norm) else None, "utts": utts})
-        if meter.skipped > 10:
-            raise UnitdiscError(
-                f"step {step}: the gradient exploded or was not a number in over 10 steps of one log interval "
-                f"(last norm {norm:.3g}; utterances {' '.join(utts[:4])} ...); lower train.learning_rate, "
-                "or look for silent or broken recordings with `unitdisc check`"
-            )
-
-
-def _parts(batch: Any, count: int) -> Iterator[Any]:
-    if count == 1:
-        yield batch
-        return
-    rows = list(range(len(batch.utts)))
-    for part in range(count):
-        own = share(rows, part, count)
-        if own:
-            yield batch.rows(own[0], own[-1] + 1)
-
-
-def sync_gradients_(model: UnitModel, weight: float, clip: float) -> Tensor:
-    """Make gradients the mean over all processes' frames, clip them, and return their norm before clipping."""
-    gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    frames: float | Tensor = weight
-    if dist.world_size() > 1:
-        packed = torch.cat([g.flatten() for g in gradients] + [gradients[0].new_full((1,), weight)])
-        dist.all_reduce_(packed)
-        frames = packed[-1]
-        for gradient, part in zip(gradients, packed[:-1].split([g.numel() for g in gradients]), strict=True):
-            gradient.copy_(part.view_as(gradient))
-    torch._foreach_div_(gradients, frames)
-    norm = torch.nn.utils.get_total_norm(gradients)
-    if clip:
-        torch._foreach_mul_(gradients, torch.where(norm > clip, clip / norm.double(), 1.0).to(norm.dtype))
-    return norm
 
 
 def report_reestimation(state: State, event: Reestimation, log: RunLog) -> None:
