@@ -73,7 +73,7 @@ def top(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(top: Path, *command: str) -> str:
     """Run a command with the copy of the package; return what it prints."""
     environment = {**os.environ, "PYTHONPATH": str(top), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=top, env=environment, capture_output=True, text=True, timeout=280)
+    done = subprocess.run(command, cwd=top, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 

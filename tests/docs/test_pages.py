@@ -98,7 +98,6 @@ def test_settings_that_pages_name_exist_and_have_these_defaults():
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_the_way_from_recordings_to_another_voice_runs_as_written(tmp_path: Path):
     top = tmp_path / "clone"
     ignored = shutil.ignore_patterns("corpus", "data", "exp", ".stages", "__pycache__")
@@ -126,7 +125,7 @@ def test_the_way_from_recordings_to_another_voice_runs_as_written(tmp_path: Path
     environment = {**os.environ, "HOME": str(tmp_path), "PATH": path, "OMP_NUM_THREADS": "1"}
 
     def run(*command: str, folder: Path) -> None:
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=850)
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, f"{command}\n{done.stdout[-1500:]}\n{done.stderr[-2500:]}"
 
     run("bash", "-euo", "pipefail", "-c", "".join(steps), folder=top)

@@ -287,7 +287,7 @@ def test_golden_scores_can_be_taken_from_a_run(tmp_path: Path):
 @pytest.mark.slow
 def test_the_whole_corpus_is_as_large_as_promised(tmp_path: Path):
     command = [sys.executable, str(LOCAL / "make_corpus.py"), str(tmp_path / "corpus")]
-    subprocess.run(command, check=True, timeout=120)
+    subprocess.run(command, check=True)
     figures = json.loads((tmp_path / "corpus" / "corpus.json").read_text())
     assert figures["minutes"] >= 45
     assert figures["speakers"] >= 24

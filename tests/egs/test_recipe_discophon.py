@@ -405,7 +405,6 @@ def test_a_finished_model_is_taken_as_it_is(egs: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_the_recipe_runs_from_its_corpus_to_what_is_submitted(egs: Path):
     corpus = put_corpus(egs.parent / "corpus", "deu", "wol")
     changes = " ".join(change.replace(" ", "") for change in [*small(RECIPE / "conf/base.yaml"), "train.steps=6"])

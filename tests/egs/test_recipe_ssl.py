@@ -22,7 +22,6 @@ def run(*options: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)  # it starts Python twenty times, which takes its time on a busy machine
 def test_all_stages_run_and_a_second_start_makes_nothing_anew(tmp_path: Path):
     make_data(tmp_path / "train", 6, features=False)
     make_data(tmp_path / "test", 30, seed=1, features=False)

@@ -480,7 +480,6 @@ def tiny(recipe: str) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_recipe_runs_from_its_corpus_to_its_report(recipe: str, egs: Path):
     corpus = egs.parent / "corpus"
@@ -504,7 +503,6 @@ def test_a_recipe_runs_from_its_corpus_to_its_report(recipe: str, egs: Path):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_the_ablation_is_one_command(egs: Path):
     corpus = put_librispeech(egs.parent / "corpus")
     options = [*options_of("librispeech", corpus), "--set", tiny("librispeech"), "--downstream="]
