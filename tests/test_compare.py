@@ -205,6 +205,11 @@ def test_without_phones_what_needs_none_is_scored(data: Path, exp: Path, tmp_pat
         "speaker-eer-mean-code-cosine",
     }  # fmt: skip
     assert found.scores["mfcc"] == {}
+    head, *rest = [line for line in markdown(found).splitlines() if line.startswith(("|", "Without"))]
+    assert "| units | " in head
+    assert "mfcc" not in head
+    assert rest[-1] == "Without a score, since there are no phones: mfcc, mfcc-floor, input."
+    assert "mfcc" not in terminal(found)
     assert (tmp_path / "compared").is_dir()
 
 

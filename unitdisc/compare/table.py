@@ -33,9 +33,14 @@ class Comparison(NamedTuple):
         """Return what was scored of any of them, in the order of a table."""
         return sorted({name for found in self.scores.values() for name in found}, key=place_of)
 
+    @property
+    def scored(self) -> list[Column]:
+        """Return the columns that have a score: without phones, MFCC have none."""
+        return [column for column in self.columns if self.scores[column.name]]
+
     def rows(self, first: bool = False) -> list[list[str]]:
         """Return the cells of the table, its head first; with `first`, only the scores one looks at first."""
-        names = [column.name for column in self.columns]
+        names = [column.name for column in self.scored]
         rows = [["", *names]]
         looked_at = self._first()
         for definition in self.definitions:
@@ -97,9 +102,11 @@ def markdown(comparison: Comparison) -> str:
     for row in (head, ["---"] * len(head), *rows):
         lines.append(f"| {' | '.join(row)} |")
     lines += ["", "In brackets: 95 % intervals (bootstrap). Columns:", ""]
-    for column in comparison.columns:
+    for column in comparison.scored:
         codes = f", {column.codes} codes" if column.codes else ""
         lines.append(f"- {column.name}: {column.title}{codes}, every {1000 * column.period:g} ms")
+    if missing := [column.name for column in comparison.columns if column not in comparison.scored]:
+        lines += ["", f"Without a score, since there are no phones: {', '.join(missing)}."]
     lines += ["", "Used:", "", *(f"- {line}" for line in used(comparison.scores, comparison.definitions))]
     return "\n".join(lines) + "\n"
 

@@ -102,8 +102,8 @@ def _band_doubts(data: DataDir, utts: list[str]) -> Iterator[str]:
     if end is not None:
         yield (
             f"{data.path}: the recordings hold nothing above {end / 1000:.1f} kHz of their {rate / 2000:g} kHz, as "
-            "after a lossy codec or a telephone; set features.floor_db to 25 (mfcc, fbank), as the recipes do, or "
-            f"features.fmax to {end:.0f}; else the empty bands weigh as much as speech"
+            "after a lossy codec or a telephone. The recipes set features.floor_db to 25 for that (mfcc, fbank); "
+            f"without it, or features.fmax at {end:.0f}, the empty bands weigh as much as speech"
         )
 
 

@@ -166,19 +166,15 @@ def _pieces(
     if not long:
         return pieces, []
     made = len(pieces) - len(paths) + len(long)
-    notes = [f"{len(long)} recordings longer than {longest:g} s were cut at pauses into {made} utterances"]
+    notes = [f"recordings longer than {longest:g} s: {len(long)}, cut at pauses into {made} utterances"]
     if forced:
-        notes.append(f"{forced} cuts are at the quietest place, since there was no pause in {longest:g} s")
+        notes.append(f"cuts at the quietest place, since there was no pause in {longest:g} s: {forced}")
     slow = sum(paths[utt].suffix.lower() in (".mp3", ".opus", *FFMPEG) for utt in long)
     if slow:
-        notes.append(
-            f"{slow} of them are decoded from their beginning for each utterance; as flac they are read faster"
-        )
+        notes.append(f"compressed ones among them, which are read faster as flac: {slow}")
     untold = sum(paths[utt].with_suffix(".txt").is_file() for utt in long)
     if untold:
-        notes.append(
-            f"{untold} transcripts of cut recordings were left out: which words are in which part is not known"
-        )
+        notes.append(f"transcripts of cut recordings, left out, since nobody knows what is in which part: {untold}")
     return pieces, notes
 
 

@@ -14,6 +14,7 @@ from unitdisc.evaluate.scores import FORMAT, Score
 from unitdisc.reading import json_if_any
 from unitdisc.report.judged import Key, read_judged
 from unitdisc.report.options import ReportOptions
+from unitdisc.report.sounds import Stretches
 from unitdisc.runlog import read_metrics
 
 LICENCES = ("LICENSE", "LICENCE", "LICENSE.txt", "LICENSE.TXT", "LICENCE.txt", "COPYING")
@@ -43,6 +44,7 @@ class Experiment:
     longer: Path | None = None  # unit file of longer units of the same speech
     words: Path | None = None  # folder of tables by `unitdisc words`
     data: DataDir | None = None
+    sounds: Stretches = field(default_factory=Stretches)  # of data
     alignment: Alignment | None = None
     conversions: list[Converted] = field(default_factory=list)
     judged: dict[Key, str] = field(default_factory=dict)  # what judges heard, by sound

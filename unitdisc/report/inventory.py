@@ -9,7 +9,7 @@ import numpy as np
 from unitdisc.errors import DataError
 from unitdisc.report.collect import Experiment
 from unitdisc.report.facts import UnitFacts
-from unitdisc.report.sounds import PAUSE, RATE, Budget, around, encode
+from unitdisc.report.sounds import PAUSE, RATE, Budget, encode
 
 MOST_UNITS = 1000  # rows of the table: the most frequent
 MOST_SPEAKERS = 12  # columns of the file of units: those who say most
@@ -74,7 +74,7 @@ def _sound(exp: Experiment, places: list[dict[str, str]], clips: list[dict[str, 
         if utt not in exp.data.utt2spk:
             continue
         start, end = float(place["start"]), float(place["end"])
-        wave = around(exp.data.source(utt), start, end)
+        wave = exp.sounds.around(exp.data.source(utt), start, end)
         if wave is None:
             continue
         about = {"utt": utt, "speaker": exp.data.utt2spk[utt], "at": start}

@@ -13,7 +13,7 @@ from unitdisc.evaluate.aligned import SILENCES
 from unitdisc.report.collect import Experiment
 from unitdisc.report.facts import Place, UnitFacts
 from unitdisc.report.judged import key_of, recording_key
-from unitdisc.report.sounds import CONTEXT, LONGEST, PAUSE, RATE, Budget, around, encode, load
+from unitdisc.report.sounds import CONTEXT, LONGEST, PAUSE, RATE, Budget, encode, load
 
 MOST_VOICES = 6  # conversions of one utterance that are shown
 LABELS = {"same": "resynthesis", "copy": "copy-synthesis"}  # of targets that are no voices
@@ -129,7 +129,7 @@ def unit_examples(exp: Experiment, facts: UnitFacts, budget: Budget) -> dict[int
         for place in facts.places.get(unit, []):
             start = exp.header.offset + place.first * exp.header.period
             end = start + place.count * exp.header.period
-            wave = around(exp.data.source(place.utt), start, end)
+            wave = exp.sounds.around(exp.data.source(place.utt), start, end)
             if wave is None:
                 continue
             before = min(start, CONTEXT)
