@@ -304,7 +304,7 @@ def test_without_a_decoder(data: Path, tmp_path: Path):
     (exp / "converted" / "manifest.jsonl").unlink()
     (exp / "config.yaml").write_text("model:\n  decoder:\n    kind: none\n  heads:\n    layers: 2\n")
     write_report([exp], tmp_path / "r.html")
-    assert "its decoder.kind is none" in Page(tmp_path / "r.html").text
+    assert "the model has no decoder (decoder.kind: none)" in Page(tmp_path / "r.html").text
 
 
 def test_with_one_speaker_and_a_single_utterance(tmp_path: Path):

@@ -105,8 +105,9 @@ def open_experiment(path: Path, name: str, options: ReportOptions) -> Experiment
         exp.missing["recurring stretches"] = f"{path}/words is not there; unitdisc words makes it"
     exp.conversions, exp.judged = read_conversions(path), read_judged(path)
     if not exp.conversions:
-        why = "its decoder.kind is none" if "kind: none" in decoder_of(exp.config) else "unitdisc convert makes them"
-        exp.missing["conversions"] = f"there is no manifest.jsonl of conversions in {path}; {why}"
+        silent = "kind: none" in decoder_of(exp.config)
+        why = f"{path} has no manifest.jsonl of them; unitdisc convert makes them"
+        exp.missing["conversions"] = "the model has no decoder (decoder.kind: none)" if silent else why
     exp.licence = licence_of(path)
     _open_data(exp, options)
     exp.scores = read_found(path, exp.units)

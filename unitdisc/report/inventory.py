@@ -34,16 +34,18 @@ def inventory(exp: Experiment, facts: UnitFacts) -> dict[str, Any]:
 
 
 def words(exp: Experiment, budget: Budget) -> list[dict[str, Any]]:
-    """Return stretches of units that come back, as `unitdisc words` found them, each with one sound of its places."""
+    """Return stretches of units that come back, as `unitdisc words` found them, each with one sound of its places.
+
+    Those of most speakers are first: what one speaker alone says often is often a room or a pause.
+    """
     if exp.words is None:
         return []
     places: dict[str, list[dict[str, str]]] = {}
     for row in _rows(exp.words / "occurrences.csv", ("word", "utt", "speaker", "start", "end")):
         places.setdefault(row["word"], []).append(row)
     found: list[dict[str, Any]] = []
-    for row in _rows(exp.words / "words.csv", ("word", "units", "occurrences", "utterances", "speakers", "seconds")):
-        if len(found) == MOST_WORDS:
-            break
+    rows = _rows(exp.words / "words.csv", ("word", "units", "occurrences", "utterances", "speakers", "seconds"))
+    for row in sorted(rows, key=_speakers, reverse=True)[:MOST_WORDS]:
         word: dict[str, Any] = {**row, "clips": []}
         sound = _sound(exp, places.get(row["word"], []), word["clips"])
         if sound and budget.take(sound + str(word)):
@@ -52,6 +54,11 @@ def words(exp: Experiment, budget: Budget) -> list[dict[str, Any]]:
             word["clips"] = []
         found.append(word)
     return found
+
+
+def _speakers(row: dict[str, str]) -> int:
+    told = row["speakers"] or ""  # None in a row that is cut
+    return int(told[:9]) if told.isdecimal() else 0
 
 
 def _rows(path: Path, names: tuple[str, ...]) -> list[dict[str, str]]:
