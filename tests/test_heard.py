@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-import soundfile
 import torch
 from made_up import make_data, tiny_model
 
@@ -16,7 +15,8 @@ from unitdisc.heard import _streams, hear_voice
 from unitdisc.live import LiveFrames
 from unitdisc.model import UnitModel
 from unitdisc.networks.configs import ConditioningConfig
-from unitdisc.postfilter import PRIOR, Heard, Postfilter, cosines, heard_moments
+from unitdisc.postfilter import HEARD_PRIOR, Heard, Postfilter, cosines, heard_moments
+from unitdisc.speech_model import SpeechModel
 from unitdisc.voices import UNKNOWN
 
 SMALL = VoiceDecoderConfig(channels=16, hidden=16, units=(1, 2), frames=(1,), kernel=3)
@@ -42,12 +42,15 @@ def test_the_voice_of_a_recording_is_the_one_that_says_it_best(data: DataDir):
     before = {name: value.clone() for name, value in model.state_dict().items()}
     wave = data.source(utt).load(16000)
     frames = torch.from_numpy(LiveFrames(model.config.features, data)[utt])
-    voice, again = (hear_voice(model.train(), frames, wave) for _ in range(2))
+    speaking = SpeechModel(Path(), model.train(), None, None)
+    voice, again = (hear_voice(speaking, frames, wave) for _ in range(2))
     assert torch.equal(voice.speaker, again.speaker)
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     assert all(parameter.grad is None for parameter in model.parameters())
     assert model.training
     streams = _streams(model, wave, voice.pitch or UNKNOWN)
+    assert voice.correction is not None
+    assert all(map(torch.equal, voice.correction[:-1], again.correction[:-1]))
     content, units = model.content(frames[None], torch.tensor([len(frames)]))
     model.eval()
 
@@ -66,7 +69,7 @@ def test_what_is_decoded_gets_the_moments_of_the_recording():
     same = torch.zeros(3, 1, 40)
     postfilter = Postfilter(same, same, torch.zeros(1))
     moments = heard_moments(real)
-    assert moments.trust == pytest.approx(500 / (500 + PRIOR))
+    assert moments.trust == pytest.approx(500 / (500 + HEARD_PRIOR))
     torch.testing.assert_close(moments.moments[0], (real @ cosines(40).float().T).mean(0), atol=0.05, rtol=0)
     aim = heard_moments(postfilter(log_mel, None, Heard(moments.moments, 1.0)))
     torch.testing.assert_close(aim.moments[0], moments.moments[0], atol=0.05, rtol=0)
@@ -79,4 +82,4 @@ def test_a_model_without_voices_has_none_for_a_recording(data: DataDir):
     model, utt = model_of(data, conditioning=ConditioningConfig(channels=8, speaker="none")), data.utts[0]
     frames = torch.from_numpy(LiveFrames(model.config.features, data)[utt])
     with pytest.raises(ConfigError, match="takes no voice from speech"):
-        hear_voice(model, frames, soundfile.read(data.source(utt).path)[0].astype("float32"))
+        hear_voice(SpeechModel(Path(), model, None, None), frames, data.source(utt).load(16000))

@@ -21,11 +21,12 @@ import torch
 from torch import Tensor
 
 from unitdisc.corpus import open_features
+from unitdisc.correction import Correction
 from unitdisc.data.audio import save_audio
 from unitdisc.data.batches import FrameReader, pad
 from unitdisc.data.kaldi import DataDir, Recording
 from unitdisc.decoders.base import Streams, Voicing
-from unitdisc.decoders.configs import EXCITATION
+from unitdisc.decoders.configs import EXCITATION, LOG_MEL
 from unitdisc.errors import ConfigError, DataError, shown
 from unitdisc.evaluate.converted import MANIFEST, SAME
 from unitdisc.files import file_name, whole_file
@@ -74,6 +75,7 @@ class Target(NamedTuple):
     speaker: Tensor | None  # number [] int64 of a known speaker, or a vector [S]; none: the source's own
     pitch: PitchRange | None = None  # where the voice lies, if that is known
     heard: Heard | None = None  # how it sounds, of a voice from a recording
+    correction: Correction | None = None  # of what the decoder says in it, of the same
 
 
 class Made(NamedTuple):
@@ -145,7 +147,7 @@ def convert_with(
     intonation = Intonation(options.pitch, data, model.grid, model.speakers, voices)
     work = _Work(speaking, data, frames, intonation, out, options)
     made: list[Made] = []
-    for target, wanted in work_of(model, to, data, voices):
+    for target, wanted in work_of(speaking, to, data, options):
         rows = sorted(wanted, key=frames.frames)
         for first in range(0, len(rows), options.batch):
             utts = rows[first : first + options.batch]
@@ -155,13 +157,16 @@ def convert_with(
     return sorted(made)
 
 
-def work_of(model: UnitModel, to: To, data: DataDir, known: Voices | None) -> list[tuple[Target, Sequence[str]]]:
+def work_of(
+    speaking: SpeechModel, to: To, data: DataDir, options: ConvertOptions
+) -> list[tuple[Target, Sequence[str]]]:
     """Return each target and the utterances that go to it."""
     wanted = to if isinstance(to, Mapping) else dict.fromkeys(to, data.utts)
     for utt in (utt for utts in wanted.values() for utt in utts):
         if utt not in data.utt2spk:
             raise DataError(f"{data.path}: {utt!r} is to be converted, but is not there")
-    found = [(target, utts) for name, utts in wanted.items() for target in find_targets(model, [name], known)]
+    heard = (options.vectors, options.emphasis)
+    found = [(target, utts) for name, utts in wanted.items() for target in find_targets(speaking, [name], *heard)]
     if len({target.name for target, _ in found}) < len(found):
         raise DataError("--to: two targets have the same name")
     return found
@@ -214,8 +219,14 @@ def name_of(path: Path) -> str:
     return "_".join(path.stem.split())
 
 
-def find_targets(model: UnitModel, to: Sequence[str], known: Voices | None = None) -> list[Target]:
-    """Turn names of speakers, "same", "all" and audio files into voices."""
+def find_targets(
+    speaking: SpeechModel, to: Sequence[str], vectors: bool | None = None, emphasis: float | None = None
+) -> list[Target]:
+    """Turn names of speakers, "same", "all" and audio files into voices.
+
+    `vectors` and `emphasis` are those of `ConvertOptions`: what voices from audio files will be told to say.
+    """
+    model, known = speaking.network, speaking.voices
     targets: list[Target] = []
     for name in to:
         if name == SAME:
@@ -225,7 +236,7 @@ def find_targets(model: UnitModel, to: Sequence[str], known: Voices | None = Non
         elif name in model.speakers:
             targets.append(known_voice(model, model.speakers.index(name), known))
         elif Path(name).is_file():
-            targets.append(heard_voice(model, Path(name)))
+            targets.append(heard_voice(speaking, Path(name), vectors, emphasis))
         else:
             some = ", ".join(model.speakers[:8]) + (", ..." if len(model.speakers) > 8 else "")
             raise DataError(f"--to {name}: neither an audio file nor a speaker of the training data ({some})")
@@ -237,12 +248,15 @@ def known_voice(model: UnitModel, number: int, voices: Voices | None) -> Target:
     return Target(model.speakers[number], torch.tensor(number), voices.of(number) if voices else None)
 
 
-def heard_voice(model: UnitModel, path: Path) -> Target:
-    """Return the voice of a recording as a target."""
+def heard_voice(
+    speaking: SpeechModel, path: Path, vectors: bool | None = None, emphasis: float | None = None
+) -> Target:
+    """Return the voice of a recording as a target, for what will be told as `find_targets` says."""
+    model = speaking.network
     data, frames = open_sources([path], model)
     reference = torch.from_numpy(frames[data.utts[0]]).to(model.mean.device)
-    heard = hear_voice(model, reference, data.source(data.utts[0]).load(model.grid.sample_rate))
-    return Target(name_of(path), *heard)
+    wave = data.source(data.utts[0]).load(model.grid.sample_rate)
+    return Target(name_of(path), *hear_voice(speaking, reference, wave, vectors, emphasis))
 
 
 def _convert_batch(work: _Work, utts: list[str], target: Target) -> Iterator[Made]:
@@ -257,7 +271,10 @@ def _convert_batch(work: _Work, utts: list[str], target: Target) -> Iterator[Mad
     told = _told(work, utts, originals, target)
     said = work.speaking.say(content, units, speaker, seeds, options.temperature, options.emphasis, told)
     for n, (utt, original) in enumerate(zip(utts, originals, strict=True)):
-        wave = _voiced(work, {name: stream[n].cpu() for name, stream in said.items()}, original, utt, target)
+        row = {name: stream[n] for name, stream in said.items()}
+        if target.correction is not None:
+            row[LOG_MEL] = target.correction(row[LOG_MEL], model.content_vectors(content[n : n + 1, : units[n]])[0])
+        wave = _voiced(work, {name: stream.cpu() for name, stream in row.items()}, original, utt, target)
         spoken = options.pitch if work.speaking.decoder.needs_pitch or told is not None else ""
         samples, gain = as_loud(fit_length(wave.numpy(), len(original)), original)
         path = work.out / file_name(target.name) / f"{file_name(utt)}.{options.format}"

@@ -1,8 +1,8 @@
 """A voice that a model was not trained on, from a recording of it.
 
 A model with a table of speakers has no vector for a new one: it is found by gradient descent, from the mean of all
-voices, as the one that lets the decoder say the recording best. What the decoder cannot do with it, the postfilter
-does, which gives what is decoded later the recording's own moments.
+voices, as the one that lets the decoder say the recording best. What the decoder cannot do with it, a correction does,
+which is learnt from the recording, and the postfilter, which gives what is decoded later the recording's own moments.
 """
 
 from typing import NamedTuple
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from unitdisc.correction import Correction, fit_correction
 from unitdisc.decoders.configs import LOG_MEL
 from unitdisc.features.build import build_raw_features
 from unitdisc.features.configs import ExcitationConfig
@@ -18,6 +19,7 @@ from unitdisc.features.pitch import pitch
 from unitdisc.model import UnitModel
 from unitdisc.networks.blocks import one_thread
 from unitdisc.postfilter import Heard, heard_moments
+from unitdisc.speech_model import SpeechModel
 from unitdisc.voices import UNKNOWN, PitchRange, in_range_, pitch_range
 
 STEPS, RATE = 60, 0.03  # of Adam
@@ -29,11 +31,23 @@ class HeardVoice(NamedTuple):
 
     speaker: Tensor  # [S]
     pitch: PitchRange | None
-    moments: Heard | None  # none, if the decoder says no log-mel
+    moments: Heard | None = None  # none, if the decoder says no log-mel, as the next
+    correction: Correction | None = None
 
 
-def hear_voice(model: UnitModel, frames: Tensor, wave: np.ndarray) -> HeardVoice:
-    """Return the voice of a recording: the model's frames [T, D] of it, and its samples at the model's rate."""
+@torch.no_grad()
+def hear_voice(
+    speaking: SpeechModel,
+    frames: Tensor,
+    wave: np.ndarray,
+    vectors: bool | None = None,
+    emphasis: float | None = None,
+) -> HeardVoice:
+    """Return the voice of a recording: the model's frames [T, D] of it, and its samples at the model's rate.
+
+    The rest is what the voice will be told to say, as `UnitModel.content` and `SpeechModel.say` take it.
+    """
+    model = speaking.network
     lengths = torch.tensor([len(frames)], device=frames.device)
     spread = pitch_range([pitch(wave, model.grid)])
     streams = {} if model.decoder is None else _streams(model, wave, spread or UNKNOWN)
@@ -41,7 +55,13 @@ def hear_voice(model: UnitModel, frames: Tensor, wave: np.ndarray) -> HeardVoice
         speaker = _fitted(model, frames[None], lengths, torch.cat(list(streams.values()), 1)[None])
     else:
         speaker = model.speaker_vectors(frames[None], lengths)[0]
-    return HeardVoice(speaker, spread, heard_moments(streams[LOG_MEL]) if LOG_MEL in streams else None)
+    if LOG_MEL not in streams:
+        return HeardVoice(speaker, spread)
+    content, units = model.content(frames[None], lengths, vectors)
+    said = speaking.say(content, units, speaker[None], torch.zeros_like(units), emphasis=emphasis)[LOG_MEL][0]
+    values = model.content_vectors(content)[0]
+    correction = fit_correction(said, streams[LOG_MEL].to(said), values, speaking.decoder.hold)
+    return HeardVoice(speaker, spread, heard_moments(streams[LOG_MEL]), correction)
 
 
 def _streams(model: UnitModel, wave: np.ndarray, spread: PitchRange) -> dict[str, Tensor]:
@@ -65,7 +85,7 @@ def _fitted(model: UnitModel, frames: Tensor, lengths: Tensor, targets: Tensor) 
     assert conditioning is not None
     assert conditioning.table is not None
     content, units = model.content(frames, lengths)
-    values = content if content.is_floating_point() else model.quantizer.decode(content)
+    values = model.content_vectors(content)
     table = conditioning.table.weight.detach()
     mean, deviation = table.mean(0), table.std(0, correction=0).clamp(min=1e-3)
     training = model.training

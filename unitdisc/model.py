@@ -378,6 +378,10 @@ class UnitModel(nn.Module):
         encoded = self.encode(frames, lengths)
         return encoded.units if self.quantizer.codes else encoded.values, encoded.lengths
 
+    def content_vectors(self, content: Tensor) -> Tensor:
+        """Return the vectors [B, T', D] of units, or of vectors as they are."""
+        return content if content.is_floating_point() else self.quantizer.decode(content)
+
     def decode_phones(self, frames: Tensor, lengths: Tensor) -> list[list[int]]:
         """Return the phones that the CTC head hears, by its best path."""
         if self.ctc is None:
@@ -455,7 +459,7 @@ class UnitModel(nn.Module):
         """Return the decoder and what it is told: [B, T', dim]."""
         if self.decoder is None or self.conditioning is None:
             raise ConfigError("this model has no decoder; train with decoder.kind frame or waveform")
-        values = content if content.is_floating_point() else self.quantizer.decode(content)
+        values = self.content_vectors(content)
         if speaker is not None and not speaker.is_floating_point():
             speaker = self.conditioning.speaker_vectors(speaker)
         condition = self.conditioning(self.conditioning.content(values, lengths), speaker)

@@ -24,6 +24,7 @@ from unitdisc.voices import most_of_each, spread
 WINDOW = 9  # frames of the running mean
 MOST_SLOW, MOST_FAST = 3.0, 4.0  # times that a deviation may be stretched, or shrunk
 PRIOR = 500.0  # frames of a voice at which its moments count half
+HEARD_PRIOR = 50.0  # the same of a recording whose voice is wanted: it is all there is to go by
 UTTERANCE = 100.0  # frames at which an utterance's own moments count as much as those of all that was decoded
 LOUD, FADE = 30.0, 10.0  # dB below the loudest frame that all count; dB further down where none does
 DECIBEL = math.log(10) / 20  # of magnitudes, in nats
@@ -66,7 +67,7 @@ class Postfilter:
         trust = float(self.trust[row])
         transform = cosines(log_mel.shape[1]).to(log_mel)
         cepstra = log_mel @ transform.T
-        weights = _weights(log_mel)
+        weights = speech_weights(log_mel)
         slow = running_mean(cepstra, weights)
         own = _moments(cepstra, slow, weights)
         lively = torch.cat([own[:1], own[1:] * _ratio(real[1:, -1], made[1:, -1])])
@@ -96,9 +97,9 @@ class Postfilter:
 
 def heard_moments(log_mel: Tensor) -> Heard:
     """Return the moments of a voice from log-mel [T, M] of a recording of it."""
-    cepstra, weights = log_mel @ cosines(log_mel.shape[1]).to(log_mel).T, _weights(log_mel)
+    cepstra, weights = log_mel @ cosines(log_mel.shape[1]).to(log_mel).T, speech_weights(log_mel)
     moments = _moments(cepstra, running_mean(cepstra, weights), weights)
-    return Heard(moments, len(log_mel) / (len(log_mel) + PRIOR))
+    return Heard(moments, len(log_mel) / (len(log_mel) + HEARD_PRIOR))
 
 
 def fit_postfilter(pairs: Iterable[Pair], voices: int, mels: int) -> Postfilter:
@@ -112,7 +113,7 @@ def fit_postfilter(pairs: Iterable[Pair], voices: int, mels: int) -> Postfilter:
             continue
         frames[pair.voice] += count
         for side, log_mel in enumerate((pair.made.double(), pair.real.double())):
-            cepstra, weights = log_mel @ transform.T, _weights(log_mel)
+            cepstra, weights = log_mel @ transform.T, speech_weights(log_mel)
             new = _moments(cepstra, running_mean(cepstra, weights), weights)
             moments[side, :, pair.voice] += (new - moments[side, :, pair.voice]) * count / frames[pair.voice]
     together = (moments * frames[:, None]).sum(2, keepdim=True) / frames.sum().clamp(min=1)
@@ -121,7 +122,7 @@ def fit_postfilter(pairs: Iterable[Pair], voices: int, mels: int) -> Postfilter:
     return Postfilter(made, real, trust.float())
 
 
-def _weights(log_mel: Tensor) -> Tensor:
+def speech_weights(log_mel: Tensor) -> Tensor:
     """Return how much of a frame is speech [T], 0 to 1, by its level: a pause is not to become livelier."""
     level = log_mel.logsumexp(1) / DECIBEL
     return ((level - level.max() + LOUD + FADE) / FADE).clamp(0.0, 1.0)

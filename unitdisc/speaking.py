@@ -19,7 +19,7 @@ from unitdisc.convert import PEAK, Made, Target, active_level, find_targets, wri
 from unitdisc.data.audio import save_audio
 from unitdisc.data.units import FORMAT, read_header, read_units, unit_file
 from unitdisc.decoders.base import Streams, Voicing
-from unitdisc.decoders.configs import EXCITATION
+from unitdisc.decoders.configs import EXCITATION, LOG_MEL
 from unitdisc.errors import ConfigError, DataError
 from unitdisc.evaluate.converted import MANIFEST
 from unitdisc.features.excitation import Excitation
@@ -82,7 +82,7 @@ def speak_units(
     own = model.codebook_hash()
     if codebook and codebook != own:
         raise DataError(f"{where} has units of codebook {codebook}, {exp} of {own}; encode with the same checkpoint")
-    (target,) = find_targets(model, [speaker], speaking.voices)
+    (target,) = find_targets(speaking, [speaker], vectors=False)
     made = []
     for line in lines:
         wave = say(speaking, line, target, options)
@@ -127,8 +127,10 @@ def _said(speaking: SpeechModel, line: Line, target: Target, options: SpeakOptio
     lengths = torch.tensor([units.shape[1]], device=units.device)
     speaker = None if target.speaker is None else target.speaker.to(units.device)[None]
     seeds = torch.tensor([options.seed], device=units.device)
-    said = speaking.say(units, lengths, speaker, seeds, options.temperature)
-    return {name: stream[0].cpu() for name, stream in said.items()}
+    said = {name: x[0] for name, x in speaking.say(units, lengths, speaker, seeds, options.temperature).items()}
+    if target.correction is not None:
+        said[LOG_MEL] = target.correction(said[LOG_MEL], model.content_vectors(units)[0])
+    return {name: stream.cpu() for name, stream in said.items()}
 
 
 def _excitation(said: Streams, target: Target, options: SpeakOptions) -> Excitation | None:
