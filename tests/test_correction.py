@@ -13,7 +13,17 @@ HOLD, MELS, DIM = 2, 8, 6
 def made(units: int, seed: int) -> tuple[Tensor, Tensor]:
     """Return content vectors [T', D] and log-mel [T, M] of loud speech."""
     draw = torch.Generator().manual_seed(seed)
-    return torch.randn(units, DIM, generator=draw), torch.randn(HOLD * units, MELS, generator=draw)
+    return torch.randn(units, DIM, generator=draw), 0.5 * torch.randn(HOLD * units, MELS, generator=draw)
+
+
+def test_pauses_stay_as_they_are():
+    vectors, said = made(40, 11)
+    correction = fit_correction(said, said + 1, vectors, HOLD)
+    new = said.clone()
+    new[20:40] -= 20.0
+    got = correction(new, vectors)
+    assert torch.equal(got[20:40], new[20:40])
+    assert error(got[40:], new[40:] + 1) < 0.01
 
 
 def error(got: Tensor, wanted: Tensor) -> float:
