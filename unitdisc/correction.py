@@ -32,14 +32,13 @@ class Correction(NamedTuple):
 
     @torch.no_grad()
     def __call__(self, log_mel: Tensor, vectors: Tensor) -> Tensor:
-        """Correct log-mel [T, M] of content vectors [T', D], but for its pauses."""
+        """Correct log-mel [T, M] of content vectors [T', D]."""
         if not len(log_mel):
             return log_mel
         mapped = log_mel + (log_mel - self.mean) @ self.slope + self.offset
         nearness, near = (_keys(vectors, self.centre) @ self.keys.T).topk(min(NEAR, len(self.keys)), dim=1)
         rests = (self.rests[near] * torch.softmax(SHARPNESS * nearness, dim=1)[:, :, None]).sum(1)
-        wanted = mapped + _smoothed(_each_frame(rests, self.hold, len(log_mel)))
-        return log_mel + speech_weights(log_mel)[:, None] * (wanted - log_mel)
+        return mapped + _smoothed(_each_frame(rests, self.hold, len(log_mel)))
 
 
 def fit_correction(said: Tensor, real: Tensor, vectors: Tensor, hold: int) -> Correction:
