@@ -384,3 +384,15 @@ def test_copies_are_the_recordings_as_the_synthesiser_hears_them(data: DataDir, 
         main(["copy", str(data.path), str(tmp_path)])
     assert stop.value.code == 1
     assert "--force replaces them" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("seconds", "loud", "said"), [(0.01, 1, "0.01 s"), (0.4, 1, "0.40 s"), (2, 0, "2.00 s of silence")]
+)
+def test_a_voice_takes_some_seconds_of_speech(
+    data: DataDir, models: Callable[[str], Path], tmp_path: Path, seconds: float, loud: int, said: str
+):
+    noise = loud * np.random.default_rng(0).uniform(-0.5, 0.5, int(16000 * seconds))
+    soundfile.write(tmp_path / "voice.wav", noise, 16000)
+    with pytest.raises(DataError, match=f"voice.wav: {said}; a voice takes some seconds of speech"):
+        convert(models("frame"), [data.path / "a-00.wav"], tmp_path / "out", [str(tmp_path / "voice.wav")], FAST)

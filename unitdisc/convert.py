@@ -42,6 +42,7 @@ from unitdisc.voices import PitchRange, Voices
 ALL = "all"  # the target that means: every speaker of the training data
 COPY = "copy"  # what copy-synthesis has in a manifest in place of a target
 To = Sequence[str] | Mapping[str, Sequence[str]]
+LEAST_HEARD = 0.5  # s of a recording whose voice is wanted
 PEAK = 0.98  # of full scale; a louder result is turned down as a whole
 
 
@@ -254,8 +255,13 @@ def heard_voice(
     """Return the voice of a recording as a target, for what will be told as `find_targets` says."""
     model = speaking.network
     data, frames = open_sources([path], model)
-    reference = torch.from_numpy(frames[data.utts[0]]).to(model.mean.device)
     wave = data.source(data.utts[0]).load(model.grid.sample_rate)
+    seconds = len(wave) / model.grid.sample_rate
+    if seconds < LEAST_HEARD or not wave.any():
+        raise DataError(
+            f"{path}: {seconds:.2f} s{'' if wave.any() else ' of silence'}; a voice takes some seconds of speech"
+        )
+    reference = torch.from_numpy(frames[data.utts[0]]).to(model.mean.device)
     return Target(name_of(path), *hear_voice(speaking, reference, wave, vectors, emphasis))
 
 
