@@ -53,13 +53,13 @@ def test_ffmpeg_reads_what_libsndfile_cannot(tmp_path: Path, programs: Path):
 
 def test_without_ffmpeg_its_files_are_counted_and_the_cure_named(tmp_path: Path, programs: Path):
     put_m4a(tmp_path / "rec")
-    with pytest.raises(DataError, match=r"1 recordings were passed by \(1 \.m4a\): install ffmpeg"):
+    with pytest.raises(DataError, match=r"1 recording passed by \(1 \.m4a\): install ffmpeg"):
         import_folder(tmp_path / "rec", tmp_path / "data")
     put_audio(tmp_path / "rec/y.wav")
     (tmp_path / "rec/z.webm").write_bytes(b"x")
     imported = import_folder(tmp_path / "rec", tmp_path / "data")
     assert imported.data.utts == ["rec-y"]
-    assert imported.notes == ["2 recordings were passed by (1 .m4a, 1 .webm): install ffmpeg, and they are read too"]
+    assert imported.notes == ["2 recordings passed by (1 .m4a, 1 .webm): install ffmpeg to read them, too"]
     with pytest.raises(
         DataError, match=r"x\.m4a: libsndfile cannot read this kind of file, and ffmpeg is not installed"
     ):

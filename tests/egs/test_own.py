@@ -79,9 +79,9 @@ def test_own_says_what_is_odd(tmp_path: Path):
     script = EGS / "own" / "local" / "odd.py"
     got = subprocess.run([sys.executable, script, tmp_path / "data"], capture_output=True, text=True, check=True)
     said = got.stdout
-    assert "1 recordings (speaker_0-silent) hold no sound" in said
-    assert "1 recordings (speaker_0-long) are longer than a minute" in said
-    assert "1 recordings (speaker_0-half) have a channel that is nearly empty" in said
+    assert "1 recording (speaker_0-silent): no sound above" in said
+    assert "1 recording (speaker_0-long): longer than a minute" in said
+    assert "1 recording (speaker_0-half): a channel is nearly empty" in said
     assert "only 1.1 minutes in all" in said
     assert "all recordings are by one speaker, 'speaker_0'" in said
 

@@ -15,7 +15,7 @@ from unitdisc.data.names import name_problem
 from unitdisc.data.pauses import cut_at_pauses
 from unitdisc.data.programs import FFMPEG, is_missing
 from unitdisc.data.shards import has_shards, import_shards
-from unitdisc.errors import DataError
+from unitdisc.errors import DataError, counted
 from unitdisc.reading import reading
 
 MOST = 0.1  # share of the recordings that may be left out as unreadable
@@ -184,7 +184,7 @@ def _recordings(files: list[Path]) -> tuple[list[Path], list[str]]:
     if not others or not is_missing("ffmpeg"):
         return [path for path in files if path.suffix.lower() in (*AUDIO, *FFMPEG)], []
     kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(others.items()))
-    note = f"{sum(others.values())} recordings were passed by ({kinds}): install ffmpeg, and they are read too"
+    note = f"{counted(sum(others.values()), 'recording')} passed by ({kinds}): install ffmpeg to read them, too"
     return [path for path in files if path.suffix.lower() in AUDIO], [note]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from unitdisc.data.kaldi import DataDir
-from unitdisc.errors import DataError
+from unitdisc.errors import DataError, counted
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "common"))  # for who starts it without run.sh
 from scripts import run
@@ -52,12 +52,12 @@ def oddities(data: DataDir) -> list[str]:
         if any(abs(level - other) > EMPTY for other in levels):
             found["empty"].append(utt)
     said = {
-        "silent": "hold no sound above -60 dB of full scale; remove them, or look at --channel",
-        "long": "are longer than a minute; cut at pauses they train better and are easier to look at",
-        "empty": "have a channel that is nearly empty beside a full one; --channel 1 takes the second of two",
-        "unreadable": "cannot be read and will be left out",
+        "silent": "no sound above -60 dB of full scale; remove what is silent, or look at --channel",
+        "long": "longer than a minute; pieces, cut at pauses, train better and are easier to look at",
+        "empty": "a channel is nearly empty beside a full one; --channel 1 takes the second of two",
+        "unreadable": "cannot be read, so left out",
     }
-    lines = [f"{_names(names)} {said[kind]}" for kind, names in found.items() if names]
+    lines = [f"{_names(names)}: {said[kind]}" for kind, names in found.items() if names]
     if total < LITTLE:
         lines.append(
             f"only {total / 60:.1f} minutes in all: below ten, units are hardly more than k-means of the sound"
@@ -73,7 +73,7 @@ def oddities(data: DataDir) -> list[str]:
 
 def _names(names: list[str]) -> str:
     some = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
-    return f"{len(names)} recordings ({some})"
+    return f"{counted(len(names), 'recording')} ({some})"
 
 
 def odd(data: Path) -> list[str]:
