@@ -26,7 +26,7 @@ from unitdisc.data.audio import save_audio
 from unitdisc.data.batches import FrameReader, pad
 from unitdisc.data.kaldi import DataDir, Recording
 from unitdisc.decoders.base import Streams, Voicing
-from unitdisc.decoders.configs import EXCITATION, LOG_MEL
+from unitdisc.decoders.configs import EXCITATION
 from unitdisc.errors import ConfigError, DataError, shown
 from unitdisc.evaluate.converted import MANIFEST, SAME
 from unitdisc.files import file_name, whole_file
@@ -278,8 +278,7 @@ def _convert_batch(work: _Work, utts: list[str], target: Target) -> Iterator[Mad
     said = work.speaking.say(content, units, speaker, seeds, options.temperature, options.emphasis, told)
     for n, (utt, original) in enumerate(zip(utts, originals, strict=True)):
         row = {name: stream[n] for name, stream in said.items()}
-        if target.correction is not None:
-            row[LOG_MEL] = target.correction(row[LOG_MEL], model.content_vectors(content[n : n + 1, : units[n]])[0])
+        row = work.speaking.corrected(row, content[n, : units[n]], target.correction)
         wave = _voiced(work, {name: stream.cpu() for name, stream in row.items()}, original, utt, target)
         spoken = options.pitch if work.speaking.decoder.needs_pitch or told is not None else ""
         samples, gain = as_loud(fit_length(wave.numpy(), len(original)), original)

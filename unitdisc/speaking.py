@@ -19,7 +19,7 @@ from unitdisc.convert import PEAK, Made, Target, active_level, find_targets, wri
 from unitdisc.data.audio import save_audio
 from unitdisc.data.units import FORMAT, read_header, read_units, unit_file
 from unitdisc.decoders.base import Streams, Voicing
-from unitdisc.decoders.configs import EXCITATION, LOG_MEL
+from unitdisc.decoders.configs import EXCITATION
 from unitdisc.errors import ConfigError, DataError
 from unitdisc.evaluate.converted import MANIFEST
 from unitdisc.features.excitation import Excitation
@@ -128,8 +128,7 @@ def _said(speaking: SpeechModel, line: Line, target: Target, options: SpeakOptio
     speaker = None if target.speaker is None else target.speaker.to(units.device)[None]
     seeds = torch.tensor([options.seed], device=units.device)
     said = {name: x[0] for name, x in speaking.say(units, lengths, speaker, seeds, options.temperature).items()}
-    if target.correction is not None:
-        said[LOG_MEL] = target.correction(said[LOG_MEL], model.content_vectors(units)[0])
+    said = speaking.corrected(said, units[0], target.correction)
     return {name: stream.cpu() for name, stream in said.items()}
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from unitdisc.checkpoint import build_model, load_tree
+from unitdisc.correction import Correction
 from unitdisc.decoders.base import Decoder, Streams
 from unitdisc.decoders.configs import LOG_MEL
 from unitdisc.errors import ConfigError
@@ -59,6 +60,12 @@ class SpeechModel(NamedTuple):
         mean = conditioning.table.weight.detach().mean(0).expand(len(units), -1)
         usual = self.network.say(content, units, mean, seeds, temperature)[LOG_MEL]
         return {**said, LOG_MEL: said[LOG_MEL] + by * (said[LOG_MEL] - usual)}
+
+    def corrected(self, said: Streams, content: Tensor, correction: Correction | None) -> Streams:
+        """Return what the decoder said of one utterance's content [T', ...], [T, D] each, with a voice's correction."""
+        if correction is None:
+            return said
+        return {**said, LOG_MEL: correction(said[LOG_MEL], self.network.content_vectors(content[None])[0])}
 
     def filtered(self, said: Streams, voice: int | None, heard: Heard | None = None) -> Streams:
         """Return what the decoder said of one utterance, [T, D] each, after the postfilter of a voice."""

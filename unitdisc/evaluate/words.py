@@ -91,9 +91,8 @@ def find_words(text: Text, options: WordOptions | None = None) -> list[Word]:
             keys *= count
             keys += places
             keys.sort()
-            places = np.remainder(
-                keys, count, out=np.empty(len(keys), np.int32), casting="unsafe"
-            )  # a stretch's in order
+            places = np.empty(len(keys), np.int32)  # those of a stretch in order
+            np.remainder(keys, count, out=places, casting="unsafe")
             keys //= count
             changes = keys[1:] != keys[:-1]
             del keys
