@@ -48,7 +48,7 @@ if [ $stage -le 1 ] && [ $stop_stage -ge 1 ]; then
 fi
 
 if [ $stage -le 3 ] && [ $stop_stage -ge 3 ]; then
-  echo "stage 3 (train): tail -f $PWD/$exp/log/train.log"
+  echo "stage 3 (train): tail -f $(whole_path "$exp")/log/train.log"
   needs data "$data"/{train,dev}.npy
   job --gpu "$gpus" "$exp/log/train.log" python3 local/train.py "$config" "$exp" "$data" \
     "${changes[@]}" --set "train.seed=$seed" --renew

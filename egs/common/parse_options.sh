@@ -99,6 +99,10 @@ found_path() { # PATH: as it is, or in the folder from which the recipe was call
   fi
 }
 
+whole_path() { # PATH: as it is found from anywhere
+  if [[ $1 == /* ]]; then printf %s "$1"; else printf %s "$PWD/$1"; fi
+}
+
 default() { # NAME=VALUE...: for options that were not given
   local one
   for one; do [[ -n ${option_given[${one%%=*}]-} ]] || printf -v "${one%%=*}" %s "${one#*=}"; done

@@ -68,7 +68,7 @@ fi
 
 if [ $stage -le 3 ] && [ $stop_stage -ge 3 ] && [ -z "$model" ]; then
   for lang in $languages; do
-    echo "stage 3 (train), $lang: tail -f $PWD/$exp/$lang/log/train.log"
+    echo "stage 3 (train), $lang: tail -f $(whole_path "$exp")/$lang/log/train.log"
     needs features "$data/$lang"/{train-"$hours",dev}/feats.scp
     codes=$(awk -v lang="$lang" '$1 == lang { print $2 + 1 }' local/languages.txt) # of one_to_one: phonemes and silence
     own=("${changes[@]}") && [ "$track" = many_to_one ] || own+=(--set "model.quantizer.codes=$codes")

@@ -75,7 +75,7 @@ if [ $stage -le 2 ] && [ $stop_stage -ge 2 ]; then
 fi
 
 if [ $stage -le 3 ] && [ $stop_stage -ge 3 ]; then
-  echo "stage 3 (train): tail -f $PWD/$exp/log/train.log"
+  echo "stage 3 (train): tail -f $(whole_path "$exp")/log/train.log"
   needs features "$data"/{train,dev}/feats.scp
   job --num-threads $((processes > 2 ? processes : 2)) --gpu "$gpus" "$exp/log/train.log" "${launch[@]}" train "$config" "$exp" \
     --train "$data/train" --dev "$data/dev" "${changes[@]}" --set "train.seed=$seed" --renew

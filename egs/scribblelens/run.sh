@@ -59,7 +59,7 @@ if [ $stage -le 2 ] && [ $stop_stage -ge 2 ]; then
 fi
 
 if [ $stage -le 3 ] && [ $stop_stage -ge 3 ]; then
-  echo "stage 3 (train): tail -f $PWD/$exp/log/train.log"
+  echo "stage 3 (train): tail -f $(whole_path "$exp")/log/train.log"
   needs features "$data"/{train,dev}/lines.npz
   job --gpu "$gpus" "$exp/log/train.log" python3 local/train.py "$config" "$exp" "$data" \
     "${changes[@]}" --set "train.seed=$seed" --renew

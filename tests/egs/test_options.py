@@ -29,6 +29,7 @@ cmd=env # what runs jobs
 later=1 # no option
 printf '%s|%s|%s|%s' "$corpus" "$stop_stage" "$set" "${{changes[*]}}"
 [ "$model" = none ] || printf '|%s' "$model"
+[ -z "$exp" ] || printf '|%s' "$(whole_path "$exp")"
 """
 
 
@@ -121,6 +122,11 @@ def test_what_is_to_be_read_is_looked_for_here_and_then_where_the_recipe_was_cal
     path, found = path.format(caller=caller), found.format(caller=caller)
     assert recipe(f"--corpus={path}", folder=caller).stdout.split("|")[0] == found
     assert recipe(f"--model={path}", folder=caller).stdout.split("|")[-1] == found
+
+
+def test_where_a_log_is_said_to_be_holds_from_anywhere(tmp_path: Path, recipe):
+    assert recipe("--exp=exp/a b").stdout.split("|")[-1] == f"{tmp_path}/recipe/exp/a b"
+    assert recipe(f"--exp={tmp_path}/exp").stdout.split("|")[-1] == f"{tmp_path}/exp"
 
 
 def test_help_is_the_head_and_the_lines_of_the_options(recipe):
