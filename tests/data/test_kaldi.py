@@ -1,5 +1,6 @@
 """Data directories: read strictly, written, read back."""
 
+import gc
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,21 @@ def test_a_data_dir_is_read(tmp_path: Path):
     assert data.spk2gender == {"s0": "m", "s1": "f"}
     assert [data.source(utt).samples(16000) for utt in data.utts] == [4000, 4100, 4200, 4300]
     assert data.source("s0-u2").samples(8000) == len(data.source("s0-u2").load(8000)) == 2050
+
+
+def test_python_looks_for_cycles_again_after_a_directory_was_read_or_refused(tmp_path: Path):
+    put_data(tmp_path / "good", 2)
+    DataDir.read(tmp_path / "good")
+    assert gc.isenabled()
+    with pytest.raises(DataError):
+        DataDir.read(tmp_path / "none")
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        DataDir.read(tmp_path / "good")
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
 
 
 def test_paths_are_looked_for_beside_the_table_and_then_from_the_working_directory(tmp_path: Path, monkeypatch):

@@ -4,10 +4,12 @@ In memory are ids, paths and transcripts, never audio. Relative paths of wav.scp
 in the data directory first, then in the working directory.
 """
 
+import gc
 import hashlib
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -52,6 +54,18 @@ class Segment(NamedTuple):
     channel: int | None = None  # from 0
 
 
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Put off Python's search for cycles: of millions of lines none is in one, and all are looked at again and again."""
+    on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if on:
+            gc.enable()
+
+
 @dataclass
 class DataDir:
     """The utterances of a data directory."""
@@ -68,6 +82,7 @@ class DataDir:
     images: dict[str, Path] = field(default_factory=dict)
 
     @classmethod
+    @uncollected()
     def read(cls, path: str | Path, allow_pipes: bool | None = None) -> "DataDir":
         """Read and check a data directory; no audio file is touched. `allow_pipes` None: as `pipes_allowed` says."""
         path = Path(path)
