@@ -233,6 +233,19 @@ def test_other_codebooks_of_a_trained_encoder(data: Path, tmp_path: Path):
     assert distances.min(1).sum() <= best * 1.15
 
 
+def test_an_encoder_that_has_not_learnt_to_its_end_is_taken_and_said(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    trained = tmp_path / "trained"
+    train(replace(CONFIG, train=TrainConfig(steps=4, batch=2, validate_every=2, save_every=2)), trained, data, data)
+    halfway = sorted((trained / "checkpoints").glob("*2.pt"))[0]
+    capsys.readouterr()
+    fit_codebook(trained, tmp_path / "whole", data, 4)
+    assert "has not ended" not in capsys.readouterr().err
+    fit_codebook(halfway, tmp_path / "half", data, 4)
+    assert f"{halfway}: the encoder is that of step 2 of 4; its training has not ended" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "extra", [["--splice", "3"], ["--passes", "2"], ["--hubert", "h", "--layer", "2"], ["--set", "a=1"]]
 )

@@ -95,7 +95,8 @@ def fit_codebook(
     _check_free(exp, force)
     tree = checkpoint.load_tree(source)
     trained = checkpoint.build_model(tree)
-    config = _clustering(configs.of_tree(Config, tree["config"], str(source)), trained.config.encoder, codes)
+    training = configs.of_tree(Config, tree["config"], str(source))
+    config = _clustering(training, trained.config.encoder, codes)
     model = UnitModel(config.model).eval()
     data = data_of(train_dir, exp / "data" / "train")
     frames = _opened(config.model.features, data, exp, 1, "cpu")
@@ -105,6 +106,8 @@ def fit_codebook(
     log = RunLog(exp)
     with locked(exp, "training in it"):
         log.started(configs.dump(config), seed=seed, train={"data": str(data.path), "encoder": str(source)})
+        if (step := tree["step"]) < (end := training.train.steps):
+            log.say(f"{source}: the encoder is that of step {step} of {end}; its training has not ended")
         sample = output_sample(model, frames, [utt for utt in data.utts if utt in frames], sample_size(codes), seed)
         _check_enough(codes, len(sample), data, "outputs")
         found = kmeans(sample, codes, torch.Generator().manual_seed(seed))

@@ -56,7 +56,7 @@ class Segment(NamedTuple):
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Put off Python's search for cycles: of millions of lines none is in one, and all are looked at again and again."""
+    """Put off Python's search for cycles: no line of millions is in one, and all are looked at again and again."""
     on = gc.isenabled()
     gc.disable()
     try:
