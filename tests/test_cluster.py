@@ -238,12 +238,15 @@ def test_an_encoder_that_has_not_learnt_to_its_end_is_taken_and_said(
 ):
     trained = tmp_path / "trained"
     train(replace(CONFIG, train=TrainConfig(steps=4, batch=2, validate_every=2, save_every=2)), trained, data, data)
-    halfway = sorted((trained / "checkpoints").glob("*2.pt"))[0]
+    halfway = trained / "checkpoints" / "00000002.pt"
+    fit_kmeans(CONFIG, tmp_path / "features", data, 4)  # has an encoder that never learns
     capsys.readouterr()
-    fit_codebook(trained, tmp_path / "whole", data, 4)
+    for n, source in enumerate((trained, tmp_path / "features", tmp_path / "again-0")):
+        fit_codebook(source, tmp_path / f"again-{n}", data, 4)
     assert "has not ended" not in capsys.readouterr().err
-    fit_codebook(halfway, tmp_path / "half", data, 4)
-    assert f"{halfway}: the encoder is that of step 2 of 4; its training has not ended" in capsys.readouterr().err
+    for n, source in enumerate((halfway, tmp_path / "half-0")):
+        fit_codebook(source, tmp_path / f"half-{n}", data, 4)
+        assert f"{source}: the encoder is that of step 2 of 4, its training has not ended" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

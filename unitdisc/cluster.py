@@ -106,14 +106,18 @@ def fit_codebook(
     log = RunLog(exp)
     with locked(exp, "training in it"):
         log.started(configs.dump(config), seed=seed, train={"data": str(data.path), "encoder": str(source)})
-        if (step := tree["step"]) < (end := training.train.steps):
-            log.say(f"{source}: the encoder is that of step {step} of {end}; its training has not ended")
+        learns = not training.train.units_of and any(True for _ in trained.encoder.parameters())
+        if learns and tree["step"] < (end := training.train.steps):
+            log.say(
+                f"{source}: the encoder is that of step {tree['step']} of {end}, its training has not ended; make "
+                "these units anew, with --force, when it has"
+            )
         sample = output_sample(model, frames, [utt for utt in data.utts if utt in frames], sample_size(codes), seed)
         _check_enough(codes, len(sample), data, "outputs")
         found = kmeans(sample, codes, torch.Generator().manual_seed(seed))
         model.quantizer.set_(found.centres)
         log.close()
-        _save(exp, config, model)
+        _save(exp, config, model, tree["step"])
     return found
 
 
@@ -164,8 +168,9 @@ def _clustering(config: Config, encoder: EncoderConfig, codes: int) -> Config:
     return replace(config, model=model)
 
 
-def _save(exp: Path, config: Config, model: UnitModel) -> None:
-    tree = {"config": configs.to_tree(config), "speakers": [], "phones": [], "step": 1, "reestimated_at": 1}
+def _save(exp: Path, config: Config, model: UnitModel, step: int = 1) -> None:
+    """Write the model of this step of its encoder's training."""
+    tree = {"config": configs.to_tree(config), "speakers": [], "phones": [], "step": step, "reestimated_at": step}
     checkpoint.save(exp / "checkpoints" / "00000001.pt", {**tree, "model": model.state_dict(), "average": None})
 
 

@@ -108,7 +108,7 @@ if [ $stage -le 5 ] && [ $stop_stage -ge 5 ]; then
 fi
 
 if [ $stage -le 7 ] && [ $stop_stage -ge 7 ]; then
-  echo "stage 7 (report): $PWD/$exp/table.md, a page for each language, and what to submit in $PWD/$submission"
+  echo "stage 7 (report): $(whole_path "$exp")/table.md, a page for each language, and what to submit in $(whole_path "$submission")"
   python3 local/submission.py "$exp" "$data" "$submission" --languages "$languages" --track "$track" --hours "$hours" --layer "$layer"
   sed 's/^/  /' "$exp/table.md"
   for lang in $languages; do

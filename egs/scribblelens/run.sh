@@ -79,7 +79,7 @@ if [ $stage -le 5 ] && [ $stop_stage -ge 5 ]; then
 fi
 
 if [ $stage -le 6 ] && [ $stop_stage -ge 6 ]; then
-  echo "stage 6 (convert): what the decoder makes of the units of the test set, $PWD/$exp/reconstructions.png"
+  echo "stage 6 (convert): what the decoder makes of the units of the test set, $(whole_path "$exp")/reconstructions.png"
   needs train "$exp/config.yaml"
   job "$exp/log/reconstruct.log" python3 local/reconstruct.py "$exp" "$data" "$exp/reconstructions.png" --renew
 fi

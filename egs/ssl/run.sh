@@ -77,6 +77,6 @@ if [ $stage -le 5 ] && [ $stop_stage -ge 5 ]; then
 fi
 
 if [ $stage -le 7 ] && [ $stop_stage -ge 7 ]; then
-  echo "stage 7 (report): $PWD/$exp.html"
+  echo "stage 7 (report): $(whole_path "$exp").html"
   unitdisc report "$exp" --out "$exp.html" --renew
 fi

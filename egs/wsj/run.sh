@@ -102,7 +102,7 @@ if [ $stage -le 6 ] && [ $stop_stage -ge 6 ]; then
 fi
 
 if [ $stage -le 7 ] && [ $stop_stage -ge 7 ]; then
-  echo "stage 7 (report): $PWD/$exp/report.html"
+  echo "stage 7 (report): $(whole_path "$exp")/report.html"
   needs score "$exp/compare/table.json"
   job "$exp/log/report.log" unitdisc report "$exp" --out "$exp/report.html" --renew
 fi

@@ -55,8 +55,8 @@ class Segment(NamedTuple):
 
 
 @contextmanager
-def uncollected() -> Iterator[None]:
-    """Put off Python's search for cycles: no line of millions is in one, and all are looked at again and again."""
+def _without_collector() -> Iterator[None]:
+    """Keep the garbage collector off: it would look at millions of lines again and again, and none is in a cycle."""
     on = gc.isenabled()
     gc.disable()
     try:
@@ -82,7 +82,7 @@ class DataDir:
     images: dict[str, Path] = field(default_factory=dict)
 
     @classmethod
-    @uncollected()
+    @_without_collector()
     def read(cls, path: str | Path, allow_pipes: bool | None = None) -> "DataDir":
         """Read and check a data directory; no audio file is touched. `allow_pipes` None: as `pipes_allowed` says."""
         path = Path(path)
