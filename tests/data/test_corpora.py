@@ -38,6 +38,8 @@ def put_librispeech(root: Path) -> None:
 
 def test_librispeech(tmp_path: Path):
     put_librispeech(tmp_path / "LibriSpeech")
+    for path in list((tmp_path / "LibriSpeech").rglob("*-*.*")):  # what macOS puts beside files in an archive
+        path.with_name(f"._{path.name}").write_bytes(b"\0\x05\x16\x07\xb0")
     data = librispeech(tmp_path / "LibriSpeech", tmp_path / "data")
     assert data.utts == ["1272-128104-0000", "1272-128104-0001", "174-50561-0000", "174-50561-0001"]
     assert data.utt2spk["174-50561-0001"] == "174"

@@ -23,6 +23,7 @@ def test_folders_are_speakers(tmp_path: Path):
     put_audio(tmp_path / "rec" / "ben" / "ben_2.flac", 4000)
     put_audio(tmp_path / "rec" / "loose.WAV", 5000, format="WAV")
     (tmp_path / "rec" / "notes.doc").write_text("x")
+    (tmp_path / "rec" / "ben" / "._ben_2.flac").write_bytes(b"\0\x05\x16\x07")  # what macOS puts beside files
     (tmp_path / "rec" / "ben" / "ben_2.txt").write_text("\ufeffhello\n there\n", "utf-8")
     data, left_out, aligned, notes = import_folder(tmp_path / "rec", tmp_path / "data")
     assert data.utt2spk == {"Anna_Ä-first_tape": "Anna_Ä", "ben_2": "ben", "rec-loose": "rec"}

@@ -27,6 +27,7 @@ _DEV = (
 )
 TIMIT_CORE_TEST = frozenset(_CORE_TEST.split())
 TIMIT_DEV = frozenset(_DEV.split())
+_TRANSCRIPTS = "[!.]*.trans.txt"  # not "._..." either, which macOS leaves in archives
 EMODB_MALES = frozenset(("03", "10", "11", "12", "15"))
 
 
@@ -64,13 +65,13 @@ def librispeech(
 
 def _transcripts(root: Path, subsets: Collection[str] | None) -> list[Path]:
     if subsets is None:
-        return sorted(root.rglob("*.trans.txt"))
+        return sorted(root.rglob(_TRANSCRIPTS))
     found = []
     for name in subsets:
         folder = next((path for path in (root / name, *sorted(root.glob(f"*/{name}"))) if path.is_dir()), None)
         if folder is None:
             raise DataError(f"{root}: expected a folder {name} of LibriSpeech in it, or one below it, got none")
-        found += sorted(folder.rglob("*.trans.txt"))
+        found += sorted(folder.rglob(_TRANSCRIPTS))
     return found
 
 
@@ -195,7 +196,7 @@ def _absolute(path: Path) -> Path:
 
 
 def _audio_files(folder: Path) -> Iterator[Path]:
-    yield from (path for path in sorted(folder.rglob("*")) if path.suffix.lower() in AUDIO and path.is_file())
+    yield from (path for path in sorted(folder.rglob("[!.]*")) if path.suffix.lower() in AUDIO and path.is_file())
 
 
 def _some(recordings: Collection[object], root: Path, form: str) -> None:

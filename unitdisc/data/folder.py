@@ -189,13 +189,13 @@ def _recordings(files: list[Path]) -> tuple[list[Path], list[str]]:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Go through all files below a folder; one that cannot be looked into is not passed over."""
+    """Go through all files below a folder but hidden ones; one that cannot be looked into is not passed over."""
 
     def refuse(error: OSError) -> None:
         raise DataError(f"{error.filename}: cannot be read: {error.strerror}")
 
     for here, _, names in os.walk(folder, onerror=refuse):
-        yield from (Path(here, name) for name in names)
+        yield from (Path(here, name) for name in names if not name.startswith("."))
 
 
 def _speakers(pattern: str | None) -> Callable[[Path, Path], str | None]:
