@@ -158,6 +158,19 @@ def test_two_processes_train_as_one(data: Path, tmp_path: Path):
     assert bool(two["model"]["quantizer.fitted"])
 
 
+def test_a_training_in_bfloat16_goes_on_as_if_it_had_not_been_stopped(data: Path, tmp_path: Path):
+    half = replace(OPTIONS, precision="bfloat16")
+    whole, full = run(data, tmp_path / "whole", half), run(data, tmp_path / "full")
+    run(data, tmp_path / "stopped", half)
+    *_, last = checkpoint.step_files(tmp_path / "stopped")
+    last.unlink()
+    assert checkpoint.step_files(tmp_path / "stopped")
+    assert_same(run(data, tmp_path / "stopped", half), whole)
+    different = [name for name, value in full["model"].items() if not torch.equal(value, whole["model"][name])]
+    assert any(name.startswith("encoder") for name in different)
+    assert {value.dtype for value in whole["model"].values() if value.is_floating_point()} == {torch.float32}
+
+
 def test_labels_that_are_not_the_checkpoints_are_refused(data: Path, whole: Path, tmp_path: Path):
     exp = tmp_path / "exp"
     options = replace(OPTIONS, steps=8, save_every=3)

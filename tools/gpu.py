@@ -42,7 +42,7 @@ from unitdisc.quantizers.clustering import kmeans
 from unitdisc.runlog import Meter, RunLog
 from unitdisc.sampling import Request, sample
 from unitdisc.state import State
-from unitdisc.step import train_step
+from unitdisc.step import precision_of, train_step
 from unitdisc.targets import Targets
 from unitdisc.train import batch_plan
 from unitdisc.train_config import Config
@@ -76,9 +76,8 @@ def rate(function: Callable[[], Any], device: torch.device, seconds: float) -> f
     return calls / (time.perf_counter() - began)
 
 
-def peak(device: torch.device, precision: str, size: int) -> float:
+def peak(device: torch.device, dtype: torch.dtype, size: int) -> float:
     """Return the operations a second of a large matrix product."""
-    dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     x = torch.randn(size, size, device=device, dtype=dtype)
     return 2 * size**3 * rate(lambda: x @ x, device, 0.5)
 
@@ -120,10 +119,10 @@ class Bench:
             torch.cuda.reset_peak_memory_stats()
         steps = rate(step, self.device, self.seconds)
         batches.close()
-        size = 8192 if self.device.type == "cuda" else 1024
+        size, dtype = 8192 if self.device.type == "cuda" else 1024, precision_of(config.train, self.device)
         row: Row = {
             "steps/s": steps,
-            "share of peak": counter.get_total_flops() * steps / peak(self.device, config.train.precision, size),
+            "share of peak": counter.get_total_flops() * steps / peak(self.device, dtype, size),
         }
         if self.device.type == "cuda":
             row["GiB"] = torch.cuda.max_memory_allocated() / 2**30

@@ -33,7 +33,7 @@ from unitdisc.quantizers.base import Reestimation
 from unitdisc.quantizers.clustering import sample_size
 from unitdisc.runlog import Meter, RunLog
 from unitdisc.state import State
-from unitdisc.step import note_skipped, train_step
+from unitdisc.step import note_skipped, precision_of, train_step
 from unitdisc.stopping import Stop, stoppable
 from unitdisc.straight import check_straight, recordings_of
 from unitdisc.taken import take_units_
@@ -84,6 +84,7 @@ def _train(config: Config, exp: Path, train_data: DataDir, dev_data: DataDir, de
         log.started(
             configs.dump(config),
             device=str(device),
+            precision=str(precision_of(config.train, device)).removeprefix("torch."),
             seed=config.train.seed,
             parameters=sum(p.numel() for p in state.model.parameters()),
             train={"data": names["train"], "utterances": len(corpus.utts), "speakers": len(speakers)},

@@ -128,7 +128,8 @@ class TrainConfig:
     log_every: int = 50
     seed: int = 0
     device: str = "auto"
-    precision: Literal["float32", "bfloat16"] = "float32"
+    # Of products in a training; units are always made in float32. auto: bfloat16 where the processor has it.
+    precision: Literal["float32", "bfloat16", "auto"] = "float32"
     compile: bool = False  # encoder and WaveNet by torch.compile: slow first steps, and again where shapes change
     recompute: bool = False  # the WaveNet's activations, when gradients need them: less memory, more time
     tensorboard: bool = True
