@@ -238,6 +238,21 @@ def test_a_gated_encoder_in_blocks_follows_its_weights(change: str):
     assert not torch.allclose(check(), before)
 
 
+def test_half_precision_keeps_the_gradient_of_a_gated_encoder():
+    torch.manual_seed(0)
+    encoder = build_encoder(GatedEncoderConfig(), 39)
+    x, lengths, wanted = torch.randn(16, 160, 39), torch.full((16,), 160), 1 + torch.randn(16, 80, encoder.dim)
+
+    def gradient(half: bool) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            y, _ = encoder(x, lengths)
+        assert y.dtype == torch.float32
+        return torch.cat([g.flatten() for g in torch.autograd.grad((y * wanted).sum(), list(encoder.parameters()))])
+
+    exact = gradient(False)
+    assert (gradient(True) - exact).norm() < 0.02 * exact.norm()  # 0.15 if its norms are in half precision, too
+
+
 def test_a_last_block_is_computed_in_steps_and_not_to_the_full():
     asked: list[tuple[int, int]] = []
 

@@ -30,6 +30,7 @@ class GatedEncoder(Encoder):
         """Encode x [B, T, dim_in]; return vectors [B, T', channels] and their lengths."""
         x = masked(x, padding_mask(lengths, x.shape[1], x.device)).transpose(1, 2)
         y = self.first(F.pad(x, (1, 1 + -x.shape[2] % self.stride))).transpose(1, 2)
+        y = y.to(x.dtype)  # for the norms: over many rows, their gradients are no good in half precision
         lengths = ceil_divide(lengths, self.stride)
         mask = padding_mask(lengths, y.shape[1], y.device)
         for number, block in enumerate(cast("Iterable[_Block]", self.blocks)):
