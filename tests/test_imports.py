@@ -14,7 +14,7 @@ LAYERS = {
     "recipes": 1, "config_text": 1,
     "data": 2, "features": 2, "quantizers": 2, "networks": 2,
     "decoders": 3, "sampling": 3, "synthesis": 3, "evaluate": 3, "hashes": 3,
-    "model": 4, "model_config": 4,
+    "loss": 4, "model": 4, "model_config": 4,
     "checkpoint": 5, "corpus": 5, "postfilter": 5, "correction": 5, "voices": 5, "speech_model": 5, "validate": 5,
     "targets": 5, "live": 5, "straight": 5, "train_config": 5, "shard_files": 5,
     "state": 6, "step": 6, "cluster": 6, "train": 6, "encode": 6, "segment": 6, "intonation": 6, "convert": 6,

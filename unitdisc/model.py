@@ -1,23 +1,22 @@
 """The whole model: frames > encoder > quantiser > conditioning > decoder, and supervised heads beside it.
 
-This is the only place that knows the order of its parts. It knows no optimiser and touches no file.
+Here the parts are built, and put in order for units and for sound; loss.py does so for a training. Neither knows an
+optimiser or touches a file.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cached_property
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from unitdisc import config as configs
-from unitdisc import dist
 from unitdisc.buffers import unit_state
 from unitdisc.decoders.base import Decoder, Fit, Randomness, Streams, fit_steps, set_statistics_
 from unitdisc.decoders.build import build_decoder
-from unitdisc.devices import sent
 from unitdisc.errors import ConfigError, DataError
 from unitdisc.features.acoustic import centre_frequencies
 from unitdisc.features.build import feature_dim
@@ -25,56 +24,23 @@ from unitdisc.features.cmvn import Normalisation
 from unitdisc.features.configs import FbankConfig, archive_tree
 from unitdisc.features.frames import FrameMaker
 from unitdisc.hashes import codebook_hash, model_hash
+from unitdisc.loss import Learner, Loss, TrainingBatch, batch_loss
 from unitdisc.model_config import LossWeights, ModelConfig
 from unitdisc.networks.blocks import BlockEncoder, one_thread
 from unitdisc.networks.conditioning import Conditioning
-from unitdisc.networks.draws import RandomStream, draw_seeds, row_uniforms
 from unitdisc.networks.encoders.build import build_encoder
-from unitdisc.networks.heads import CTCHead, FramewiseHead, HeadLoss
+from unitdisc.networks.heads import CTCHead, FramewiseHead
 from unitdisc.networks.input_reconstruction import InputReconstruction
 from unitdisc.networks.jitter import TimeJitter
 from unitdisc.networks.padding import ceil_divide, masked, padding_mask
 from unitdisc.networks.perturb import Perturbation
 from unitdisc.networks.prediction import Prediction
-from unitdisc.quantizers.base import Quantized, Reestimation
+from unitdisc.quantizers.base import Reestimation
 from unitdisc.quantizers.build import build_quantizer
 
-__all__ = ["Encoded", "Loss", "LossWeights", "ModelConfig", "Point", "UnitModel", "UnitStream"]
+__all__ = ["Encoded", "LossWeights", "ModelConfig", "Point", "UnitModel", "UnitStream"]
 
 Point = Literal["encoder", "projection", "vq", "conditioning"]
-# What a training is at: all of the model at once, the encoder by its prediction alone, or all but the encoder.
-Learner = Literal["all", "encoder", "codebook"]
-
-
-class TrainingBatch(Protocol):
-    """What the loss reads of a batch."""
-
-    frames: Tensor  # [B, T, D]
-    heard: Tensor | None  # [B, T, D] what the encoder reads in their place
-    lengths: Tensor  # [B], best on the CPU: what the host knows it need not wait for
-    speakers: Tensor  # [B]
-    targets: Tensor | None
-    target_lengths: Tensor | None
-    told: Tensor | None  # [B, T, D] what the decoder is told of each frame
-    phones: Tensor | None
-    phone_lengths: Tensor | None
-    frame_phones: Tensor | None
-    labels: Tensor | None  # [B, T', S] clusters, for the prediction
-
-
-class Loss(NamedTuple):
-    """The loss of a batch: a mean over its valid frames.
-
-    Parts of a global batch (processes, accumulated steps) add up exactly if each part's total is multiplied by its
-    weight over the weight of all *before* its backward pass, and the gradients are then summed.
-    """
-
-    total: Tensor  # scalar: the parts times their config's weights
-    parts: dict[str, Tensor]  # scalars, detached, named as in LossWeights
-    quantized: Quantized
-    lengths: Tensor  # [B] units
-    weight: Tensor  # scalar: valid frames
-    stats: dict[str, Tensor]  # scalars, detached: counts that a log should show
 
 
 class Encoded(NamedTuple):
@@ -175,109 +141,7 @@ class UnitModel(nn.Module):
         A generator draws one seed for each row, from which jitter and hidden frames follow; a tensor [B] int64 gives
         these seeds, for draws that must not depend on how a global batch is split. Speaker -1 gets the mean voice.
         """
-        seeds = self._seeds(batch.frames, generator)
-        frames = self.normalise(batch.frames)
-        heard = batch.frames if batch.heard is None else batch.heard
-        heard = self.normalise(self.perturbation(heard, seeds) if self.perturbation is not None else heard)
-        hidden: Tensor | None = None
-        if self.prediction is not None and self.training and seeds is not None and learner != "codebook":
-            heard, hidden = self.prediction.hide(heard, seeds)
-        y, lengths = self.encoder(heard, batch.lengths, seeds)
-        weight = batch.lengths.sum()
-        count = weight.clamp(min=1)
-        there = sent(batch.lengths, y.device)
-        parts: dict[str, Tensor] = {}
-        stats: dict[str, Tensor] = {}
-        if self.prediction is not None and batch.labels is not None and learner != "codebook":
-            predicted = self.prediction.loss(y, batch.labels, there, hidden)
-            parts["prediction"] = predicted.total * self.encoder.stride / count
-            stats["predicted"] = predicted.right
-        if learner == "encoder":
-            no_units = there.new_full((*y.shape[:2], len(self.quantizer.codes)), -1)
-            quantized = Quantized(y, no_units, y.new_zeros(()), {})
-        else:
-            quantized = self.quantizer(y, padding_mask(lengths, y.shape[1]))
-            parts["quantizer"] = quantized.loss * self._units_in_mean(lengths) * self.encoder.stride / count
-            parts.update(self._value_losses(batch, frames, quantized.values, there, seeds, stats, y))
-        total = sum((parts[name] * getattr(self.config.weights, name) for name in parts), weight.new_zeros(()).float())
-        return Loss(total, {k: v.detach() for k, v in parts.items()}, quantized, lengths, weight, stats)
-
-    def _value_losses(
-        self,
-        batch: TrainingBatch,
-        frames: Tensor,
-        values: Tensor,
-        frame_lengths: Tensor,
-        seeds: Tensor | None,
-        stats: dict[str, Tensor],
-        y: Tensor,
-    ) -> dict[str, Tensor]:
-        """Return the losses of what is made of quantised values [B, T', D], per frame; fill in statistics."""
-        count, parts = batch.lengths.sum().clamp(min=1), {}
-        lengths = ceil_divide(frame_lengths, self.encoder.stride)
-        if self.decoder is not None and self.config.weights.reconstruction > 0:
-            said = self._partly_vectors(values, y, lengths, seeds)
-            parts["reconstruction"] = self._reconstruction(batch, frames, said, frame_lengths, seeds) / count
-        if self.input_reconstruction is not None:
-            parts["input_reconstruction"] = self.input_reconstruction.loss(values, frames, frame_lengths) / count
-        for name, head in self._head_losses(batch, values, lengths):
-            scale = self.encoder.stride if name == "framewise" else 1
-            parts[name] = head.total * scale / count
-            stats[f"{name}_left_out"] = head.left_out.detach()
-        return parts
-
-    def _partly_vectors(self, values: Tensor, y: Tensor, lengths: Tensor, seeds: Tensor | None) -> Tensor:
-        """Replace the values of some rows by what was quantised, through which nothing is learnt by the encoder."""
-        if not self.config.vectors or not self.training or seeds is None:
-            return values
-        with self.inference(y.device, exact=False):  # statistics see a batch once
-            vectors = self.quantizer.project(y.float(), padding_mask(lengths, y.shape[1]))
-        chosen = row_uniforms(seeds, 1, RandomStream.VECTORS) < self.config.vectors
-        return torch.where(chosen[:, :, None], vectors.to(values.dtype), values)
-
-    def _units_in_mean(self, lengths: Tensor) -> Tensor:
-        """Return the number of units that the quantiser divided its loss by: over processes, the mean of theirs."""
-        units = lengths.sum()
-        if not self.training or dist.world_size() == 1:
-            return units
-        return dist.all_reduce_(sent(units.float(), self.mean.device)) / dist.world_size()
-
-    def _seeds(self, frames: Tensor, generator: Randomness) -> Tensor | None:
-        if isinstance(generator, Tensor):
-            return generator.to(frames.device)
-        return draw_seeds(frames.shape[0], generator, frames.device) if self.training else None
-
-    def _reconstruction(
-        self, batch: TrainingBatch, frames: Tensor, values: Tensor, frame_lengths: Tensor, seeds: Tensor | None
-    ) -> Tensor:
-        """Return the decoder's loss per target frame, summed over frames."""
-        assert self.decoder is not None
-        assert self.conditioning is not None
-        lengths = ceil_divide(frame_lengths, self.encoder.stride)
-        if batch.targets is None:
-            raise DataError("the batch has no targets for the decoder; make them with `unitdisc features`")
-        content = self.conditioning.content(self.jitter(values, lengths, seeds), lengths)
-        if self.conditioning.reference is not None:
-            speaker: Tensor | None = self.conditioning.reference(frames, frame_lengths)
-        else:
-            speaker = self.conditioning.speaker_vectors(batch.speakers, strict=False)
-        condition = self._with_told(self.conditioning(content, speaker), batch.told)
-        losses = self.decoder.loss(batch.targets, condition, seeds, lengths)
-        per_frame = self.decoder.hold // self.encoder.stride
-        known = frame_lengths * per_frame if batch.target_lengths is None else batch.target_lengths
-        # A waveform may end up to half a frame before or after its frames do: those samples are left out.
-        known = torch.minimum(known, frame_lengths * per_frame)
-        return masked(losses, padding_mask(known, losses.shape[1])).sum() / per_frame
-
-    def _head_losses(self, batch: TrainingBatch, values: Tensor, lengths: Tensor) -> Iterator[tuple[str, HeadLoss]]:
-        if self.ctc is not None:
-            if batch.phones is None or batch.phone_lengths is None:
-                raise DataError("the batch has no phone sequences for the CTC head; give an alignment or text")
-            yield "ctc", self.ctc.loss(values, lengths, batch.phones, batch.phone_lengths)
-        if self.framewise is not None:
-            if batch.frame_phones is None:
-                raise DataError("the batch has no phone of every unit for the framewise head; give an alignment")
-            yield "framewise", self.framewise.loss(values, lengths, batch.frame_phones)
+        return batch_loss(self, batch, generator, learner)
 
     # Units
 
@@ -463,9 +327,9 @@ class UnitModel(nn.Module):
         if speaker is not None and not speaker.is_floating_point():
             speaker = self.conditioning.speaker_vectors(speaker)
         condition = self.conditioning(self.conditioning.content(values, lengths), speaker)
-        return self.decoder, self._with_told(condition, told)
+        return self.decoder, self.with_told(condition, told)
 
-    def _with_told(self, condition: Tensor, told: Tensor | None) -> Tensor:
+    def with_told(self, condition: Tensor, told: Tensor | None) -> Tensor:
         """Put what the decoder is told of a unit's frames, of [B, T, D], beside its condition [B, T', dim]."""
         if not self.config.told:
             return condition

@@ -7,7 +7,8 @@ import torch
 
 from unitdisc import dist
 from unitdisc.checkpoint import Polyak
-from unitdisc.model import Learner, UnitModel
+from unitdisc.loss import Learner
+from unitdisc.model import UnitModel
 from unitdisc.quantizers.kmeans import KMeans
 from unitdisc.spikes import Norms
 from unitdisc.targets import MadeTargets

@@ -11,7 +11,8 @@ from unitdisc.data.alignment import Alignment, frame_labels, read_alignment
 from unitdisc.data.batches import Batch, Corpus, in_order
 from unitdisc.data.phones import SILENCE, SILENCES
 from unitdisc.evaluate.clusters import measures
-from unitdisc.model import Learner, UnitModel
+from unitdisc.loss import Learner
+from unitdisc.model import UnitModel
 from unitdisc.quantizers.health import perplexity
 
 
