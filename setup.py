@@ -45,8 +45,9 @@ DEV = [
     "types-PyYAML",
     "types-tqdm",
     # Peers and oracles of the tests: none is imported by unitdisc itself.
-    # torchaudio refuses to import beside a torch of another CUDA version; 2.11 came out together with its torch.
-    # It is pinned, and so is torch with it: all figures and stored values of the tests were made with this pair.
+    # Both are pinned: the stored values of the tests were made with this pair. torchaudio 2.11 alone would let newer
+    # versions of torch in.
+    "torch==2.11.*",
     "torchaudio==2.11.*",
     "librosa>=0.10.2",
     "scikit-learn>=1.4",
