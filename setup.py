@@ -45,10 +45,10 @@ DEV = [
     "types-PyYAML",
     "types-tqdm",
     # Peers and oracles of the tests: none is imported by unitdisc itself.
-    # Both are pinned: the stored values of the tests were made with this pair. torchaudio 2.11 alone would let newer
-    # versions of torch in.
-    "torch==2.11.*",
-    "torchaudio==2.11.*",
+    # Both are pinned: the stored values of the tests were made with this pair. torchaudio 2.11.1 is of a newer torch,
+    # and does not load beside that of 2.11.
+    "torch==2.11.0",
+    "torchaudio==2.11.0",
     "librosa>=0.10.2",
     "scikit-learn>=1.4",
     "kaldi-native-fbank>=1.20",
