@@ -293,6 +293,13 @@ def test_a_head_and_vectors_without_a_codebook(data: Path, tmp_path: Path, capsy
     assert on_dev.parts["phones"] != score.parts["phones"]
 
 
+def test_a_baseline_that_is_left_out_is_no_column_to_train_on(data: Path, exp: Path, tmp_path: Path):
+    options = CompareOptions(data / "train", data / "test", cache=data / "kept", baselines=(), out=tmp_path)
+    found = compare([exp], options, replace(FEW, downstream=("units", "mfcc"))).scores
+    assert list(found) == ["units"]
+    assert any("probe-ctc" in name for name in found["units"])
+
+
 def test_what_is_asked_for_wrongly_is_said(data: Path, exp: Path, tmp_path: Path):
     options = CompareOptions(data / "train", data / "test", cache=data / "kept")
     with pytest.raises(ConfigError, match=r"--downstream nought: expected all, or some of units, mfcc"):

@@ -32,6 +32,9 @@ IMPORTS = {
     "pytest-xdist": "xdist",
     "mkdocs-material": "material",
     "mkdocstrings-python": "mkdocstrings_handlers.python",
+    "pympi-ling": "pympi",
+    "praat-parselmouth": "parselmouth",
+    "pyworld-prebuilt": "pyworld",
 }
 NO_MODULE = {"ruff", "mypy", "types-pyyaml", "types-tqdm"}  # tools and stubs: there if they are installed
 PAIR = "import torch, torchaudio; torchaudio.functional; print(torch.__version__, torchaudio.__version__)"
@@ -92,15 +95,21 @@ def requirements(setup_py: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     groups = {
         name.lower(): re.findall(r'^\s*"([A-Za-z][^"]*)"', body.replace("[", "\n").replace(", ", "\n"), re.M)
-        for name, body in re.findall(r"^([A-Z_]+) = (\[.*?\])$", text, re.M | re.S)
+        for name, body in re.findall(r"^([A-Z_]+) = (\[.*?\])(?:  #[^\n]*)?$", text, re.M | re.S)
     }
     core = re.search(r"install_requires=\[(.*?)\n    \]", text, re.S)
     for requirement in [*re.findall(r'"([A-Za-z][^"]*)"', core[1] if core else "")]:
         found[requirement] = ""
+    needed = {_name(requirement) for requirement in found}
     for extra, names in groups.items():
         for requirement in names:
-            found.setdefault(requirement, extra)
+            if _name(requirement) not in needed:  # the tests pin some of these, which nobody else has to
+                found.setdefault(requirement, extra)
     return found
+
+
+def _name(requirement: str) -> str:
+    return re.split(r"[<>=!~\[ ]", requirement)[0]
 
 
 def installed_requirements() -> dict[str, str]:
@@ -127,7 +136,7 @@ def check_packages(wanted: dict[str, str]) -> list[Finding]:
 
 def check_package(requirement: str, extra: str) -> Finding:
     """Look at the package of a requirement."""
-    name = re.split(r"[<>=!~\[ ]", requirement)[0]
+    name = _name(requirement)
     try:
         version = importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
@@ -189,7 +198,7 @@ def check_pair(findings: list[Finding]) -> list[Finding]:
     versions = {f.name: f.got for f in findings if f.name in ("torch", "torchaudio") and f.state != "missing"}
     if len(versions) < 2:
         return []
-    pair = " ".join(f"'{name}{condition_of(name)}'" for name in ("torch", "torchaudio"))
+    pair = " ".join(f"'{pin}'" for pin in pinned_pair())
     mend = (
         f"pip uninstall -y torch torchaudio; pip install {pair}. torchaudio refuses a torch "
         "built for another CUDA version, and must come from the same index as torch, in the same command"
@@ -198,7 +207,8 @@ def check_pair(findings: list[Finding]) -> list[Finding]:
     if error:
         return [Finding("torch with torchaudio", "broken", False, error, mend)]
     one, other = printed.split()[-2:]
-    state = "ok" if numbers(one)[:2] == numbers(other)[:2] else "wrong"
+    together = numbers(one)[:2] == numbers(other)[:2] or numbers(other) >= (2, 11, 1)  # that goes with later torches
+    state = "ok" if together else "wrong"
     return [
         Finding(
             "torch with torchaudio", state, False, f"torch {one}, torchaudio {other}", mend if state != "ok" else ""
@@ -206,12 +216,11 @@ def check_pair(findings: list[Finding]) -> list[Finding]:
     ]
 
 
-def condition_of(name: str) -> str:
-    """Return the condition that setup.py puts on a package."""
-    for requirement in requirements(ROOT / "setup.py"):
-        if re.split(r"[<>=!~\[ ]", requirement)[0] == name:
-            return requirement[len(name) :]
-    return ""
+def pinned_pair() -> list[str]:
+    """Return the pair that setup.py pins for the tests."""
+    path = ROOT / "setup.py"
+    text = path.read_text("utf-8") if path.exists() else ""
+    return re.findall(r'"(torch==[^"]+|torchaudio==[^"]+)"', text) or ["torch", "torchaudio"]
 
 
 def check_cuda(findings: list[Finding]) -> Finding:

@@ -61,7 +61,7 @@ def compare(
         others += _without_model(others[0].codes, others[0].period, maker, options.baselines)
     named = _named([*(subject for its in own.values() for subject in its), *others])
     subjects = list(named.values())
-    scoring = _with_names(scoring, [its[0].name for its in own.values()], subjects)
+    scoring = _with_names(scoring, [its[0].name for its in own.values()], subjects, options.baselines)
     scores = _scores(subjects, maker, scoring, say)
     for its in own.values():
         folder, *beside = (named[subject.key] for subject in [*its, *others])
@@ -169,10 +169,13 @@ def _named(subjects: Sequence[Subject]) -> dict[str, Subject]:
     return named
 
 
-def _with_names(scoring: ScoreOptions, own: Sequence[str], subjects: Sequence[Subject]) -> ScoreOptions:
+def _with_names(
+    scoring: ScoreOptions, own: Sequence[str], subjects: Sequence[Subject], baselines: Collection[str]
+) -> ScoreOptions:
     """Return the options with what a small ASR is trained on by the names of columns."""
     known = [subject.name for subject in subjects]
     wanted = {name for given in scoring.downstream for name in (own if given == OWN else [given])}
+    wanted -= set(NAMES) - set(baselines) - set(known)  # a baseline that is left out is left out here, too
     for name in sorted(wanted - {"all", *known}):
         raise ConfigError(f"--downstream {name}: expected all, or some of {', '.join(known)}")
     return replace(scoring, downstream=tuple(sorted(wanted)))
