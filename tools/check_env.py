@@ -100,12 +100,16 @@ def requirements(setup_py: Path) -> dict[str, str]:
     core = re.search(r"install_requires=\[(.*?)\n    \]", text, re.S)
     for requirement in [*re.findall(r'"([A-Za-z][^"]*)"', core[1] if core else "")]:
         found[requirement] = ""
-    needed = {_name(requirement) for requirement in found}
     for extra, names in groups.items():
         for requirement in names:
-            if _name(requirement) not in needed:  # the tests pin some of these, which nobody else has to
-                found.setdefault(requirement, extra)
-    return found
+            found.setdefault(requirement, extra)
+    return _without_pins(found)
+
+
+def _without_pins(found: dict[str, str]) -> dict[str, str]:
+    """Leave out what an extra asks of a package that is needed anyway: the tests pin some, which nobody else has to."""
+    needed = {_name(requirement) for requirement, extra in found.items() if not extra}
+    return {req: extra for req, extra in found.items() if not extra or _name(req) not in needed}
 
 
 def _name(requirement: str) -> str:
@@ -123,7 +127,7 @@ def installed_requirements() -> dict[str, str]:
         requirement, _, condition = line.partition(";")
         extra = re.search(r"""extra == ['"](\w+)""", condition)
         found.setdefault(requirement.strip(), extra[1] if extra else "")
-    return found
+    return _without_pins(found)
 
 
 def check_packages(wanted: dict[str, str]) -> list[Finding]:

@@ -34,6 +34,12 @@ def test_packages_belong_to_the_extra_that_setup_py_says(tool):
     assert extras["torch"] == ""
 
 
+def test_an_installed_package_is_asked_without_the_pins_of_its_tests(tool, monkeypatch):
+    lines = ["torch>=2.6", 'torch==2.11.0; extra == "dev"', 'pytest>=8; extra == "dev"']
+    monkeypatch.setattr(tool.importlib.metadata, "requires", lambda name: lines)
+    assert tool.requirements(TOP / "no such setup.py") == {"torch>=2.6": "", "pytest>=8": "dev"}
+
+
 @pytest.mark.parametrize(
     ("version", "conditions", "answer"),
     [

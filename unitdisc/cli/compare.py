@@ -37,7 +37,8 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )  # fmt: skip
     verb.add_argument(
         "--downstream", nargs="?", const="all", default="", metavar="A,B",
-        help="train a small ASR on each, too, or on those named (units: the model's); minutes, not seconds",
+        help="train a small ASR on each, too, or on those named (units: the model's; not on baselines that are left "
+        "out); minutes, not seconds",
     )  # fmt: skip
     verb.add_argument(
         "--changes", default="", metavar="A,B",
