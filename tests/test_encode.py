@@ -20,6 +20,7 @@ from unitdisc import encode as module
 from unitdisc import shard_files
 from unitdisc.checkpoint import load_model
 from unitdisc.cli import main
+from unitdisc.cluster import fit_kmeans
 from unitdisc.data.store import FeatureReader
 from unitdisc.data.units import read_header, read_units
 from unitdisc.encode import EncodeOptions, compound_units, encode
@@ -134,6 +135,64 @@ def test_a_killed_encoding_goes_on_where_it_was(data: Path, exp: Path, once: Pat
     assert seen == [2, 3]
     assert (out / "units.txt").read_bytes() == (once / "units.txt").read_bytes()
     assert not (out / ".shards").exists()
+
+
+def stopped_at(number: int, monkeypatch: pytest.MonkeyPatch, *encoding: object) -> list[int]:
+    """Stop an encoding before this shard; return the list of those that the next one encodes."""
+    whole, seen = module._Encoder.encode, []
+
+    def killed(self, shard):
+        if shard.number == number:
+            raise KeyboardInterrupt
+        return whole(self, shard)
+
+    def counted(self, shard):
+        seen.append(shard.number)
+        return whole(self, shard)
+
+    monkeypatch.setattr(module._Encoder, "encode", killed)
+    with pytest.raises(KeyboardInterrupt):
+        encode(*encoding)
+    monkeypatch.setattr(module._Encoder, "encode", counted)
+    return seen
+
+
+def test_an_interrupted_encoding_does_not_go_on_with_shards_of_other_audio(
+    data: Path, exp: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    changed = make_data(tmp_path / "d", 7, seed=2, features=False)
+    encoded = stopped_at(2, monkeypatch, exp, changed.path, tmp_path / "out")
+    table = changed.path / "wav.scp"  # other recordings under the same names
+    table.write_text("".join(f"{utt} {changed.utts[-n - 1]}.wav\n" for n, utt in enumerate(changed.utts)))
+    encode(exp, changed.path, tmp_path / "out")
+    assert encoded == [0, 1, 2, 3]
+    encode(exp, changed.path, tmp_path / "clean")
+    assert contents(tmp_path / "out") == contents(tmp_path / "clean")
+
+
+def test_shards_are_kept_for_another_share_of_failures_and_another_spelling_of_the_data(
+    data: Path, exp: Path, once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    encoded = stopped_at(2, monkeypatch, exp, data / "test", tmp_path / "out")
+    encode(exp, data / "train" / ".." / "test", tmp_path / "out", EncodeOptions(max_failed=0.5))
+    assert encoded == [2, 3]
+    assert (tmp_path / "out" / "units.txt").read_bytes() == (once / "units.txt").read_bytes()
+
+
+def test_features_of_older_tables_are_refused(data: Path, exp: Path, tmp_path: Path):
+    changed = make_data(tmp_path / "d", 6)
+    make_table(changed.path, changed.path.resolve(), changed.utts)  # the same audio: but nobody knows
+    message = r"feats\.json: made before wav\.scp, segments or utt2spk changed; run `unitdisc features --force`"
+    with pytest.raises(DataError, match=message):
+        encode(exp, changed.path, tmp_path / "out")
+    with pytest.raises(DataError, match=message):
+        train(Config(tiny_model(), TRAIN), tmp_path / "exp", changed.path, data / "train")
+    with pytest.raises(DataError, match=message):
+        fit_kmeans(Config(tiny_model(), TRAIN), tmp_path / "kmeans", changed.path, 4)
+
+
+def make_table(path: Path, audio: Path, utts: list[str]) -> None:
+    (path / "wav.scp").write_text("".join(f"{utt} {audio / utt}.wav\n" for utt in utts))
 
 
 def test_units_that_are_there_are_kept_or_refused(data: Path, exp: Path, tmp_path: Path):

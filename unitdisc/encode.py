@@ -26,7 +26,7 @@ from unitdisc.checkpoint import load_model
 from unitdisc.corpus import open_features
 from unitdisc.data.change import check_change
 from unitdisc.data.exports import ctm_lines, text_line
-from unitdisc.data.kaldi import DataDir
+from unitdisc.data.kaldi import DataDir, data_digest
 from unitdisc.data.store import write_features
 from unitdisc.data.units import UnitHeader, UnitLine, read_header, read_units, unit_line
 from unitdisc.errors import MOST_FAILED, CheckpointError, ConfigError, DataError
@@ -93,7 +93,7 @@ def encode(
     if not model.quantizer.codes and not (options.vectors or options.projection):
         raise ConfigError(f"{exp}: its model has no codebook (quantizer.kind: none): it gives vectors, and no units")
     header = unit_header(model, data_dir, options.change)
-    stamp = configs.digest({**asdict(header), **asdict(options), "utts": data_dir.utts})
+    stamp = _stamp(header, data_dir, options)
     if _kept(out, header, stamp, force):
         return _summary(out, header, kept=True)
     job = _Job(str(exp), str(data_dir.path), str(out), options, device)
@@ -176,6 +176,12 @@ def unit_header(model: UnitModel, data: DataDir, change: str = "") -> UnitHeader
             **({"change": change} if change else {}),
         },
     )
+
+
+def _stamp(header: UnitHeader, data: DataDir, options: EncodeOptions) -> str:
+    """Hash what the units follow from: the model, the tables of the data, and what is asked for."""
+    wanted = {**asdict(header), **asdict(options), "utts": data.utts, "data": data_digest(data.path)}
+    return configs.digest({name: value for name, value in wanted.items() if name not in ("origin", "max_failed")})
 
 
 def compound_units(units: np.ndarray, codes: tuple[int, ...]) -> np.ndarray:

@@ -17,6 +17,7 @@ from unitdisc.data.kaldi import DataDir
 from unitdisc.data.store import FeatureReader
 from unitdisc.data.subsets import combine, split, subset, utts_of
 from unitdisc.errors import DataError
+from unitdisc.features.cmvn import load_normalised
 from unitdisc.features.configs import ExcitationConfig
 from unitdisc.features.extract import ExtractConfig, extract
 
@@ -136,6 +137,9 @@ def test_features_of_a_subset_are_its_own_and_need_not_be_made_again(tmp_path: P
     assert summary == ((), 2, frames, {}, {})
     rest = subset(data, tmp_path / "rest", data.utts[2:])
     assert extract(combine([part, rest], tmp_path / "whole"), config) == extract(data, config)
+    halves = split(data, [tmp_path / "x", tmp_path / "y"])
+    assert [len(load_normalised(one.path, config.features)) for one in (part, *halves)] == [2, 3, 3]
+    assert len(load_normalised(tmp_path / "whole", config.features)) == 6
     assert not list(tmp_path.glob("[prw]*/*.ark"))
     table = data.path / "wav.scp"  # changed by hand, and what was made before is out of date
     table.write_text(table.read_text().replace("a-00.wav", "./a-00.wav"))
@@ -144,6 +148,8 @@ def test_features_of_a_subset_are_its_own_and_need_not_be_made_again(tmp_path: P
         DataError, match=r"stale/feats\.json: made before wav\.scp, segments or utt2spk changed; --force"
     ):
         extract(stale, config)
+    with pytest.raises(DataError, match=r"stale/feats\.json: made before wav\.scp, segments or utt2spk changed; run"):
+        load_normalised(stale.path, config.features)
 
 
 def test_an_older_archive_goes_unless_it_is_needed(tmp_path: Path):

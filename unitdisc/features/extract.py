@@ -19,7 +19,7 @@ from unitdisc.features.build import feature_dim
 from unitdisc.features.cmvn import frame_sums
 from unitdisc.features.configs import ArchiveConfig, SSLConfig, archive_tree
 from unitdisc.features.frames import FrameMaker
-from unitdisc.features.manifest import Manifest, differences, read_manifest, tree_digest
+from unitdisc.features.manifest import Manifest, outdated, read_manifest, tree_digest
 from unitdisc.features.partial import MadeFeatures, PartialArchives, parts_of, remove_parts
 from unitdisc.processes import Part, in_order, single_thread
 
@@ -101,15 +101,10 @@ def _present(data_dir: Path, name: str, tree: dict[str, object], digest: str) ->
     manifest = read_manifest(data_dir, name)
     if manifest is None:
         return None
-    if manifest.digest != tree_digest(tree):
-        what = f"made with another config ({differences(manifest.config, tree)})"
-    elif manifest.data != digest:
-        what = "made before wav.scp, segments or utt2spk changed"
-    elif not (data_dir / f"{name}.scp").exists() or not FeatureReader(data_dir / f"{name}.scp").is_whole():
-        return None
-    else:
-        return manifest
-    raise DataError(f"{data_dir / f'{name}.json'}: {what}; --force makes the features again")
+    if problem := outdated(manifest, tree, digest):
+        raise DataError(f"{data_dir / f'{name}.json'}: {problem}; --force makes the features again")
+    scp = data_dir / f"{name}.scp"
+    return manifest if scp.exists() and FeatureReader(scp).is_whole() else None
 
 
 def _fill(

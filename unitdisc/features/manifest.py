@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from unitdisc.data.kaldi import data_digest
 from unitdisc.errors import DataError
 from unitdisc.features.configs import ArchiveConfig, archive_tree
 from unitdisc.reading import parse_json, reading
@@ -70,17 +71,20 @@ def archive_of(data_dir: Path, config: ArchiveConfig) -> str | None:
 
 
 def check_manifest(data_dir: Path, config: ArchiveConfig, name: str) -> Manifest:
-    """Return what stands beside an archive, if it was made by this config (normalisation aside)."""
+    """Return what stands beside an archive, if it was made by this config (normalisation aside) of these tables."""
     manifest = read_manifest(data_dir, name)
     if manifest is None:
         raise DataError(f"{data_dir}: no {name}.json, so no features that are whole; run `unitdisc features` first")
-    tree = archive_tree(config)
-    if manifest.digest != tree_digest(tree):
-        raise DataError(
-            f"{data_dir / f'{name}.json'}: made with another config ({differences(manifest.config, tree)}); "
-            "run `unitdisc features --force` to make them again"
-        )
+    if problem := outdated(manifest, archive_tree(config), data_digest(data_dir)):
+        raise DataError(f"{data_dir / f'{name}.json'}: {problem}; run `unitdisc features --force` to make them again")
     return manifest
+
+
+def outdated(manifest: Manifest, tree: dict[str, Any], digest: str) -> str:
+    """Say why an archive is not what a config makes of tables of this digest; empty if it is."""
+    if manifest.digest != tree_digest(tree):
+        return f"made with another config ({differences(manifest.config, tree)})"
+    return "" if manifest.data == digest else "made before wav.scp, segments or utt2spk changed"
 
 
 def differences(made: dict[str, Any], wanted: dict[str, Any]) -> str:
