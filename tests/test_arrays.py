@@ -68,6 +68,21 @@ def test_what_jobs_have_made_is_not_made_again(tmp_path: Path, monkeypatch: pyte
     assert extract(data, feature_config()).utterances == 8
 
 
+def test_the_share_of_failures_is_that_of_all_utterances(tmp_path: Path):
+    data = make_data(tmp_path / "data", 8, features=False)
+    sound = {utt: (data.path / f"{utt}.wav").read_bytes() for utt in data.utts[:2]}
+    for utt in sound:
+        (data.path / f"{utt}.wav").write_bytes(b"no!")
+    parts = [Part(number, 4) for number in (1, 2, 3, 4)]  # the first has both, and no other
+    for part in parts:
+        extract(data, feature_config(), part=part, max_failed=0.25)
+    with pytest.raises(DataError, match=r"2 of 8 utterances cannot be used, .* a share of 0\.2\."):
+        extract(data, feature_config(), max_failed=0.2)
+    for utt, blob in sound.items():  # mended, they are tried again
+        (data.path / f"{utt}.wav").write_bytes(blob)
+    assert extract(data, feature_config(), max_failed=0).utterances == 8
+
+
 def test_a_part_that_is_being_made_is_waited_for_by_nobody(tmp_path: Path):
     data = make_data(tmp_path / "data", 8, features=False)
     extract(data, feature_config(), part=Part(1, 2))

@@ -28,7 +28,9 @@ from unitdisc.errors import CheckpointError, ConfigError, DataError
 from unitdisc.evaluate.frames import open_frames as open_evaluated
 from unitdisc.features.cmvn import load_normalised
 from unitdisc.features.configs import MfccConfig
+from unitdisc.features.extract import ExtractConfig, extract
 from unitdisc.files import locked
+from unitdisc.live import LiveFrames
 from unitdisc.quantizers.configs import IdentityConfig, VQConfig
 from unitdisc.quantizers.schedule import ScheduleConfig
 from unitdisc.train import train
@@ -221,6 +223,20 @@ def test_bad_utterances_are_counted_listed_and_stop_the_run_when_many(data: Path
         encode(exp, tmp_path / "bad", tmp_path / "again")
     (tmp_path / "bad" / "a-02.wav").write_bytes(mended)
     assert encode(exp, tmp_path / "bad", tmp_path / "again").utterances == 7
+
+
+def test_a_recording_that_cannot_be_read_counts_for_nothing_in_the_statistics_of_its_speaker(tmp_path: Path):
+    data = make_data(tmp_path / "d", 6, features=False)
+    (data.path / "a-02.wav").write_bytes(b"no!")
+    config = MfccConfig(cmvn="speaker")
+    live = LiveFrames(config, data)
+    with pytest.raises(DataError, match=r"a-02\.wav: expected audio"):
+        live["a-02"]
+    extract(data, ExtractConfig(config), max_failed=0.2)
+    archive = load_normalised(data.path, config)
+    assert len(archive) == 5
+    for utt in archive:
+        np.testing.assert_allclose(live[utt], archive[utt], atol=1e-5)
 
 
 def test_changed_audio_gives_units_of_the_same_codebook(data: Path, exp: Path, once: Path, tmp_path: Path):

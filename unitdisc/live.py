@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -39,7 +40,8 @@ class LiveFrames:
         if self.config.cmvn == "speaker" and speaker not in self._by_speaker:
             stats = Cmvn(self.maker.dim)
             for other in self.data.spk2utt[speaker]:
-                stats.add_(frames if other == utt else self._frames(other))
+                with suppress(DataError, OSError):  # as in an archive: what cannot be read counts for nothing
+                    stats.add_(frames if other == utt else self._frames(other))
             self._by_speaker[speaker] = stats.normalisation(self.config.cmvn_variance)
         return normalised(frames, self.config, self._by_speaker.get(speaker))
 

@@ -80,6 +80,26 @@ def test_a_pipe_that_is_understood_is_decoded_by_its_own_program(tmp_path: Path,
     np.testing.assert_array_equal(DataDir.read(tmp_path).source("a").load(16000), wave)
 
 
+@pytest.mark.parametrize("command", ["sox {} -t wav - |", "ffmpeg -i {} -f wav - |", "sph2pipe -f wav {} |"])
+def test_a_truncated_recording_is_refused_whatever_program_its_line_names(tmp_path: Path, programs: Path, command: str):
+    put_audio(tmp_path / "real.wav", 1000)
+    put_audio(tmp_path / "cut.wav")
+    (tmp_path / "cut.wav").write_bytes((tmp_path / "cut.wav").read_bytes()[:2000])
+    put_program(programs, command.split()[0], f'for last; do :; done; cp {tmp_path}/real.wav "$last"')
+    line = f"a {command.format(tmp_path / 'cut.wav')}\n"
+    data = DataDir.read(put_tables(tmp_path / "d", {"wav.scp": line, "utt2spk": "a a\n"}))
+    with pytest.raises(DataError, match=r"cut\.wav: truncated: the header announces 8000 bytes of audio"):
+        data.source("a").load(16000)
+
+
+def test_without_the_program_the_reason_to_need_it_is_told(tmp_path: Path, programs: Path):
+    (tmp_path / "x.wav").write_bytes(b"no!")
+    line = f"a sox {tmp_path / 'x.wav'} -t wav - |\n"
+    data = DataDir.read(put_tables(tmp_path / "d", {"wav.scp": line, "utt2spk": "a a\n"}))
+    with pytest.raises(DataError, match=r"sox is not installed.* Without it: .*x\.wav: expected audio .* got 3 bytes"):
+        data.source("a").load(16000)
+
+
 def test_a_file_named_like_an_option_is_no_option(tmp_path: Path, programs: Path, monkeypatch: pytest.MonkeyPatch):
     put_m4a(tmp_path / "rec", "-y.m4a")
     put_program(programs, "ffmpeg", f'for last; do :; done; echo "$@" >{tmp_path}/args; cp {tmp_path}/real.wav "$last"')

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import soundfile
 
-from unitdisc.data.headers import check_header, check_start
+from unitdisc.data.headers import CutShort, check_header, check_start
 from unitdisc.data.members import Member
 from unitdisc.data.pipes import Channel
 from unitdisc.data.programs import decoded, decoder_of
@@ -169,11 +169,13 @@ class AudioSource:
         try:
             check_header(self.path)
             return _opened(self.path, str(self.path))
-        except DataError:
+        except CutShort:
+            raise
+        except DataError as error:
             program = decoder_of(self.path, self.program)
             if not program:
                 raise
-            return _opened(io.BytesIO(decoded(self.path, program)), f"{self.path}, decoded by {program},")
+            return _opened(io.BytesIO(decoded(self.path, program, str(error))), f"{self.path}, decoded by {program},")
 
     def _name(self) -> str:
         if self.command is not None:

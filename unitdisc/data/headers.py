@@ -11,6 +11,10 @@ from unitdisc.reading import reading
 ENDLESS = 0x7FFF0000
 
 
+class CutShort(DataError):
+    """A recording that ends before its header says, or whose writer was interrupted."""
+
+
 def check_header(path: Path) -> None:
     """Refuse a WAV or NIST SPHERE file that has less audio than its header says; leave other formats alone."""
     with reading(path, "audio"), path.open("rb") as file:
@@ -34,11 +38,11 @@ def check_start(file: IO[bytes], size: int, path: str) -> None:
 
 def _compare(path: str, wanted: int, came: int) -> None:
     if wanted == 0 < came:
-        raise DataError(
+        raise CutShort(
             f"{path}: expected audio, got a header that announces none before {came} bytes; its writer was interrupted"
         )
     if wanted < ENDLESS and came < wanted:
-        raise DataError(
+        raise CutShort(
             f"{path}: truncated: the header announces {wanted} bytes of audio, the file has {came}; copy it again"
         )
 

@@ -23,12 +23,12 @@ def is_missing(program: str) -> bool:
     return shutil.which(program) is None
 
 
-def decoded(path: Path, program: str) -> bytes:
-    """Return a file as WAV, all channels at their own rate."""
+def decoded(path: Path, program: str, problem: str) -> bytes:
+    """Return a file as WAV, all channels at their own rate; `problem` is why libsndfile does not read it."""
     if is_missing(program):
         raise DataError(
             f"{path}: libsndfile cannot read this kind of file, and {program} is not installed: install {program} "
-            "(most systems have a package of that name), or convert the file to wav or flac"
+            f"(most systems have a package of that name), or convert the file to wav or flac. Without it: {problem}"
         )
     stat = path.stat()
     return _decoded(path.resolve(), program, stat.st_size, stat.st_mtime_ns)

@@ -51,8 +51,8 @@ def extract(
 
     One of several jobs does its `part` alone, and leaves it there for a last call without a part, which makes what is
     missing and puts all together: the bytes are those of one job. What is there already is kept, if the same config
-    made it of the same data; else `force` replaces it. More than a share of `max_failed` of utterances that cannot be
-    read stops the run. `progress` is told (done, total). `half`: write 16 bits a value.
+    made it of the same data; else `force` replaces it. More than a share of `max_failed` of all utterances that cannot
+    be read stops the run. `progress` is told (done, total). `half`: write 16 bits a value.
     """
     wanted = config.archives
     trees = {name: archive_tree(feature) for name, feature in wanted.items()}
@@ -92,6 +92,11 @@ def extract(
             ).to_json()  # fmt: skip
         archives.finish(manifests)
         remove_parts(data.path)
+    except _TooManyFailed:
+        for one in parts_of(data.path) if part is None else ():  # so that the next start tries them again
+            with closing(PartialArchives(data.path, missing, f"{key} {one}", data.utt2spk, one)) as theirs:
+                theirs.forget_failures()
+        raise
     finally:
         archives.close()
     return FeaturesSummary(tuple(missing), utterances, archives.frames, archives.failed, archives.short)
@@ -130,19 +135,25 @@ def _fill(
     for made in islice(_results(tasks, tuple(configs), jobs, device, half), start - begin, max(last, start) - begin):
         archives.append(made)
         progress(archives.done, total)
-        _check_failures(archives, data, max_failed, total)
-    _check_failures(archives, data, max_failed, total)
-    if archives.done == total == len(archives.failed):
+        _check_failures(archives, data, max_failed)
+    _check_failures(archives, data, max_failed)
+    if archives.done == len(data.utts) == len(archives.failed):
         raise DataError(f"{data.path}: no utterance could be used, of {total}")
 
 
-def _check_failures(archives: PartialArchives, data: DataDir, max_failed: float, total: int) -> None:
+class _TooManyFailed(DataError):
+    """More utterances failed than may."""
+
+
+def _check_failures(archives: PartialArchives, data: DataDir, max_failed: float) -> None:
+    """Stop where too many of all utterances failed; a job's part does not know how many fail in the others."""
+    total = len(data.utts)
     if len(archives.failed) <= max_failed * total:
         return
     failed = list(archives.failed.items())
     archives.forget_failures()
     listed = "; ".join(f"{utt}: {reason}" for utt, reason in failed[:10])
-    raise DataError(
+    raise _TooManyFailed(
         f"{data.path}: {len(failed)} of {total} utterances cannot be used, and --max-failed allows a share of "
         f"{max_failed:g}. Mend or remove them, then start again to go on. The first: {listed}"
     )
