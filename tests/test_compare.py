@@ -101,7 +101,7 @@ def test_the_numbers_are_those_of_the_score_verbs(
     for name in found.scores:
         subject, got = files_of(name, data, exp), found.scores[name]
         for speaker in ("across", "within"):
-            (score,) = scored(capsys, "abx", subject.vectors, items, "--speaker", speaker).values()
+            (score,) = scored(capsys, "abx", subject.vectors, items, "--speaker", speaker, *few).values()
             assert got[score.definition].value == score.value, name
             assert got[score.definition].interval == score.interval
         if subject.units is not None:
@@ -279,6 +279,26 @@ def test_with_other_phones_in_training_the_mapping_is_fitted_on_other_speakers_o
     sides = ["--alignment", data / "test/phones.ctm", "--data", data / "test"]
     (score,) = scored(capsys, "per", exp / "units" / "test", *sides, "--resamples", "20").values()
     assert found["per-mapping-many-to-one-nosil"].value == score.value
+
+
+def test_with_one_speaker_to_score_on_the_scores_that_need_none_stand(
+    data: Path, exp: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(scoring, "EPOCHS", 1)
+    whole = DataDir.read(data / "test")
+    subset(whole, tmp_path / "one", [utt for utt in whole.utts if utt.startswith("b")])
+    (tmp_path / "none.ctm").write_text("".join(f"{utt} 1 0 0.1 another\n" for utt in DataDir.read(data / "train").utts))
+    exp = Path(shutil.copytree(exp, tmp_path / "exp", ignore=shutil.ignore_patterns("scores", "units")))
+    options = CompareOptions(data / "train", tmp_path / "one", baselines=("mfcc",), cache=tmp_path / "kept")
+    said: list[str] = []
+    found = compare([exp], options, FEW, said.append).scores
+    assert {"pnmi", "per-mapping-many-to-one-nosil", "abx-within-within-balanced"} <= found["units"].keys()
+    assert set(found["mfcc"]) == {"abx-within-within-angular"}
+    assert any(line.startswith("units: nothing of ABX across speakers: no A, B and X can be formed") for line in said)
+    other = replace(options, train_alignment=tmp_path / "none.ctm")  # of other phones: nothing to fit on
+    found = compare([exp], other, replace(FEW, downstream=("all",)), said.append).scores
+    assert not any("probe" in name for name in found["units"])
+    assert any(line.startswith("units: nothing of a small ASR: ") for line in said)
 
 
 def test_a_head_and_vectors_without_a_codebook(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -32,6 +32,10 @@ class DataError(UnitdiscError):
     """Something in a corpus, a unit file, an item file or a feature archive is wrong."""
 
 
+class TooFewError(DataError):
+    """The data are right, but too few for one of the scores; the others can be made."""
+
+
 class ConfigError(UnitdiscError):
     """A configuration cannot be read, or asks for what does not exist."""
 

@@ -102,6 +102,19 @@ def test_per_methods_and_sides(corpus, capsys):
     assert "unknown speakers" in error(capsys, *base, "--data", corpus, "--test-speakers", "s9")
 
 
+def test_options_that_would_be_ignored_are_refused(corpus, capsys):
+    base = ["score", "per", corpus / "units", "--alignment", corpus / "phones.ctm"]
+    train = ["--train", corpus / "units"]
+    assert "--test-speakers says which of the speakers of --data" in error(capsys, *base, "--test-speakers", "s1")
+    assert "--train and --data both say" in error(capsys, *base, *train, "--data", corpus / "nowhere")
+    assert "--train on other units; give one" in error(capsys, *base, *train, "--oracle")
+    assert "give --train UNITS, too" in error(capsys, *base, "--train-alignment", "/nonexistent", "--oracle")
+    everything = ["score", "all", *base[2:]]
+    assert "nowhere: no such file" in error(capsys, *everything, *train, "--data", corpus / "nowhere")
+    speakers = ["--data", corpus, "--test-speakers", "nobody"]
+    assert "give --data, and no --train" in error(capsys, *everything, *train, *speakers)
+
+
 def test_features_are_probed_too(corpus, capsys, tmp_path):
     shutil.copy(corpus / "units" / "projection.scp", tmp_path / "feats.scp")  # beside no units: of unknown period
     base = ["score", "per", tmp_path / "feats.scp", "--alignment", corpus / "phones.ctm"]
@@ -128,6 +141,21 @@ def test_all_writes_what_it_prints(corpus, capsys):
     assert not (units / "scores.json").exists()
     said = error(capsys, "score", "all", units, *arguments[:2], "--out", units)
     assert "expected a file to write, got a folder" in said
+
+
+def test_one_speaker_leaves_out_what_needs_two_and_options_count_for_every_score(corpus, capsys, tmp_path):
+    lines = {line.utt: line.frames for line in read_units(corpus / "units") if line.utt.startswith("s0")}
+    one = write_unit_file(tmp_path / "units.jsonl", lines, CODES)
+    items = tmp_path / "phones.item"
+    run(capsys, "items", _data_dir(corpus), items, "--alignment", corpus / "phones.ctm", "--unit", "phone")
+    kept = [line for line in items.read_text().splitlines() if line.startswith(("#", "s0"))]
+    items.write_text("\n".join(kept) + "\n")
+    arguments = ["--alignment", corpus / "phones.ctm", "--items", items, "--seed", "7", "--resamples", "0"]
+    found = {score.definition: score for score in run_json(capsys, "score", "all", one, *arguments)}
+    assert "abx-across-within-identical" not in found
+    assert found["abx-within-within-identical"].options["seed"] == 7
+    assert all(score.interval is None for score in found.values())
+    assert "--resamples" in run(capsys, "score", "abx", "--help")
 
 
 def _data_dir(corpus):

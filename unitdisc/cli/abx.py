@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any, get_args
 
-from unitdisc.cli.arguments import above_zero, positive, positive_or_none, share
+from unitdisc.cli.arguments import above_zero, count, positive, positive_or_none, share
 from unitdisc.cli.foreign import add_units_options
 from unitdisc.errors import counted
 from unitdisc.evaluate.abx_options import AbxOptions, Distance, Slicing
@@ -103,6 +103,10 @@ def add_abx(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         help="seed of what the two options above draw (default: %(default)s)",
     )
     verb.add_argument(
+        "--resamples", type=count, default=1000, metavar="N",
+        help="resamples of the bootstrap, which makes the interval; 0: no interval (default: %(default)s)",
+    )  # fmt: skip
+    verb.add_argument(
         "--slicing",
         choices=get_args(Slicing),
         default=AbxOptions.slicing,
@@ -128,8 +132,9 @@ def run_abx(options: argparse.Namespace) -> None:
 
     fields: dict[str, Any] = {name: getattr(options, name) for name in AbxOptions.__dataclass_fields__}
     score = score_abx(
-        options.features, options.items, options.frame_shift, AbxOptions(**fields), options.jobs, options.codebook
-    )
+        options.features, options.items, options.frame_shift, AbxOptions(**fields), options.jobs, options.codebook,
+        options.resamples,
+    )  # fmt: skip
     for warning in score.parts["warnings"]:
         print(f"warning: {warning}", file=sys.stderr)
     if options.out is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from unitdisc.cli.arguments import above_zero, add_allow_pipes, add_device, add_scoring, positive, zero_or_more
 from unitdisc.cli.foreign import add_units_options
 from unitdisc.cli.scored import keep, show
-from unitdisc.errors import DataError
+from unitdisc.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from unitdisc.evaluate.suite import Sides
@@ -214,6 +214,8 @@ def _sides(options: argparse.Namespace) -> "Sides":
     from unitdisc.evaluate.aligned import SILENCES
     from unitdisc.evaluate.suite import Sides
 
+    if options.train is not None and options.data is not None and options.score != "all":  # which scores speakers, too
+        raise ConfigError("--train and --data both say what is fitted on; give one of them")
     return Sides(
         options.units,
         options.alignment,

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -11,7 +11,6 @@ from unitdisc.compare.kept import key_of
 from unitdisc.compare.options import ScoreOptions
 from unitdisc.compare.subjects import PHONES, Speech, Subject
 from unitdisc.encode import EncodeOptions, encode
-from unitdisc.errors import DataError
 from unitdisc.evaluate.abx import score_abx
 from unitdisc.evaluate.abx_options import AbxOptions
 from unitdisc.evaluate.bitrate import bitrate_scores
@@ -20,7 +19,7 @@ from unitdisc.evaluate.probe import ProbeConfig, probe_ctc
 from unitdisc.evaluate.robustness import unit_edit_distance
 from unitdisc.evaluate.scores import Score, file_hash, read_scores, write_scores
 from unitdisc.evaluate.speaker import read_speakers, speaker_scores
-from unitdisc.evaluate.suite import Sides, SuiteOptions, codebook_beside, score_all
+from unitdisc.evaluate.suite import Sides, SuiteOptions, codebook_beside, if_enough, score_all
 from unitdisc.head import head_scores
 from unitdisc.processes import in_order
 from unitdisc.reading import json_if_any
@@ -61,7 +60,7 @@ def parts_of(subject: Subject, speech: Speech, options: ScoreOptions) -> list[Sc
     if subject.units is not None:
         kinds.append("units")
     if speech.items is not None and subject.vectors is not None:
-        kinds += ["abx:across", "abx:within"]
+        kinds += ["abx:across", "abx:within"] if len(speech.test.spk2utt) > 1 else ["abx:within"]
     return [ScorePart(subject, kind, speech, options) for kind in kinds]
 
 
@@ -114,7 +113,11 @@ def _downstream(part: ScorePart, note: Note) -> list[Score]:
     test, train = (subject.units, subject.train_units) if of_units else (subject.vectors, subject.train_vectors)
     assert test is not None
     config = ProbeConfig(epochs=max(EPOCHS, STEPS // len(speech.train.utts)), seed=options.seed)
-    return [probe_ctc(*_sides(part, test, train).probed(), config, resamples=options.resamples)]
+    sides = _sides(part, test, train)
+    if sides.train is None and sides.data is None:
+        note("nothing of a small ASR: the training speech has other phones or none, the test speech one speaker")
+        return []
+    return [probe_ctc(*sides.probed(), config, resamples=options.resamples)]
 
 
 def _sides(part: ScorePart, test: Path, train: Path | None) -> Sides:
@@ -186,11 +189,9 @@ def _speaker(part: ScorePart, note: Note) -> list[Score]:
     units, options = part.subject.units, part.options
     assert units is not None
     draws = {"seed": options.seed, "resamples": options.resamples}
-    try:
+    with if_enough("the speaker", note):
         return speaker_scores(units, read_speakers(part.speech.test.path), codebook_beside(units), **draws)
-    except DataError as error:  # too few speakers or utterances for this one score; the others stand
-        note(f"nothing of the speaker: {error}")
-        return []
+    return []
 
 
 def _abx(part: ScorePart, note: Note) -> list[Score]:
@@ -198,10 +199,13 @@ def _abx(part: ScorePart, note: Note) -> list[Score]:
     assert part.subject.vectors is not None
     assert part.speech.items is not None
     options = AbxOptions(speaker=speaker, seed=part.options.seed)  # type: ignore[arg-type]
-    score = score_abx(part.subject.vectors, part.speech.items, options=options, workers=torch.get_num_threads())
-    for warning in score.parts["warnings"]:
-        note(f"warning: {score.definition}: {warning}")
-    return [score]
+    how: dict[str, Any] = {"workers": torch.get_num_threads(), "resamples": part.options.resamples}
+    with if_enough(f"ABX {speaker} speakers", note):
+        score = score_abx(part.subject.vectors, part.speech.items, options=options, **how)
+        for warning in score.parts["warnings"]:
+            note(f"warning: {score.definition}: {warning}")
+        return [score]
+    return []
 
 
 MAKERS: dict[str, Callable[[ScorePart, Note], list[Score]]] = {

@@ -42,6 +42,7 @@ def score_abx(
     options: AbxOptions = AbxOptions(),  # noqa: B008 - frozen
     workers: int | None = None,
     codebook: Path | None = None,
+    resamples: int = 1000,
 ) -> Score:
     """Return the ABX error of features (see open_frames) on the items of a file.
 
@@ -75,7 +76,7 @@ def score_abx(
         f"abx-{options.speaker}-{options.context}-{options.distance}",
         asdict(options),
         Counts(used, slices.dropped),
-        bootstrap(rows, mean_of_pairs, over="speakers of A and B", seed=options.seed),
+        bootstrap(rows, mean_of_pairs, over="speakers of A and B", seed=options.seed, resamples=resamples),
         frames.period,
         {**hashes, "features": slices.hash, **frames.hashes},
         {"hardest": hardest(counted, groups.phones), "warnings": warnings(used)},

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from unitdisc.errors import DataError
+from unitdisc.errors import TooFewError
 from unitdisc.evaluate.items import Items
 
 
@@ -89,7 +89,7 @@ def build_legs(groups: Groups, across: bool, max_x_across: int | None, seed: int
     else:
         x = a = np.flatnonzero(several & (groups.sizes >= 2))
     if not len(a):
-        raise DataError(_why_none(groups, several, across))
+        raise TooFewError(_why_none(groups, several, across))
     order = np.lexsort((x, groups.node[x], groups.node[a]))
     x, a = x[order], a[order]
     cells = np.diff(groups.node_first)[groups.node[a]] - 1

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from unitdisc.data.tables import read_pairs
-from unitdisc.errors import DataError, counted
+from unitdisc.errors import DataError, TooFewError, counted
 from unitdisc.evaluate.eer import cosine_pairs, eer, eer_interval
 from unitdisc.evaluate.logistic import fit_logistic, folds
 from unitdisc.evaluate.scores import Counts, Score, bootstrap
@@ -93,7 +93,7 @@ def histograms(path: AnyUnits, utt2spk: Mapping[str, str], seed: int = 0) -> Utt
     enough = {s: utts for s, utts in sorted(by_speaker.items()) if len(utts) >= FOLDS}
     dropped["utterances of speakers with few"] = sum(len(u) for s, u in by_speaker.items() if s not in enough)
     if len(enough) < 2:
-        raise DataError(
+        raise TooFewError(
             f"{path}: has {counted(len(enough), 'speaker')} with {FOLDS} utterances or more; "
             "at least two are needed to tell apart"
         )

@@ -1,6 +1,7 @@
 """All scores of one unit file, and the sides on which those that are fitted are fitted and scored."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from unitdisc.data.units import unit_file
-from unitdisc.errors import DataError
+from unitdisc.errors import ConfigError, DataError, TooFewError
 from unitdisc.evaluate.aligned import SILENCES, AlignedUnits, Labeller
 from unitdisc.evaluate.bitrate import bitrate_scores
 from unitdisc.evaluate.boundaries import TOLERANCE, boundary_scores
@@ -43,6 +44,14 @@ class Sides:
     silences: Collection[str] = SILENCES
     clip: bool = False
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.train is None and self.train_alignment is not None:
+            raise ConfigError("--train-alignment has the phones of --train; give --train UNITS, too")
+        if self.test_speakers and (self.train is not None or self.data is None):
+            raise ConfigError(
+                "--test-speakers says which of the speakers of --data are scored on; give --data, and no --train"
+            )
 
     @cached_property
     def labeller(self) -> Labeller:
@@ -123,14 +132,15 @@ def per_of(
 ) -> Score:
     """Score PER by mapping; without a side to fit on, that must be asked for by `oracle`."""
     train, test = sides.units()
+    if oracle and sides.train is not None:
+        raise ConfigError("--oracle fits the mapping on the scored side, --train on other units; give one of them")
     if train is None and not oracle:
         raise DataError(
             "the mapping of units to phones needs a side to fit on: give --train, or --data with utt2spk, "
             "or --oracle to fit it on the scored side"
         )
-    return mapping_per(
-        test, None if oracle else train, kind=kind, silence=silence, seed=sides.seed, resamples=resamples
-    )
+    fitted = None if oracle else train
+    return mapping_per(test, fitted, kind=kind, silence=silence, seed=sides.seed, resamples=resamples)
 
 
 @dataclass(frozen=True)
@@ -146,6 +156,15 @@ class SuiteOptions:
 EVERYTHING = SuiteOptions()
 
 
+@contextmanager
+def if_enough(what: str, say: Callable[[str], object]) -> Iterator[None]:
+    """Leave out a score that the data are too few for, and say so; the others stand."""
+    try:
+        yield
+    except TooFewError as error:
+        say(f"nothing of {what}: {error}")
+
+
 def score_all(
     sides: Sides,
     options: SuiteOptions = EVERYTHING,
@@ -156,6 +175,7 @@ def score_all(
     units = Units.of(sides.inputs)
     draws: dict[str, Any] = {"seed": sides.seed, "resamples": options.resamples}
     codebook = codebook_beside(units)
+    speakers = None if sides.data is None else read_speakers(sides.data)
     scores: list[Score] = []
 
     def add(what: str, found: list[Score]) -> None:
@@ -173,22 +193,23 @@ def score_all(
         from unitdisc.evaluate.abx import score_abx
         from unitdisc.evaluate.abx_options import AbxOptions
 
-        ways = [AbxOptions("within", distance="identical"), AbxOptions("across", distance="identical")]
+        within = AbxOptions("within", distance="identical", seed=sides.seed)
+        ways = [within, replace(within, speaker="across")]
         if codebook is not None:
             ways += [replace(way, distance="balanced") for way in ways]
         frames = open_frames(units)
         for way in ways:
-            add("abx", [score_abx(frames, options.items, options=way)])
+            with if_enough(f"ABX {way.speaker} speakers", progress):
+                add("abx", [score_abx(frames, options.items, options=way, resamples=options.resamples)])
     if options.probes:
-        from unitdisc.evaluate.probe import frame_probes, probe_ctc
+        from unitdisc.evaluate.probe import ProbeConfig, frame_probes, probe_ctc
 
-        two = sides.probed()
-        add("probes", [probe_ctc(*two, resamples=options.resamples), *frame_probes(*two, resamples=options.resamples)])
-    if sides.data is not None:
-        try:
-            add("speaker", speaker_scores(units, read_speakers(sides.data), codebook, **draws))
-        except DataError as error:  # too few speakers or utterances for this one score; the others stand
-            progress(f"nothing of the speaker: {error}")
+        two, config = sides.probed(), ProbeConfig(seed=sides.seed)
+        add("probes", [probe_ctc(*two, config, resamples=options.resamples)])
+        add("probes", frame_probes(*two, config, resamples=options.resamples))
+    if speakers is not None:
+        with if_enough("the speaker", progress):
+            add("speaker", speaker_scores(units, speakers, codebook, **draws))
     for changed in options.changed:
         theirs = Units(changed)
         add("robustness", [unit_edit_distance(units, theirs, condition_of(theirs, changed), **draws)])
