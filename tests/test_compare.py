@@ -320,6 +320,13 @@ def test_a_baseline_that_is_left_out_is_no_column_to_train_on(data: Path, exp: P
     assert any("probe-ctc" in name for name in found["units"])
 
 
+def test_the_table_of_a_checkpoint_is_written_beside_it(data: Path, exp: Path, tmp_path: Path):
+    shutil.copy(max(exp.glob("**/*.pt")), tmp_path / "last.pt")
+    options = CompareOptions(data / "train", data / "test", cache=data / "kept", baselines=())
+    compare([tmp_path / "last.pt"], options, FEW)
+    assert (tmp_path / "compare" / "table.md").exists()
+
+
 def test_what_is_asked_for_wrongly_is_said(data: Path, exp: Path, tmp_path: Path):
     options = CompareOptions(data / "train", data / "test", cache=data / "kept")
     with pytest.raises(ConfigError, match=r"--downstream nought: expected all, or some of units, mfcc"):

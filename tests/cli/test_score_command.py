@@ -143,6 +143,32 @@ def test_all_writes_what_it_prints(corpus, capsys):
     assert "expected a file to write, got a folder" in said
 
 
+def exit_code(*arguments) -> int:
+    with pytest.raises(SystemExit) as exit_:
+        main([str(a) for a in arguments])
+    return exit_.value.code
+
+
+def test_unchanged_makes_nothing_and_a_new_codebook_is_a_change(corpus, capsys, tmp_path):
+    units = shutil.copytree(corpus / "units", tmp_path / "units", ignore=shutil.ignore_patterns("*scores*"))
+    everything = ["score", "all", units, "--alignment", corpus / "phones.ctm", "--resamples", "2"]
+    assert exit_code(*everything, "--unchanged") == 3
+    assert not (units / "scores.json").exists()
+    assert "give --out FILE" in error(capsys, "score", "bitrate", units, "--unchanged")
+    items = tmp_path / "phones.item"
+    run(capsys, "items", _data_dir(corpus), items, "--alignment", corpus / "phones.ctm", "--unit", "phone")
+    abx = ["score", "abx", units / "units.jsonl", items, "--resamples", "0", "--out", tmp_path / "abx.json"]
+    calls = [everything, [*abx, "--distance", "codebook"]]
+    for call in calls:
+        run(capsys, *call, "--renew")
+        assert "unchanged" in run(capsys, *call, "--renew")
+    before = read_scores(tmp_path / "abx.json")[0].value
+    np.save(units / "codebook.npy", np.random.default_rng(5).standard_normal((CODES, 6)))
+    assert [exit_code(*call, "--unchanged") for call in calls] == [3, 3]
+    run(capsys, *calls[1], "--renew")
+    assert read_scores(tmp_path / "abx.json")[0].value != before
+
+
 def test_one_speaker_leaves_out_what_needs_two_and_options_count_for_every_score(corpus, capsys, tmp_path):
     lines = {line.utt: line.frames for line in read_units(corpus / "units") if line.utt.startswith("s0")}
     one = write_unit_file(tmp_path / "units.jsonl", lines, CODES)

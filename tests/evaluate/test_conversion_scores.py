@@ -231,6 +231,8 @@ def test_the_command_scores_what_it_is_given(real: Path, tmp_path: Path, capsys)
     assert "conversion-per-probe-ctc-lstm-nosil" in capsys.readouterr().out
     assert run() == 1
     assert "nothing to compare with" in capsys.readouterr().err
+    assert run("--source", str(tmp_path / "test"), "--rows", str(tmp_path / "rows.jsonl"), "--most", "1") == 1
+    assert "give --judges, too" in capsys.readouterr().err
     assert run("--train", str(real / "train")) == 1
     assert "give --source DATA" in capsys.readouterr().err
 

@@ -85,6 +85,8 @@ def test_the_verb_knows_what_its_tables_were_made_of(tmp_path: Path, capsys: pyt
             main(["words", str(tmp_path / "units.jsonl"), str(tmp_path / "out"), *more])
         return int(end.value.code)
 
+    assert run("--shortest", "10", "--longest", "5") == 1
+    assert "--shortest 10: expected at most --longest, which is 5" in capsys.readouterr().err
     assert [run(), run(), run("--shortest", "6"), run("--shortest", "6", "--renew")] == [0, 0, 1, 0]
     out = f"{tmp_path / 'out'}: "
     assert capsys.readouterr().out.splitlines() == [

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from unitdisc.cli.arguments import above_zero, add_allow_pipes, add_device, add_scoring, positive, zero_or_more
 from unitdisc.cli.foreign import add_units_options
 from unitdisc.cli.scored import keep, show
-from unitdisc.errors import ConfigError, DataError
+from unitdisc.errors import ConfigError
 
 if TYPE_CHECKING:
     from unitdisc.evaluate.suite import Sides
@@ -39,8 +39,8 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     _add_head(subverbs)
     add_conversion(subverbs)
     _add_all(subverbs)
-    for verb in subverbs.choices.values():
-        keep(verb)
+    for name, verb in subverbs.choices.items():
+        keep(verb, _beside_units) if name == "all" else keep(verb)
 
 
 def _parser(
@@ -327,16 +327,15 @@ def run_head(options: argparse.Namespace) -> None:
 
 def run_all(options: argparse.Namespace) -> None:
     """Score all and write scores.json."""
-    from unitdisc.data.units import unit_file
-    from unitdisc.evaluate.scores import write_scores
     from unitdisc.evaluate.suite import SuiteOptions, score_all
 
-    out = options.out or unit_file(options.given_units).parent / "scores.json"
-    if out.is_dir():
-        raise DataError(f"--out {out}: expected a file to write, got a folder")
     chosen = SuiteOptions(options.items, tuple(options.changed), options.probes, options.resamples)
     scores = score_all(_sides(options), chosen, lambda said: print(said, file=sys.stderr))
-    if options.out is None:
-        write_scores(out, scores)
     show(options, scores)
-    print(f"{out}: {len(scores)} scores", file=sys.stderr)
+    print(f"{options.out}: {len(scores)} scores", file=sys.stderr)
+
+
+def _beside_units(options: argparse.Namespace) -> Path:
+    """Return where all scores are written without --out."""
+    given: Path = options.given_units
+    return (given if given.is_dir() else given.parent) / "scores.json"

@@ -65,7 +65,7 @@ def run_conversion(options: argparse.Namespace) -> None:
     """Score conversions by what the given files allow."""
     from unitdisc.cli.scored import show
     from unitdisc.data.kaldi import DataDir
-    from unitdisc.errors import DataError
+    from unitdisc.errors import ConfigError, DataError
     from unitdisc.evaluate.conversion import cepstral_distance, content_scores, voice_scores
     from unitdisc.evaluate.converted import read_manifest
     from unitdisc.evaluate.probe import ProbeConfig
@@ -75,6 +75,8 @@ def run_conversion(options: argparse.Namespace) -> None:
         raise DataError("--train: PER needs the phones of the sources too; give --source DATA")
     if not options.real and not options.source:
         raise DataError("nothing to compare with: give --real for voices, --source for the distance, --train for PER")
+    if not options.judges and (options.rows is not None or options.most is not None):
+        raise ConfigError("--rows and --most are about what judges hear; give --judges, too")
     rows = [row for folder in options.converted for row in read_manifest(folder)]
     scores: list[Score] = []
     if options.real:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from unitdisc.cli.arguments import add_renew, positive
 from unitdisc.cli.foreign import add_units_options
-from unitdisc.errors import counted
+from unitdisc.errors import ConfigError, counted
 from unitdisc.evaluate.word_options import WordOptions
 
 TABLES = ("words.csv", "occurrences.csv", "units.csv")
@@ -51,6 +51,8 @@ def run_words(options: argparse.Namespace) -> None:
     from unitdisc.data.units import unit_file
     from unitdisc.made import Making
 
+    if options.shortest > options.longest:
+        raise ConfigError(f"--shortest {options.shortest}: expected at most --longest, which is {options.longest}")
     wanted = WordOptions(options.shortest, options.longest, top=options.top, examples=options.examples)
     places = {"units": unit_file(options.units)}
     if options.data:

@@ -44,8 +44,10 @@ class ScoreOptions:
 
 def table_folder(exps: Sequence[str | Path], options: CompareOptions) -> Path:
     """Return where the table is written."""
-    usual = Path(exps[0]) / "compare" if exps else cache_folder(options)
-    return options.out or usual
+    if options.out is not None or not exps:
+        return options.out or cache_folder(options)
+    exp = Path(exps[0])
+    return (exp.parent if exp.is_file() else exp) / "compare"
 
 
 def cache_folder(options: CompareOptions) -> Path:
