@@ -9,8 +9,7 @@ import numpy as np
 
 from unitdisc import dist
 from unitdisc.config import digest
-from unitdisc.data.folder import data_of
-from unitdisc.data.kaldi import DataDir, data_digest, is_data_dir
+from unitdisc.data.kaldi import DataDir, data_digest
 from unitdisc.errors import ConfigError
 from unitdisc.features.cmvn import Cmvn, Normalisation
 from unitdisc.features.configs import ExcitationConfig, FeatureConfig
@@ -33,17 +32,6 @@ def check_straight(config: ModelConfig) -> None:
             "train.straight: this decoder needs the pitch, and the range of each speaker's before the first step; set "
             "another decoder.kind, or train.straight to false"
         )
-
-
-def recordings_of(path: str | Path, home: Path) -> DataDir:
-    """Read a data directory; of a folder of recordings or tar archives, one process writes one into `home`."""
-    path = Path(path)
-    if not path.is_dir() or is_data_dir(path):
-        return DataDir.read(path)
-    if dist.is_main():
-        data_of(path, home)
-    dist.barrier()
-    return DataDir.read(home)
 
 
 def straight_frames(config: FeatureConfig, data: DataDir, counts: Path) -> LiveFrames:

@@ -20,6 +20,7 @@ from unitdisc import checkpoint, dist
 from unitdisc import config as configs
 from unitdisc.corpus import fit_normalisation_, open_corpus, phone_set, with_features
 from unitdisc.data.batches import ChunkPlan, Corpus, WholePlan
+from unitdisc.data.folder import data_of
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.prefetch import Prefetcher
 from unitdisc.errors import ConfigError
@@ -35,7 +36,7 @@ from unitdisc.runlog import Meter, RunLog
 from unitdisc.state import State
 from unitdisc.step import note_skipped, precision_of, train_step
 from unitdisc.stopping import Stop, stoppable
-from unitdisc.straight import check_straight, recordings_of
+from unitdisc.straight import check_straight
 from unitdisc.taken import take_units_
 from unitdisc.targets import Targets, output_sample
 from unitdisc.train_config import Config, TrainConfig
@@ -55,7 +56,7 @@ def train(config: Config, exp: str | Path, train_dir: str | Path, dev_dir: str |
         if device == "cuda":
             device = f"cuda:{dist.local_rank()}"
         lists = Path(exp) / "lists"
-        data, dev = recordings_of(train_dir, lists / "train"), recordings_of(dev_dir, lists / "dev")
+        data, dev = data_of(train_dir, lists / "train"), data_of(dev_dir, lists / "dev")
         _train(config, Path(exp), data, dev, torch.device(device))
 
 

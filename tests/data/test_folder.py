@@ -2,6 +2,7 @@
 
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,10 @@ from unitdisc.cli import main
 from unitdisc.data.alignment import read_alignment
 from unitdisc.data.audio import save_audio
 from unitdisc.data.check import check_data_dir
-from unitdisc.data.folder import import_folder
+from unitdisc.data.folder import data_of, import_folder
 from unitdisc.data.kaldi import DataDir
 from unitdisc.errors import DataError
+from unitdisc.files import lock_file
 
 
 def test_folders_are_speakers(tmp_path: Path):
@@ -100,6 +102,36 @@ def test_alignments_beside_the_recordings_are_taken(tmp_path: Path):
     assert not (tmp_path / "data" / "phones.ctm").exists()
 
 
+@pytest.mark.parametrize(("name", "tier"), [("Mary", "phones"), ("ORT - word", "words")])
+def test_the_only_tier_of_a_textgrid_is_phones_unless_it_is_named_like_words(tmp_path: Path, name: str, tier: str):
+    put_audio(tmp_path / "rec" / "a.wav", 16000)
+    put_grid(tmp_path / "rec" / "a.TextGrid", **{name: [(0.1, 0.2, "h")]})
+    imported = import_folder(tmp_path / "rec", tmp_path / "data")
+    assert imported.aligned == {tier: 1}
+    assert imported.notes == [f"taken for {tier}, as the only tier of a TextGrid: '{name}'"]
+    assert [path.name for path in (tmp_path / "data").glob("*.ctm")] == [f"{tier}.ctm"]
+
+
+def test_a_textgrid_without_words_takes_them_from_no_other(tmp_path: Path):
+    for name in "ab":
+        put_audio(tmp_path / "rec" / f"{name}.wav", 16000)
+    put_grid(tmp_path / "rec" / "a.TextGrid", phones=[(0.1, 0.2, "h")], words=[(0.1, 0.5, "he")])
+    put_grid(tmp_path / "rec" / "b.TextGrid", phones=[(0.1, 0.2, "h")])
+    imported = import_folder(tmp_path / "rec", tmp_path / "data")
+    assert (imported.aligned, imported.notes) == ({"phones": 2, "words": 1}, [])
+
+
+def test_labels_of_timit_count_samples_of_their_recording_and_what_is_cut_is_told(tmp_path: Path):
+    put_audio(tmp_path / "rec" / "a.wav", 8000, rate=8000)
+    put_audio(tmp_path / "rec" / "b.wav", 8000, rate=8000)
+    (tmp_path / "rec" / "a.phn").write_text("0 4000 h#\n4000 8200 iy\n")  # 25 ms too long: of no account
+    (tmp_path / "rec" / "b.phn").write_text("0 4000 h#\n4000 9000 iy\n")
+    imported = import_folder(tmp_path / "rec", tmp_path / "data")
+    whole = [(0.0, 0.5, "h#"), (0.5, 1.0, "iy")]
+    assert dict(read_alignment(tmp_path / "data" / "phones.ctm")) == {"rec-a": whole, "rec-b": whole}
+    assert imported.notes == ["phones that end after their recording, cut there: those of 1, as rec-b"]
+
+
 def test_a_channel_of_stereo_recordings_is_chosen(tmp_path: Path):
     (tmp_path / "rec").mkdir()
     stereo = np.stack([noise(1000, 1), noise(1000, 2)], axis=1)
@@ -133,6 +165,32 @@ def test_a_folder_that_cannot_be_looked_into_is_not_passed_over(tmp_path: Path, 
     monkeypatch.setattr(os, "scandir", refused)
     with pytest.raises(DataError, match="rec/locked: cannot be read: Permission denied"):
         import_folder(tmp_path / "rec", tmp_path / "data")
+
+
+def test_links_are_followed_once_and_hidden_folders_are_not_entered(tmp_path: Path):
+    for place in ("rec/ann/a.wav", "elsewhere/b.wav", "rec/.Trash/c.wav"):
+        put_audio(tmp_path / place)
+    (tmp_path / "rec" / "ben").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "rec" / "ann" / "above").symlink_to(tmp_path / "rec")
+    (tmp_path / "rec" / "aaa").symlink_to(tmp_path / "rec" / "ann")
+    data = import_folder(tmp_path / "rec", tmp_path / "data").data
+    assert data.utt2spk == {"ann-a": "ann", "ben-b": "ben"}
+
+
+def test_a_folder_is_imported_once_for_all_jobs_and_again_when_it_changes(tmp_path: Path):
+    put_audio(tmp_path / "rec" / "a.wav")
+    home = tmp_path / "out" / "data"
+    assert data_of(tmp_path / "rec", home).utts == ["rec-a"]
+    before = (home / "wav.scp").stat().st_mtime_ns
+    assert data_of(tmp_path / "rec", home).utts == ["rec-a"]
+    assert (home / "wav.scp").stat().st_mtime_ns == before
+    put_audio(tmp_path / "rec" / "b.wav")
+    assert data_of(tmp_path / "rec", home).utts == ["rec-a", "rec-b"]
+    put_audio(tmp_path / "rec" / "c.wav")
+    with ThreadPoolExecutor() as others, lock_file(tmp_path / "out" / ".data.lock", ""):
+        waiting = others.submit(data_of, tmp_path / "rec", home)
+        assert wait([waiting], 0.2).not_done
+    assert waiting.result().utts == ["rec-a", "rec-b", "rec-c"]
 
 
 def test_what_was_imported_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -115,7 +115,7 @@ def test_import_cuts_long_recordings_and_their_alignments(tmp_path: Path):
     source(folder, speech(words, 25.0), "long.wav")
     source(folder, speech([(0.0, 2.0)], 2.0), "short.wav")
     (folder / "long.wrd").write_text(
-        "".join(f"{round(a * 16000)} {round(b * 16000)} w{n}\n" for n, (a, b) in enumerate(words))
+        "".join(f"{round(a * RATE)} {round(b * RATE)} w{n}\n" for n, (a, b) in enumerate(words))
     )
     (folder / "long.txt").write_text("all of it")
     data, _, _, notes = import_folder(folder.parent, tmp_path / "data", cut=10)

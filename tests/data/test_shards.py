@@ -144,6 +144,26 @@ def test_import_takes_archives_and_check_and_fairseq_say_what_they_find(tmp_path
         DataDir.read(tmp_path / "data").source("a-0").file()
 
 
+def test_bad_recordings_in_archives_are_listed_and_many_stop_the_import(tmp_path: Path):
+    sounds = {f"a-{n}.wav": audio(0, "WAV") for n in range(9)}
+    put_tar(tmp_path / "tars" / "x.tar", {**sounds, "a-9.wav": audio(0, "WAV")[:1000]})
+    imported = import_folder(tmp_path / "tars", tmp_path / "data", speaker="a")
+    assert len(imported.data.utts) == 9
+    assert [message.split(":")[0] for message in imported.left_out] == ["a-9"]
+    assert "truncated" in imported.left_out[0]
+    with pytest.raises(
+        DataError, match=r"tars: 1 of 10 recordings cannot be used: a-9: .*raise --max-bad \(now 0\.05\)"
+    ):
+        import_folder(tmp_path / "tars", tmp_path / "data", speaker="a", most=0.05)
+
+
+def test_recordings_beside_archives_are_refused(tmp_path: Path):
+    put_webdataset(tmp_path / "tars")
+    (tmp_path / "tars" / "x.wav").write_bytes(audio(0, "WAV"))
+    with pytest.raises(DataError, match=r"tars: has 1 recording, as x\.wav, and tar archives; move one of both kinds"):
+        import_folder(tmp_path / "tars", tmp_path / "data")
+
+
 def test_what_is_wrong_is_told_in_a_line(tmp_path: Path):
     put_tar(tmp_path / "nobody" / "x.tar", {"k.wav": audio(0, "WAV")})
     with pytest.raises(DataError, match="nothing says who speaks in 'k'; give --speaker"):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from unitdisc.data.labels import READERS, Label
+from unitdisc.data.labels import READERS, Label, Wanted
 from unitdisc.data.phones import SILENCE
 from unitdisc.data.rows import is_table, read_rows
 from unitdisc.errors import DataError, shown
@@ -16,6 +16,7 @@ from unitdisc.files import whole_file
 # Starts and durations are written with two decimals each, so neighbours may overlap by one step of that grid;
 # such an overlap is trimmed, a larger one refused.
 ROUNDING = 0.0101  # s
+LATE = 0.05  # s by which labels may end after the audio
 
 
 class Interval(NamedTuple):
@@ -57,21 +58,24 @@ def read_alignment(path: str | Path, tier: str = "phones") -> Alignment:
     if not path.exists():
         raise DataError(f"{path}: no such alignment; expected a CTM file or a folder of label files")
     if path.suffix.lower() in READERS and not is_table(path):
-        return Alignment({_utt_of(path, path.parent): _LabelFile(path, tier)})
+        return join_alignments({_utt_of(path, path.parent): path}, Wanted(tier))
     return Alignment(read_rows(path, ROUNDING))
 
 
-def join_alignments(files: Mapping[str, Path], tier: str = "phones") -> Alignment:
-    """Open the label files of utterances whose names do not follow from them."""
-    return Alignment({utt: _LabelFile(files[utt], tier) for utt in sorted(files)})
+def join_alignments(files: Mapping[str, Path], wanted: Wanted, rates: Mapping[str, int] | None = None) -> Alignment:
+    """Open the label files of utterances whose names do not follow from them; `rates` are those of the audio, in Hz."""
+    rates = rates or {}
+    return Alignment(
+        {utt: _LabelFile(files[utt], wanted._replace(rate=rates.get(utt, wanted.rate))) for utt in sorted(files)}
+    )
 
 
 class _LabelFile:
-    def __init__(self, path: Path, tier: str) -> None:
-        self.path, self.tier = path, tier
+    def __init__(self, path: Path, wanted: Wanted) -> None:
+        self.path, self.wanted = path, wanted
 
     def __call__(self) -> list[Label]:
-        return READERS[self.path.suffix.lower()][1](self.path, self.tier)
+        return READERS[self.path.suffix.lower()][1](self.path, self.wanted)
 
 
 def _read_folder(folder: Path, tier: str) -> Alignment:
@@ -87,7 +91,7 @@ def _read_folder(folder: Path, tier: str) -> Alignment:
     if not files:
         suffixes = ", ".join(READERS)
         raise DataError(f"{folder}: expected label files with {tier} ({suffixes}), got none")
-    return join_alignments(files, tier)
+    return join_alignments(files, Wanted(tier))
 
 
 def _utt_of(path: Path, folder: Path) -> str:
@@ -117,7 +121,7 @@ def _checked(labels: Sequence[Label], utt: str) -> list[Interval]:
     return intervals
 
 
-def check_end(intervals: Sequence[Interval], seconds: float, where: str, tolerance: float = 0.05) -> None:
+def check_end(intervals: Sequence[Interval], seconds: float, where: str, tolerance: float = LATE) -> None:
     """Refuse intervals that end after the audio, beyond a tolerance in seconds."""
     if intervals and intervals[-1].end > seconds + tolerance:
         start, end, label = intervals[-1]

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
-from unitdisc.data.alignment import Interval, cut_at, read_alignment, write_ctm
+from unitdisc.data.alignment import LATE, Interval, cut_at, read_alignment, write_ctm
 from unitdisc.data.kaldi import DataDir, write_data_dir
 from unitdisc.data.tables import read_lines
 from unitdisc.errors import DataError
@@ -161,11 +161,16 @@ def speechocean762(root: str | Path, out: str | Path, part: str = "train") -> Da
 
 
 def write_alignment(
-    data: DataDir, alignment: Mapping[str, list[Interval]], tier: str = "phones", name: Callable[[str], str] = str
+    data: DataDir,
+    alignment: Mapping[str, list[Interval]],
+    tier: str = "phones",
+    name: Callable[[str], str] = str,
+    late: Callable[[str], object] = lambda utt: None,
 ) -> int:
     """Write what an alignment has of a data directory's utterances to its <tier>.ctm, cut at the end of the audio.
 
-    Labels are written as `name` of them. Return the number of utterances with an alignment.
+    Labels are written as `name` of them. `late` is told of utterances whose labels end well after the audio. Return
+    the number of utterances with an alignment.
     """
     path, aligned = data.path / f"{tier}.ctm", 0
     path.unlink(missing_ok=True)
@@ -175,7 +180,10 @@ def write_alignment(
         for utt in data.utts:
             if intervals := alignment.get(utt):
                 aligned += 1
-                cut = cut_at(intervals, data.source(utt).seconds())
+                seconds = data.source(utt).seconds()
+                if intervals[-1].end > seconds + LATE:
+                    late(utt)
+                cut = cut_at(intervals, seconds)
                 yield utt, [i._replace(label=name(i.label)) for i in cut]
 
     write_ctm(path, rows())

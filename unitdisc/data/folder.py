@@ -7,18 +7,22 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
+from unitdisc import dist
 from unitdisc.data.alignment import Alignment, Interval, cut_out, join_alignments
 from unitdisc.data.audio import AudioSource
 from unitdisc.data.corpora import AUDIO, write_alignment
 from unitdisc.data.kaldi import DataDir, Segment, is_data_dir, write_data_dir
+from unitdisc.data.labels import Wanted
 from unitdisc.data.names import name_problem
 from unitdisc.data.pauses import cut_at_pauses
 from unitdisc.data.programs import FFMPEG, is_missing
-from unitdisc.data.shards import has_shards, import_shards
-from unitdisc.errors import DataError, counted
+from unitdisc.data.shards import MOST, check_left_out, has_shards, import_shards
+from unitdisc.digests import listing
+from unitdisc.errors import DataError, counted, shown
+from unitdisc.files import lock_file, whole_file
 from unitdisc.reading import reading
 
-MOST = 0.1  # share of the recordings that may be left out as unreadable
+IMPORTED = ".imported"  # in a data directory: of which folder it was made
 
 
 class ImportedFolder(NamedTuple):
@@ -31,11 +35,27 @@ class ImportedFolder(NamedTuple):
 
 
 def data_of(path: str | Path, home: Path) -> DataDir:
-    """Read a data directory; of a plain folder of recordings, one is written into `home`."""
+    """Read a data directory; of a folder of recordings or tar archives, jobs write one into `home`, once."""
     path = Path(path)
     if not path.is_dir() or is_data_dir(path):
         return DataDir.read(path)
-    return import_folder(path, home).data
+    if dist.is_main():
+        _import_once(path, home)
+    dist.barrier()
+    return DataDir.read(home)
+
+
+def _import_once(folder: Path, home: Path) -> None:
+    """Import a folder, unless that was done since its files changed; of several jobs the first does it."""
+    mark, origin = home / IMPORTED, f"{folder.absolute()} {listing(folder)}\n"
+    home.parent.mkdir(parents=True, exist_ok=True)
+    with lock_file(home.with_name(f".{home.name}.lock"), "", wait=lambda who: None):
+        if mark.is_file() and mark.read_text("utf-8") == origin and is_data_dir(home):
+            return
+        mark.unlink(missing_ok=True)
+        import_folder(folder, home)
+        with whole_file(mark) as out:
+            out.write(origin)
 
 
 def import_folder(
@@ -65,20 +85,22 @@ def import_folder(
     files = sorted(path for path in _files(folder) if path.is_file())
     audio, unread = _recordings(files)
     speaker_of = _each_alone if unknown_speakers else _speakers(speaker)
-    if not audio and has_shards(folder):
+    if audio and has_shards(folder):
+        raise DataError(
+            f"{folder}: has {counted(len(audio), 'recording')}, as {audio[0].relative_to(folder)}, and tar archives; "
+            "move one of both kinds to a folder of its own"
+        )
+    if has_shards(folder):
         if cut is not None:
             raise DataError(f"{folder}: recordings in tar archives are not cut; leave --cut out, or unpack them")
         named = _speaker_in_archives(folder, speaker_of, known=speaker is not None, alone=unknown_speakers)
-        return ImportedFolder(import_shards(folder, out, named, channel), [], {}, [])
+        data, left_out = import_shards(folder, out, named, channel, most)
+        return ImportedFolder(data, left_out, {}, unread)
     if not audio:
         kinds = f"expected recordings ({', '.join((*AUDIO, *FFMPEG))}), got none"
         raise DataError(f"{folder}: {'; '.join([kinds, *unread])}; convert other formats first")
     paths, utt2spk, durations, left_out = _usable(folder, audio, speaker_of, speaker, channel)
-    if len(left_out) > most * len(audio) or not paths:
-        raise DataError(
-            f"{folder}: {len(left_out)} of {len(audio)} recordings cannot be used: {'; '.join(left_out[:5])}"
-            f"{' ...' if len(left_out) > 5 else ''}; mend or remove them, or raise --max-bad (now {most:g})"
-        )
+    check_left_out(folder, left_out, len(audio), most)
     pieces, cuts = _pieces(paths, durations, channel, cut)
     segmented = bool(channel) or len(pieces) > len(paths)
     data = write_data_dir(
@@ -189,13 +211,24 @@ def _recordings(files: list[Path]) -> tuple[list[Path], list[str]]:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Go through all files below a folder but hidden ones; one that cannot be looked into is not passed over."""
+    """Go through all files below a folder but hidden ones; one that cannot be looked into is not passed over.
+
+    Links are followed behind all else, and no folder is entered twice: a link may lead to one above it.
+    """
 
     def refuse(error: OSError) -> None:
         raise DataError(f"{error.filename}: cannot be read: {error.strerror}")
 
-    for here, _, names in os.walk(folder, onerror=refuse):
-        yield from (Path(here, name) for name in names if not name.startswith("."))
+    entered, roots = set(), [folder]
+    for root in roots:
+        for here, below, names in os.walk(root, onerror=refuse):
+            below[:] = [name for name in below if not name.startswith(".")]
+            if (real := os.path.realpath(here)) in entered:
+                below.clear()
+                continue
+            entered.add(real)
+            roots += sorted(path for path in (Path(here, name) for name in below) if path.is_symlink())
+            yield from (Path(here, name) for name in names if not name.startswith("."))
 
 
 def _speakers(pattern: str | None) -> Callable[[Path, Path], str | None]:
@@ -267,11 +300,39 @@ def _alignments(data: DataDir, paths: dict[str, Path], pieces: dict[str, Segment
                 found[utt] = label_file
         if not found:
             continue
-        try:
-            aligned[tier] = write_alignment(data, _of_pieces(join_alignments(found, tier), pieces), tier)
-        except DataError as error:
-            notes.append(f"no {tier}.ctm, since {error}")
+        # TIMIT's labels count samples of the recording.
+        timit = {utt for utt, label_file in found.items() if label_file.suffix != ".TextGrid"}
+        rates = {utt: AudioSource(paths[utt]).native_rate() for utt in timit}
+        count, said = _align(data, found, rates, pieces, tier)
+        notes += said
+        if count:
+            aligned[tier] = count
     return aligned, notes
+
+
+def _align(
+    data: DataDir, files: dict[str, Path], rates: dict[str, int], pieces: dict[str, Segment], tier: str
+) -> tuple[int, list[str]]:
+    """Write the alignment of a tier; return the number of its utterances, and what is to be said of it."""
+    late: list[str] = []
+    alone: set[str] = set()
+
+    def takes(name: str) -> bool:
+        """Take the only tier of a TextGrid for phones, unless it is named like words."""
+        if ("word" in name.lower()) != (tier == "words"):
+            return False
+        alone.add(shown(name))
+        return True
+
+    try:
+        whole = join_alignments(files, Wanted(tier, takes=takes), rates)
+        count = write_alignment(data, _of_pieces(whole, pieces), tier, late=late.append)
+    except DataError as error:
+        return 0, [f"no {tier}.ctm, since {error}"]
+    notes = [f"taken for {tier}, as the only tier of a TextGrid: {', '.join(sorted(alone))}"] if alone else []
+    if late:
+        notes.append(f"{tier} that end after their recording, cut there: those of {len(late)}, as {late[0]}")
+    return count, notes
 
 
 def _of_pieces(whole: Alignment, pieces: dict[str, Segment]) -> Mapping[str, list[Interval]]:

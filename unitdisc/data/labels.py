@@ -27,8 +27,17 @@ class Label(NamedTuple):
     label: str
 
 
-def read_textgrid(path: Path, tier: str) -> list[Label]:
-    """Read the tier of this name (or the only one); intervals without a label are left out."""
+class Wanted(NamedTuple):
+    """What is wanted of a label file, and what it does not say itself."""
+
+    tier: str
+    rate: int = TIMIT_RATE  # Hz, of the samples that .phn and .wrd count
+    takes: Callable[[str], bool] = lambda name: True  # may the only tier of a TextGrid, of this name, stand for it?
+
+
+def read_textgrid(path: Path, wanted: Wanted) -> list[Label]:
+    """Read the tier of this name (or the only one, if it may be taken); intervals without a label are left out."""
+    tier = wanted.tier
     with reading(path, "a Praat TextGrid"):
         grid = textgrid.TextGrid()
         grid.read(str(path), round_digits=9)  # the library's 15 digits are kept to 1 ns
@@ -36,6 +45,8 @@ def read_textgrid(path: Path, tier: str) -> list[Label]:
         tiers = {str(t.name): t for t in grid.tiers if isinstance(t, textgrid.IntervalTier)}
     chosen = [t for name, t in tiers.items() if name.lower() == tier or name.lower().endswith(f" {tier}")]
     if not chosen and len(tiers) == 1:
+        if not wanted.takes(next(iter(tiers))):
+            return []
         chosen = list(tiers.values())
     if len(chosen) != 1:
         raise DataError(f"{path}: expected one interval tier {tier!r}, got {', '.join(map(shown, tiers)) or 'none'}")
@@ -46,7 +57,7 @@ def read_textgrid(path: Path, tier: str) -> list[Label]:
     ]
 
 
-def read_timit(path: Path, rate: int = TIMIT_RATE) -> list[Label]:
+def read_timit(path: Path, rate: int) -> list[Label]:
     """Read .phn or .wrd: `<first sample> <end sample> <label>`."""
     labels = []
     for number, line in enumerate(_latin1_lines(path), start=1):
@@ -63,9 +74,9 @@ def _is_count(text: str) -> bool:
     return text.isdecimal() and len(text) <= 15  # beyond, floats do not count samples any more
 
 
-def read_timit_words(path: Path) -> list[Label]:
+def read_timit_words(path: Path, rate: int) -> list[Label]:
     """Read .wrd; words that share a phone overlap there, and the first of them ends where the next begins."""
-    labels = sorted(read_timit(path), key=lambda label: label.start)
+    labels = sorted(read_timit(path, rate), key=lambda label: label.start)
     ends = [*(label.start for label in labels[1:]), math.inf][: len(labels)]
     return [label._replace(end=min(label.end, end)) for label, end in zip(labels, ends, strict=True)]
 
@@ -123,11 +134,11 @@ def _latin1_lines(path: Path) -> list[str]:
 
 
 # By suffix: (tier that it holds, reader); a TextGrid holds any.
-READERS: dict[str, tuple[str | None, Callable[[Path, str], list[Label]]]] = {
+READERS: dict[str, tuple[str | None, Callable[[Path, Wanted], list[Label]]]] = {
     ".textgrid": (None, read_textgrid),
-    ".phn": ("phones", lambda path, tier: read_timit(path)),
-    ".wrd": ("words", lambda path, tier: read_timit_words(path)),
-    ".lablaut": ("phones", lambda path, tier: read_xlabel(path, "start")),
-    ".lab": (None, lambda path, tier: read_xlabel(path, "end")),
-    ".xlabel": (None, lambda path, tier: read_xlabel(path, "end")),
+    ".phn": ("phones", lambda path, wanted: read_timit(path, wanted.rate)),
+    ".wrd": ("words", lambda path, wanted: read_timit_words(path, wanted.rate)),
+    ".lablaut": ("phones", lambda path, wanted: read_xlabel(path, "start")),
+    ".lab": (None, lambda path, wanted: read_xlabel(path, "end")),
+    ".xlabel": (None, lambda path, wanted: read_xlabel(path, "end")),
 }

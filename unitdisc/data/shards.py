@@ -11,7 +11,7 @@ import math
 import os
 import re
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
@@ -21,6 +21,8 @@ from unitdisc.data.kaldi import DataDir, Segment, write_data_dir
 from unitdisc.data.names import name_problem
 from unitdisc.errors import DataError, shown
 from unitdisc.reading import parse_json, reading
+
+MOST = 0.1  # share of the recordings that may be left out as unreadable
 
 
 class Sample(NamedTuple):
@@ -37,12 +39,29 @@ def has_shards(folder: Path) -> bool:
     return next(folder.glob("*.tar"), None) is not None
 
 
+class ImportedShards(NamedTuple):
+    """What became of a folder of archives."""
+
+    data: DataDir
+    left_out: list[str]  # one message for each utterance that cannot be used
+
+
+def check_left_out(folder: Path, left_out: Sequence[str], total: int, most: float) -> None:
+    """Stop an import of which more than a share of `most`, or all, cannot be used."""
+    if len(left_out) > most * total or 0 < total == len(left_out):
+        raise DataError(
+            f"{folder}: {len(left_out)} of {total} recordings cannot be used: {'; '.join(left_out[:5])}"
+            f"{' ...' if len(left_out) > 5 else ''}; mend or remove them, or raise --max-bad (now {most:g})"
+        )
+
+
 def import_shards(
-    folder: Path, out: str | Path, speaker: Callable[[PurePath], str | None], channel: int = 0
-) -> DataDir:
+    folder: Path, out: str | Path, speaker: Callable[[PurePath], str | None], channel: int = 0, most: float = MOST
+) -> ImportedShards:
     """Write a data directory of the recordings in the tar archives of a folder.
 
-    `speaker` finds one in `<archive>/<key>` where neither a cut nor a .json says who it is.
+    `speaker` finds one in `<archive>/<key>` where neither a cut nor a .json says who it is. More than a share of `most`
+    that cannot be used stops the import.
     """
     cuts = {cut["id"]: cut for cut in _cuts(folder)}
     recordings: dict[str, str] = {}
@@ -50,6 +69,7 @@ def import_shards(
     utt2spk: dict[str, str] = {}
     text: dict[str, str] = {}
     durations: dict[str, float] = {}
+    left_out: list[str] = []
     for sample in _samples(sorted(folder.glob("recording.*.tar" if cuts else "*.tar"))):
         if sample.key in recordings:
             raise DataError(f"{sample.archive}: {sample.key!r} is there twice; name recordings apart")
@@ -66,22 +86,29 @@ def import_shards(
             name = sample.key if whole else str(facts.get("id"))
             utt = name if name.startswith(spk) else f"{spk}-{name}"
             if problem := name_problem(utt) or name_problem(spk):
-                raise DataError(f"{sample.archive}: {sample.key!r} would get {problem}; rename it")
+                left_out.append(f"{sample.archive}: {sample.key!r} would get {problem}; rename it")
+                continue
             if utt in utt2spk:
                 raise DataError(f"{sample.archive}: {utt!r} is there twice; name recordings apart")
             source = AudioSource(sample.archive, channel, offset=sample.offset)
-            start, seconds = (0.0, source.seconds()) if whole else _span(facts, f"{sample.archive}: {sample.key}")
+            try:
+                start, seconds = (0.0, source.seconds()) if whole else _span(facts, f"{sample.archive}: {sample.key}")
+            except DataError as error:
+                left_out.append(f"{sample.key}: {error}")
+                continue
             segments[utt] = Segment(sample.key, start, None if whole else start + seconds, channel or None)
             utt2spk[utt], durations[utt] = spk, seconds
             if facts.get("text"):
                 text[utt] = " ".join(str(facts["text"]).split())
             recordings[sample.key] = f"{sample.archive}:{sample.offset}"
+    check_left_out(folder, left_out, len(utt2spk) + len(left_out), most)
     if not recordings:
         raise DataError(f"{folder}: expected recordings ({', '.join(AUDIO)}) in its tar archives, got none")
     plain = not channel and all(utt == part.recording and part.end is None for utt, part in segments.items())
-    return write_data_dir(
+    data = write_data_dir(
         out, recordings.items(), utt2spk, text or None, segments=None if plain else segments, utt2dur=durations
     )
+    return ImportedShards(data, left_out)
 
 
 def _samples(archives: list[Path]) -> Iterator[Sample]:

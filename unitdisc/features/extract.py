@@ -82,15 +82,7 @@ def extract(
                     archives.append(made)
                 make((0, last), count)
         make((0, count), count)
-        manifests = {}
-        utterances = archives.done - len(archives.failed)
-        for name in missing:
-            grid = wanted[name].grid
-            manifests[name] = Manifest(
-                tree_digest(trees[name]), trees[name], digest, feature_dim(wanted[name]), grid.period, grid.offset,
-                utterances, archives.frames, archives.failed, archives.short,
-            ).to_json()  # fmt: skip
-        archives.finish(manifests)
+        archives.finish({name: _manifest(wanted[name], digest, archives) for name in missing})
         remove_parts(data.path)
     except _TooManyFailed:
         for one in parts_of(data.path) if part is None else ():  # so that the next start tries them again
@@ -99,7 +91,17 @@ def extract(
         raise
     finally:
         archives.close()
+    utterances = archives.done - len(archives.failed)
     return FeaturesSummary(tuple(missing), utterances, archives.frames, archives.failed, archives.short)
+
+
+def _manifest(config: ArchiveConfig, digest: str, archives: PartialArchives) -> str:
+    """Say of what an archive was made, and what is in it."""
+    tree, grid, utterances = archive_tree(config), config.grid, archives.done - len(archives.failed)
+    return Manifest(
+        tree_digest(tree), tree, digest, feature_dim(config), grid.period, grid.offset,
+        utterances, archives.frames, archives.failed, archives.short,
+    ).to_json()  # fmt: skip
 
 
 def _present(data_dir: Path, name: str, tree: dict[str, object], digest: str) -> Manifest | None:
