@@ -10,6 +10,7 @@ from unitdisc.data.units import UnitLine
 from unitdisc.errors import DataError
 from unitdisc.evaluate.clusters import entropy
 from unitdisc.evaluate.contingency import CellCounter
+from unitdisc.evaluate.numbering import Numbering
 from unitdisc.evaluate.scores import Counts, Score, bootstrap
 from unitdisc.evaluate.units import AnyUnits, Units
 
@@ -35,14 +36,15 @@ def bitrate_scores(path: AnyUnits, seed: int = 0, resamples: int = 1000) -> list
     """
     source = Units.of(path)
     header = source.header
-    counters = {name: CellCounter() for name in SYMBOLS}
+    counters, numbering = {name: CellCounter() for name in SYMBOLS}, Numbering()
     utterances = units = frames = 0
     for line in source:
         if not len(line.units):
             continue
         utterances, units, frames = utterances + 1, units + len(line.units), frames + int(line.durations.sum())
+        numbered = line._replace(units=numbering(line.units))
         for name, symbols in SYMBOLS.items():
-            counters[name].add(line.utt, _with_frames(symbols(line), line))
+            counters[name].add(line.utt, _with_frames(symbols(numbered), line))
     if not utterances:
         raise DataError(f"{path}: has no units to score; is it empty?")
     bits = math.log2(header.cardinality)

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from unitdisc.evaluate.aligned import Aligned
+from unitdisc.evaluate.numbering import Numbering
 
 PENDING = 250_000  # cells held before they are summed
 MOST_CELLS = 500_000  # summed, of all rows together; beyond, rows are folded
@@ -79,16 +80,18 @@ def _summed(rows: np.ndarray, cells: np.ndarray, counts: np.ndarray) -> tuple[np
 
 def count_pairs(pairs: Iterable[Aligned], phones: int, drop: int | None = None, most: int = 1024) -> Contingency:
     """Count (phone, unit) on frames, in at most `most` rows; frames of the phone `drop` (silence) are left out."""
-    counter = CellCounter(most)
+    counter, numbering = CellCounter(most), Numbering()
     for line, labels in pairs:
         units, frames = line.frames, labels.frames
         if drop is not None:
             units, frames = units[frames != drop], frames[frames != drop]
-        counter.add(line.utt, units * phones + frames)
+        counter.add(line.utt, numbering(units) * phones + frames)
     cells, rows = counter.result()
     if not len(cells):
         return Contingency(np.zeros((phones, 0), np.int64), cells, rows)
-    units, columns = np.unique(cells // phones, return_inverse=True)
+    numbers, columns = np.unique(cells // phones, return_inverse=True)
+    units, places = np.unique(numbering.units[numbers], return_inverse=True)
+    columns = places[columns]
     places = (cells % phones) * len(units) + columns
     coo = rows.tocoo()
     spread = sparse.csr_matrix((coo.data, (coo.row, places[coo.col])), shape=(rows.shape[0], phones * len(units)))

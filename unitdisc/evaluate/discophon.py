@@ -14,6 +14,7 @@ from unitdisc.evaluate.boundaries import measures as boundary_measures
 from unitdisc.evaluate.clusters import measures as cluster_measures
 from unitdisc.evaluate.edits import edits
 from unitdisc.evaluate.mapping import merged
+from unitdisc.evaluate.numbering import FEW, Numbering
 from unitdisc.evaluate.scores import Counts, Groups, Score, bootstrap, bootstrap_many, file_hash
 from unitdisc.evaluate.units import AnyUnits, Units
 
@@ -25,7 +26,7 @@ Mapping = Literal["many-to-one", "one-to-one"]
 
 class _Utterance(NamedTuple):
     utt: str
-    units: np.ndarray  # [T] of the unit file's frames
+    units: np.ndarray  # [T], on the unit file's frames
     phones: np.ndarray  # [P] numbers, every 10 ms
 
 
@@ -48,15 +49,20 @@ def discophon_scores(
         raise DataError(
             f"{units}: DiscoPhon's scores need a period that is a multiple of 10 ms, got {header.period:g} s"
         )
-    names: dict[str, int] = {}
-    utterances = list(_utterances(source, alignment, repeat, names))
+    names, numbering = dict[str, int](), Numbering.of_codes(header.cardinality)
+    utterances = [one._replace(units=numbering(one.units)) for one in _utterances(source, alignment, repeat, names)]
     if not utterances:
         raise DataError(f"{units}: none of its utterances is in {alignment}")
-    counts = np.zeros((len(names), header.cardinality), dtype=np.int64)
+    counts = np.zeros((len(names), len(numbering)), dtype=np.int64)
     for _, each, phones in utterances:
         both = np.repeat(each, repeat)[: len(phones)]
         np.add.at(counts, (phones[: len(both)], both), 1)
-    phone_of = _phone_of_units(counts, mapping, units)
+    if mapping == "one-to-one" and header.cardinality < len(names):
+        raise DataError(
+            f"{units}: a one-to-one mapping needs a unit for each of the {len(names)} phones, silence among them, "
+            f"got {header.cardinality} units"
+        )
+    phone_of = _phone_of_units(counts, mapping)
     errors, boundaries = Groups(), Groups()
     for utt, each, phones in utterances:
         said, wanted = merged(phone_of[each]), merged(phones)
@@ -83,8 +89,8 @@ def discophon_scores(
     ]  # fmt: skip
 
 
-def _phone_of_units(counts: np.ndarray, mapping: Mapping, units: AnyUnits) -> np.ndarray:
-    """Return the phone of each unit, [K], from how often they meet, [P, K].
+def _phone_of_units(counts: np.ndarray, mapping: Mapping) -> np.ndarray:
+    """Return the phone of each unit, [A], from how often they meet, [P, A].
 
     One to one, units that are left over have phones of their own that nobody says, numbered from P.
     """
@@ -93,16 +99,12 @@ def _phone_of_units(counts: np.ndarray, mapping: Mapping, units: AnyUnits) -> np
     order = np.argsort(counts.sum(axis=1), kind="stable")[::-1]
     if mapping == "many-to-one":
         return order[counts[order].argmax(axis=0)]
-    if codes < phones:
-        raise DataError(
-            f"{units}: a one-to-one mapping needs a unit for each of the {phones} phones, silence among them, "
-            f"got {codes} units"
-        )
-    square = np.zeros((codes, codes), dtype=np.int64)
-    square[:phones] = counts[order]
-    rows, columns = linear_sum_assignment(square, maximize=True)
-    phone_of = np.empty(codes, dtype=np.int64)
-    phone_of[columns] = np.concatenate([order, np.arange(phones, codes)])[rows]
+    # As many rows as units, as DiscoPhon has them, decide between mappings that are equally good.
+    wanted = np.zeros((max(codes, phones) if codes <= FEW else phones, codes), dtype=np.int64)
+    wanted[:phones] = counts[order]
+    rows, columns = linear_sum_assignment(wanted, maximize=True)
+    phone_of = np.arange(phones, phones + codes)
+    phone_of[columns] = np.concatenate([order, np.arange(phones, len(wanted))])[rows]
     return phone_of
 
 

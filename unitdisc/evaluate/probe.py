@@ -19,6 +19,7 @@ from unitdisc.evaluate.scores import Counts, Groups, Score, bootstrap
 from unitdisc.evaluate.sides import LabelledUtterance, Side, check_sides, stretches
 
 EMBEDDING = 64  # dimensions of a unit's vector
+MOST_CODES = 1 << 18  # that have a vector each
 BLANK = 0  # of CTC; phone p is p + 1
 
 
@@ -49,7 +50,11 @@ class Reader(nn.Module):
     def __init__(self, train: Side, kind: str, hidden: int, classes: int) -> None:
         super().__init__()
         dim = EMBEDDING if train.codes else train.dim
-        self.embedding = nn.Embedding(train.codes, dim) if train.codes else None
+        self.embedding = nn.Embedding(train.codes, dim) if 0 < train.codes <= MOST_CODES else None
+        self.known = None  # of more codes, the units [A] of the training side, sorted; the last vector is of all others
+        if train.codes > MOST_CODES:
+            self.known = torch.from_numpy(np.unique(np.concatenate([u.x for u in train.utterances])))
+            self.embedding = nn.Embedding(len(self.known) + 1, dim)
         x = np.zeros((1, dim), np.float32) if train.codes else np.concatenate([u.x for u in train.utterances])
         self.register_buffer("mean", torch.from_numpy(x.mean(axis=0)))
         self.register_buffer("scale", torch.from_numpy(np.maximum(x.std(axis=0), 1e-5)))
@@ -67,6 +72,9 @@ class Reader(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Map units [.., T] or features [.., T, D] to log odds [.., T, C]."""
+        if self.known is not None:
+            places = torch.searchsorted(self.known, x).clamp(max=len(self.known) - 1)
+            x = torch.where(self.known[places] == x, places, len(self.known))
         h = self.embedding(x) if self.embedding is not None else (x - self.mean) / self.scale
         if len(self.lstms) and lengths is not None:
             turn = _turned(lengths, h.shape[1])[..., None]

@@ -10,12 +10,14 @@ from unitdisc.data.tables import read_pairs
 from unitdisc.errors import DataError, TooFewError, counted
 from unitdisc.evaluate.eer import cosine_pairs, eer, eer_interval
 from unitdisc.evaluate.logistic import fit_logistic, folds
+from unitdisc.evaluate.numbering import Numbering
 from unitdisc.evaluate.scores import Counts, Score, bootstrap
 from unitdisc.evaluate.units import AnyUnits, Units
 
 FOLDS = 5
 MOST_SPEAKERS = 200  # that are told apart; of more, so many are drawn
 MOST_UTTERANCES = 20_000  # of all of these; more are thinned evenly by speaker
+MOST_SHARES = 1 << 28  # numbers in the histograms of all utterances: 2 GB
 MOST_PAIRED = 3000  # utterances whose pairs are scored for the EER; more are thinned evenly by speaker
 
 
@@ -30,6 +32,7 @@ class Utterances(NamedTuple):
 
     names: list[str]
     vectors: np.ndarray  # [U, D] float64
+    units: np.ndarray  # [D] int64, the unit of each column of histograms
     speakers: np.ndarray  # [U] int64
     speaker_names: list[str]
     dropped: dict[str, int]
@@ -57,7 +60,8 @@ def speaker_scores(
                 f"{path} has units of {header.cardinality} codes, the codebook {len(codebook)} codewords; "
                 "they belong to different models"
             )
-        kinds["mean-code"] = found._replace(vectors=found.vectors @ np.asarray(codebook, dtype=np.float64))
+        codewords = np.asarray(codebook, dtype=np.float64)[found.units]
+        kinds["mean-code"] = found._replace(vectors=found.vectors @ codewords)
     scores = []
     for kind, utterances in kinds.items():
         about: dict[str, Any] = {
@@ -80,6 +84,7 @@ def histograms(path: AnyUnits, utt2spk: Mapping[str, str], seed: int = 0) -> Utt
     """
     source = Units.of(path)
     by_speaker: dict[str, list[str]] = {}
+    numbering = Numbering.of_codes(source.header.cardinality)
     dropped = {"utterances without a speaker": 0, "utterances without units": 0, "utterances of speakers with few": 0}
     for line in source:
         if line.utt not in utt2spk:
@@ -88,6 +93,7 @@ def histograms(path: AnyUnits, utt2spk: Mapping[str, str], seed: int = 0) -> Utt
             dropped["utterances without units"] += 1
         else:
             by_speaker.setdefault(utt2spk[line.utt], []).append(line.utt)
+            numbering(line.units)
     if not by_speaker:
         raise DataError(f"{path}: none of its utterances has a speaker; is utt2spk of another corpus?")
     enough = {s: utts for s, utts in sorted(by_speaker.items()) if len(utts) >= FOLDS}
@@ -102,13 +108,15 @@ def histograms(path: AnyUnits, utt2spk: Mapping[str, str], seed: int = 0) -> Utt
         dropped["utterances beyond those drawn"] = spared
     names = [utt for utts in drawn.values() for utt in utts]
     rows = {utt: row for row, utt in enumerate(names)}
-    vectors = np.empty((len(names), source.header.cardinality))
+    if len(names) * len(numbering) > MOST_SHARES:
+        raise TooFewError(f"{path}: {len(names)} utterances have {len(numbering)} different units: too many to compare")
+    vectors = np.empty((len(names), len(numbering)))
     for line in source:
         if (row := rows.get(line.utt)) is not None:
-            counts = np.bincount(line.units, weights=line.durations, minlength=vectors.shape[1])
+            counts = np.bincount(numbering(line.units), weights=line.durations, minlength=len(numbering))
             vectors[row] = counts / counts.sum()
     speakers = np.repeat(np.arange(len(drawn)), [len(utts) for utts in drawn.values()])
-    return Utterances(names, vectors, speakers, list(drawn), dropped)
+    return Utterances(names, vectors, numbering.units, speakers, list(drawn), dropped)
 
 
 def _drawn(utts: Mapping[str, list[str]], seed: int) -> dict[str, list[str]]:

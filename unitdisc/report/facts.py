@@ -13,6 +13,7 @@ from scipy.spatial.distance import squareform
 from unitdisc.data.alignment import frame_places
 from unitdisc.data.units import UnitLine, read_units
 from unitdisc.evaluate.aligned import SILENCE, SILENCES
+from unitdisc.evaluate.numbering import Numbering
 from unitdisc.report.collect import Experiment
 
 MOST_UNITS = 512  # columns of the heat map: the most frequent
@@ -42,7 +43,8 @@ class UnitFacts:
     usage: Counter[int] = field(default_factory=Counter)  # frames of each unit
     durations: np.ndarray = field(default_factory=lambda: np.zeros(LONGEST + 1, np.int64))  # runs by frames
     together: Counter[tuple[str, int]] = field(default_factory=Counter)  # frames of (phone, unit)
-    spoken: dict[str, np.ndarray] = field(default_factory=dict)  # speaker, "" unknown: runs [K] of each unit
+    numbering: Numbering = field(default_factory=Numbering)  # of the units, in what follows
+    spoken: dict[str, np.ndarray] = field(default_factory=dict)  # speaker, "" unknown: runs of each unit, by its number
     places: dict[int, list[Place]] = field(default_factory=dict)  # of each unit, for listening
 
     @property
@@ -64,8 +66,7 @@ def gather(exp: Experiment, examples: int) -> UnitFacts:
     assert exp.header is not None
     known = set(exp.data.utts) if exp.data is not None else None
     speakers = len(exp.data.spk2utt) if exp.data is not None else 1
-    few = exp.header.cardinality * speakers <= MOST_COUNTS
-    cardinality, counts = exp.header.cardinality, _FrameCounts(facts)
+    few, counts = exp.header.cardinality * speakers <= MOST_COUNTS, _FrameCounts(facts)
     worst: dict[int, int] = {}
     for line in read_units(exp.units):
         frames = line.frames
@@ -74,7 +75,7 @@ def gather(exp: Experiment, examples: int) -> UnitFacts:
         facts.runs += len(line.units)
         facts.durations += np.bincount(np.minimum(line.durations, LONGEST), minlength=LONGEST + 1)
         speaker = exp.data.utt2spk.get(line.utt, "") if exp.data is not None and few else ""
-        _add(facts.spoken, speaker, np.bincount(line.units, minlength=cardinality if few else 0))
+        _add(facts.spoken, speaker, np.bincount(facts.numbering(line.units)))
         aligned = exp.alignment is not None and line.utt in exp.alignment
         counts.add_(frames, _phone_numbers(exp, line.utt, len(frames), counts.phones) if aligned else None)
         if known is None or line.utt in known:
@@ -116,7 +117,7 @@ class _FrameCounts:
 
 
 def _add(spoken: dict[str, np.ndarray], speaker: str, counts: np.ndarray) -> None:
-    """Add counts [K] to those of a speaker, which may reach to another K."""
+    """Add counts [N] to those of a speaker, which may reach to another N."""
     there = spoken.get(speaker)
     if there is None:
         spoken[speaker] = counts

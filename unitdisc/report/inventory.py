@@ -22,14 +22,15 @@ def inventory(exp: Experiment, facts: UnitFacts) -> dict[str, Any]:
     period, width = exp.header.period, max(map(len, facts.spoken.values()), default=0)
     said = {name: np.pad(counts, (0, width - len(counts))) for name, counts in facts.spoken.items()}
     times = np.sum([*said.values(), np.zeros(width, np.int64)], axis=0)
-    units = [unit for unit, _ in facts.usage.most_common(MOST_UNITS) if unit < len(times)]
+    units = [unit for unit, _ in facts.usage.most_common(MOST_UNITS)]
+    numbers = facts.numbering(np.array(units, dtype=np.int64)).tolist()
     who = sorted((name for name in said if name), key=lambda name: (-int(said[name].sum()), name))
     rows = []
-    for unit in units:
-        count, frames = int(times[unit]), facts.usage[unit]
-        people = sum(bool(said[name][unit]) for name in who)
+    for unit, number in zip(units, numbers, strict=True):
+        count, frames = int(times[number]), facts.usage[unit]
+        people = sum(bool(said[name][number]) for name in who)
         rows.append([unit, count, frames, round(period * frames / max(count, 1), 4), people])
-    shares = {name: [int(said[name][unit]) for unit in units] for name in who[:MOST_SPEAKERS]}
+    shares = {name: [int(said[name][number]) for number in numbers] for name in who[:MOST_SPEAKERS]}
     return {"rows": rows, "frames": facts.frames, "speakers": len(who), "shares": shares}
 
 
