@@ -405,6 +405,31 @@ def test_the_verb_reports(exp: Path, tmp_path: Path, capsys):
 
 
 @pytest.mark.parametrize(
+    "changed",
+    ["run/scores/judged.jsonl", "run/judged-2.jsonl", "run/manifest.jsonl", "run/LICENSE", "data/COPYING",
+     "data/phones.ctm", "data/text", "units/scores.json", "run/units/longer/test/units.jsonl"],
+)  # fmt: skip
+def test_whatever_the_page_shows_is_a_change(changed: str, tmp_path: Path, capsys):
+    data = put_data(tmp_path / "data")
+    run, other = put_exp(tmp_path / "run", data), put_units(tmp_path / "units" / "units.jsonl", data)
+    if "longer" in changed:
+        (run / "units" / "longer").mkdir()
+        (run / "units" / "test").rename(run / "units" / "longer" / "test")
+    words = ["report", str(run), "--units", str(other), "--out", str(tmp_path / "r.html"), "--samples", "1", "--renew"]
+
+    def code(*more: str) -> int:
+        with pytest.raises(SystemExit) as stop:
+            main([*words, *more])
+        return int(stop.value.code or 0)
+
+    assert code() == 0
+    assert code("--unchanged") == 0
+    with (tmp_path / changed).open("a") as file:
+        file.write("\n")
+    assert code("--unchanged") == 3
+
+
+@pytest.mark.parametrize(
     ("exps", "message"),
     [([], "nothing to report on: name the folder"), (["/nowhere"], "/nowhere: no such folder; expected that of a")],
 )

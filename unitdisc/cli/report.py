@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from unitdisc.cli.arguments import above_zero, add_renew, count
@@ -62,35 +61,21 @@ def run_report(options: argparse.Namespace) -> None:
     """Write the page and print where it is."""
     from unitdisc.cli.making import making
     from unitdisc.made import Making
+    from unitdisc.report.inputs import places_of, read_of
 
-    places = {f"run-{n}": Path(exp) for n, exp in enumerate(options.exp)}
-    places |= {f"units-{n}": Path(units) for n, units in enumerate(options.units)}
+    shown = ReportOptions(
+        options.data, options.alignment, options.samples, options.examples, options.max_mb, options.seed
+    )
     settings = {name: getattr(options, name) for name in ("samples", "examples", "max_mb", "seed")}
-    places |= {name: path for name in ("data", "alignment") if (path := getattr(options, name)) is not None}
-    wanted = Making(options.out, settings, places, lambda: read_by_report(places))
+    places = places_of(options.exp, options.units, shown)
+    wanted = Making(options.out, settings, places, lambda: read_of(places))
     with making(options, wanted) as task:
         if task.unchanged:
             return
         from unitdisc.report.html import write_report
 
-        shown = ReportOptions(
-            options.data, options.alignment, options.samples, options.examples, options.max_mb, options.seed
-        )
         size = write_report(
             options.exp, options.out, shown,
             units=options.units, force=task.force, progress=lambda what: print(what, file=sys.stderr),
         )  # fmt: skip
         print(f"{options.out}: {size / 1e6:.2f} MB")
-
-
-def read_by_report(places: Mapping[str, Path]) -> Iterator[str]:
-    """Give what counts of the places that a report reads: of a run, not its logs and checkpoints."""
-    for name in places:
-        if not name.startswith("run-"):
-            yield name
-            continue
-        yield from (f"{name}/{file}" for file in ("config.yaml", "env.json", "metrics.jsonl"))
-        yield from (
-            f"{name}/{pattern}"
-            for pattern in ("units/*/*", "scores/*.json", "*/manifest.jsonl", "longer/*.jsonl", "words/*.csv")
-        )

@@ -12,12 +12,12 @@ from unitdisc.errors import ConfigError, DataError
 from unitdisc.evaluate.converted import MANIFEST, Converted, read_manifest
 from unitdisc.evaluate.scores import FORMAT, Score
 from unitdisc.reading import json_if_any
+from unitdisc.report.inputs import LICENCES, units_of_run
 from unitdisc.report.judged import Key, read_judged
 from unitdisc.report.options import ReportOptions
 from unitdisc.report.sounds import Stretches
 from unitdisc.runlog import read_metrics
 
-LICENCES = ("LICENSE", "LICENCE", "LICENSE.txt", "LICENSE.TXT", "LICENCE.txt", "COPYING")
 METRICS = "unitdisc train writes it while training"
 
 
@@ -89,13 +89,8 @@ def open_experiment(path: Path, name: str, options: ReportOptions) -> Experiment
         exp.metrics = read_metrics(path)
     except DataError:
         exp.missing["learning curves"] = f"{path / 'metrics.jsonl'} is not there; {METRICS}"
-    found = [
-        file for split in ("all", "test", "dev", "train") if (file := path / "units" / split / "units.jsonl").is_file()
-    ]
-    found += sorted(path.glob("units/**/units.jsonl"))
-    if found:
-        exp.units = found[0]
-    else:
+    exp.units = units_of_run(path)
+    if exp.units is None:
         exp.missing["units"] = f"{path}/units/test/units.jsonl is not there; unitdisc encode writes it"
     if (path / "longer" / "units.jsonl").is_file():
         exp.longer = path / "longer" / "units.jsonl"
