@@ -98,6 +98,12 @@ def test_scores_of_arrays_are_those_of_closed_forms():
     assert unitdisc.pnmi({"u": np.zeros(20, int)}, alignment, 0.01).value == pytest.approx(0.0, abs=1e-9)
 
 
+@pytest.mark.parametrize("units", [np.zeros((4, 2), int), [0.0, 1.9], [np.nan], ["1"]])
+def test_what_are_no_units_is_refused(units: object):
+    with pytest.raises(DataError, match=r"expected units \[T\] as whole numbers, got"):
+        unitdisc.bitrate({"u": units}, 0.01)
+
+
 def test_other_scores_of_arrays_are_those_of_files(tmp_path: Path):
     random, names = np.random.default_rng(0), ["a", "b", "c"]
     units = {utt: random.integers(5, size=60) for utt in ("u1", "u2")}

@@ -386,6 +386,24 @@ def test_copies_are_the_recordings_as_the_synthesiser_hears_them(data: DataDir, 
     assert "--force replaces them" in capsys.readouterr().err
 
 
+def test_a_recording_that_cannot_be_copied_is_told_and_the_others_are_copied(tmp_path: Path, capsys):
+    data = make_data(tmp_path / "d", 2, features=False)
+    soundfile.write(data.path / "a-00.wav", np.zeros(0), 16000)
+    assert main_code(["copy", str(data.path), str(tmp_path / "out")]) == 1
+    assert "1 of 2 utterances cannot be copied, and --max-failed allows a share of 0.01" in capsys.readouterr().err
+    assert main_code(["copy", str(data.path), str(tmp_path / "out"), "--max-failed", "0.5"]) == 0
+    said = capsys.readouterr()
+    assert said.out.endswith("s (manifest.jsonl); 1 failed\n")
+    assert "failed: a-00: " in said.err
+    assert DataDir.read(tmp_path / "out").utts == ["copy-b-01"]
+
+
+def main_code(words: list[str]) -> object:
+    with pytest.raises(SystemExit) as stop:
+        main(words)
+    return stop.value.code
+
+
 @pytest.mark.parametrize(
     ("seconds", "loud", "said"), [(0.01, 1, "0.01 s"), (0.4, 1, "0.40 s"), (2, 0, "2.00 s of silence")]
 )

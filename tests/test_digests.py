@@ -57,6 +57,16 @@ def test_a_list_of_recordings_changes_with_them(entry: str, tmp_path: Path):
     assert digest(scp) != before
 
 
+def test_a_tar_archive_of_recordings_counts_by_its_size_and_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    tar, scp = tmp_path / "a.tar", tmp_path / "wav.scp"
+    tar.write_bytes(b"recordings")
+    scp.write_text(f"u1 {tar}:0\nu2 {tar}:4\n")
+    monkeypatch.setattr(digests, "content", None)  # it is not read
+    before = digest(scp)
+    os.utime(tar, (1, 1))
+    assert digest(scp) != before
+
+
 def test_a_large_file_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(digests, "LARGE", 1000)
     large = tmp_path / "large.npy"

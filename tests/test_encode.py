@@ -21,6 +21,7 @@ from unitdisc import shard_files
 from unitdisc.checkpoint import load_model
 from unitdisc.cli import main
 from unitdisc.cluster import fit_kmeans
+from unitdisc.data.kaldi import DataDir
 from unitdisc.data.store import FeatureReader
 from unitdisc.data.units import read_header, read_units
 from unitdisc.encode import EncodeOptions, compound_units, encode
@@ -237,6 +238,15 @@ def test_a_recording_that_cannot_be_read_counts_for_nothing_in_the_statistics_of
     assert len(archive) == 5
     for utt in archive:
         np.testing.assert_allclose(live[utt], archive[utt], atol=1e-5)
+
+
+def test_speakers_are_those_of_spk2utt_where_there_is_no_other_table(tmp_path: Path):
+    data = make_data(tmp_path / "d", 4, features=False)
+    (data.path / "spk2utt").write_text("a a-00 a-02\nb b-01 b-03\n")
+    (data.path / "utt2spk").unlink()
+    config = MfccConfig(cmvn="speaker")
+    extract(DataDir.read(data.path), ExtractConfig(config))
+    assert list(load_normalised(data.path, config)) == data.utts
 
 
 def test_changed_audio_gives_units_of_the_same_codebook(data: Path, exp: Path, once: Path, tmp_path: Path):

@@ -198,6 +198,24 @@ def test_an_empty_utterance_stays_empty():
     assert (len(got.codes), got.distance) == (0, 0.0)
 
 
+@pytest.mark.parametrize("name", ["codebook", "frames"])
+def test_identity_takes_neither_codebook_nor_frames(name, tmp_path, capsys):
+    files(tmp_path)
+    with pytest.raises(SystemExit) as end:
+        main(
+            [
+                "segment",
+                str(next(tmp_path.glob("*.jsonl"))),
+                str(tmp_path / "long"),
+                "--identity",
+                f"--{name}",
+                "no.npy",
+            ]
+        )
+    assert end.value.code == 1
+    assert f"--identity uses neither codebook nor frames; leave out --{name}" in capsys.readouterr().err
+
+
 def test_the_verb_knows_what_its_units_were_made_of(tmp_path, monkeypatch, capsys):
     files(tmp_path)  # units.jsonl
     monkeypatch.chdir(tmp_path)

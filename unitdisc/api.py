@@ -82,7 +82,7 @@ class Model:
           waves of the speaker in the list; other models ignore them.
 
         Returns units [T'] int64, one every `period` seconds; for a list or a batch, a list of them. If the model has
-        several codebooks, their units are one number, the first codebook counting least.
+        several codebooks, their units are one number, the first codebook counting most.
         """
         from unitdisc.encode import compound_units
 
@@ -117,8 +117,8 @@ class Model:
         from unitdisc.speaking import Line, SpeakOptions, say
 
         self._speaking.check_speaks()
-        frames = np.asarray(units, dtype=np.int64)
-        if frames.ndim != 1 or not len(frames) or frames.min() < 0 or frames.max() >= self.codes:
+        frames = _whole(units)
+        if not len(frames) or frames.min() < 0 or frames.max() >= self.codes:
             raise DataError(f"expected units [T] between 0 and {self.codes - 1}, one or more of them")
         number = self._number_of(speaker)
         target = Target("", None) if number is None else known_voice(self.network, number, self._speaking.voices)
@@ -366,6 +366,14 @@ def _waves(wave: Any) -> tuple[list[Floats], bool]:
     return [_samples(wave)], True
 
 
+def _whole(units: Any) -> Ints:
+    """Return units [T] of an array or a tensor of whole numbers, [T] or [T, 1]."""
+    array = _frames(units)
+    if array.ndim != 2 or array.shape[1] != 1 or array.dtype.kind not in "iuf" or (array != np.floor(array)).any():
+        raise DataError(f"expected units [T] as whole numbers, got {array.dtype} {list(np.shape(units))}")
+    return np.asarray(array[:, 0], dtype=np.int64)
+
+
 def _frames(array: Any) -> Any:
     array = array.detach().cpu().numpy() if hasattr(array, "detach") else np.asarray(array)
     return array[:, None] if array.ndim == 1 else array
@@ -374,7 +382,7 @@ def _frames(array: Any) -> Any:
 @contextmanager
 def _unit_file(units: Mapping[str, ArrayLike], period: float, codes: int = 0) -> Iterator[Path]:
     """Write units per frame {utt: [T]} as the file that scores read, for the length of a with block."""
-    lines = [UnitLine.of_frames(utt, _frames(units[utt])[:, 0]) for utt in sorted(units)]
+    lines = [UnitLine.of_frames(utt, _whole(units[utt])) for utt in sorted(units)]
     most = max((int(line.units.max(initial=-1)) for line in lines), default=-1) + 1
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "units.jsonl"

@@ -8,6 +8,7 @@ times of its files. The hash of a large file is kept beside it for as long as it
 import fnmatch
 import hashlib
 import os
+import re
 import shlex
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from unitdisc.files import whole_file
 LARGE = 20_000_000  # bytes
 DIGITS = 16
 _ENDING = ".sha256"
+_TAR = re.compile(r"(.+\.tar):\d+")  # a recording in a tar archive
 
 
 def digest(path: Path) -> str | None:
@@ -96,7 +98,13 @@ def archives(scp: Path) -> list[Path | None]:
 
 def _recordings(scp: Path) -> Iterator[str]:
     """Give size and time of each recording that an index names; what is not there is left to who reads it."""
+    tars: set[str] = set()
     for _, entry, byte in _entries(scp):
+        if place := _TAR.fullmatch(entry):
+            entry = place[1]
+            if entry in tars:
+                continue
+            tars.add(entry)
         for word in _words(entry) if entry.endswith("|") else [entry]:
             for path in _existing(scp.parent / word, Path(word)) if not byte else ():
                 about = path.stat()
@@ -105,11 +113,12 @@ def _recordings(scp: Path) -> Iterator[str]:
 
 
 def _entries(scp: Path) -> Iterator[tuple[str, str, str]]:
-    """Give each key of an index and what stands behind it: a file, and the place in it if it is an archive."""
+    """Give each key of an index and what stands behind it: a file, and the place in it if it is one of matrices."""
     for line in scp.read_text("utf-8", "surrogateescape").splitlines():
         key, _, entry = line.strip().partition(" ")
         name, _, byte = entry.strip().rpartition(":")
-        yield (key, name, byte) if name and byte.isdecimal() else (key, entry.strip(), "")
+        is_place = name and byte.isdecimal() and not _TAR.fullmatch(entry.strip())
+        yield (key, name, byte) if is_place else (key, entry.strip(), "")
 
 
 def _archive_names(entries: Iterable[tuple[str, str, str]]) -> list[str]:

@@ -8,6 +8,8 @@ from made_data import put_audio, put_data
 
 from unitdisc.cli import main
 from unitdisc.data.kaldi import DataDir
+from unitdisc.data.store import FeatureReader
+from unitdisc.features.extract import ExtractConfig, extract
 
 
 def run(capsys, *arguments: object) -> tuple[int, str, str]:
@@ -104,6 +106,18 @@ def test_split_and_combine_give_back_the_whole(tmp_path: Path, capsys):
     assert (code, out) == (0, f"{tmp_path}/o: 6 utterances, 2 speakers\n")
     assert DataDir.read(tmp_path / "o").text == DataDir.read(path).text
     assert run(capsys, "split", path, tmp_path / "parts", "--parts", 0)[0] == 2
+
+
+def test_combine_notices_features_of_its_sources(tmp_path: Path, capsys):
+    put_data(tmp_path / "d", 4)
+    run(capsys, "split", tmp_path / "d", tmp_path / "parts", "--parts", 2)
+    words = ["combine", tmp_path / "o", tmp_path / "parts" / "1", tmp_path / "parts" / "2", "--renew"]
+    assert run(capsys, *words)[1] == f"{tmp_path}/o: 4 utterances, 2 speakers\n"
+    assert run(capsys, *words)[1] == f"{tmp_path}/o: unchanged\n"
+    for part in "12":
+        extract(DataDir.read(tmp_path / "parts" / part), ExtractConfig())
+    assert run(capsys, *words)[1] == f"{tmp_path}/o: 4 utterances, 2 speakers\n"
+    assert len(FeatureReader(tmp_path / "o" / "feats.scp")) == 4
 
 
 def test_what_is_there_is_replaced_only_with_force(tmp_path: Path, capsys):

@@ -157,6 +157,16 @@ def test_the_fixer_mends_says_what_went_and_keeps_a_backup(tmp_path: Path):
     assert again == (None, [], [])
 
 
+def test_the_fixer_drops_lines_with_a_word_too_many(tmp_path: Path):
+    path = put_data(tmp_path, utts=8)
+    table = path / "utt2spk"
+    table.write_text(table.read_text().replace("s0-u0 s0", "s0-u0 s0 extra"))
+    fixed = fix_data_dir(path)
+    assert f"dropped {table}:1: expected '<utt> <spk>', got 's0-u0 s0 extra'" in fixed.changes
+    assert fixed.dropped == ["s0-u0"]
+    assert len(DataDir.read(path).utts) == 7
+
+
 def test_the_fixer_does_not_empty_a_directory(tmp_path: Path):
     path = put_data(tmp_path)
     for wav in (path / "wav").iterdir():

@@ -18,6 +18,7 @@ from unitdisc.data.exports import ctm_lines, export_units, text_line
 from unitdisc.data.foreign.base import Source
 from unitdisc.data.foreign.formats import FORMATS, format_of
 from unitdisc.data.foreign.importing import ImportOptions, import_units
+from unitdisc.data.foreign.options import ReadOptions
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.units import UnitHeader, UnitLine, read_header, read_units, write_units
 from unitdisc.errors import DataError
@@ -211,6 +212,29 @@ def test_what_cannot_be_is_told_in_one_line(tmp_path: Path, write, options: dict
         import_units(write(tmp_path), tmp_path / "out.jsonl", ImportOptions(**options))
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_a_km_with_an_utterance_without_units_names_it(tmp_path: Path):
+    path = put_km(tmp_path)
+    path.write_text("\n0 1 1 1\n")
+    with pytest.raises(DataError, match=r"x\.km:1: expected the units of 'spk/a-1\.flac', got none; remove its line"):
+        import_units(path, tmp_path / "out.jsonl", ImportOptions(period=0.02))
+    path.write_text("7 7 3\n0 1 1 1\n\n")  # an empty line behind the last is of no account
+    assert imported(path, period=0.02) == FRAMES
+
+
+def test_a_list_of_audio_files_is_for_fairseq_alone(tmp_path: Path):
+    (tmp_path / "text").write_text("a-1 7 7 3\n")
+    read = ReadOptions(tsv=tmp_path / "none.tsv")
+    with pytest.raises(DataError, match=r"none\.tsv: --tsv is of fairseq's \.km files, and .*text is read as text"):
+        import_units(tmp_path / "text", tmp_path / "out.jsonl", ImportOptions(period=0.02, read=read))
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path: Path, packed: bool):
+    blob = "\ufeffa-1 7 7 3\na-2 0 1 1 1\n".encode()
+    (tmp_path / "text").write_bytes(gzip.compress(blob) if packed else blob)
+    assert imported(tmp_path / "text", period=0.02) == FRAMES
 
 
 def test_a_km_of_fewer_lines_than_its_tsv_is_refused(tmp_path: Path):

@@ -97,6 +97,13 @@ def test_text_with_whole_numbers_first(tmp_path):
     assert np.allclose(FeatureReader(tmp_path / "t.scp")["u"], [[0, 1.5], [2, -0.3]])
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path):
+    write_features(tmp_path / "f", MATRICES.items())
+    index = tmp_path / "f.scp"
+    index.write_text("\ufeff" + index.read_text("utf-8"), "utf-8")
+    assert_same(FeatureReader(index), MATRICES)
+
+
 def test_a_moved_directory_takes_its_archive_along(tmp_path):
     (tmp_path / "old").mkdir()
     write_features(tmp_path / "old" / "feats", MATRICES.items())

@@ -87,3 +87,8 @@ def test_files_by_recording_need_the_data_directory(tmp_path: Path, data: DataDi
         export_units(files[0], tmp_path / "out", ["eaf"], by_recording=True)
     with pytest.raises(DataError, match="TextGrids or ELAN's"):
         export_units(files[0], tmp_path / "out", ["espnet"], data, by_recording=True)
+
+
+def test_longer_units_are_for_files_with_tiers(tmp_path: Path, files: tuple[Path, Path]):
+    with pytest.raises(DataError, match="longer units are a tier of TextGrids and ELAN's files; espnet has no tiers"):
+        export_units(files[0], tmp_path / "out", ["espnet"], longer=tmp_path / "none.jsonl")

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from unitdisc.cli.arguments import add_device, add_renew, positive, zero_or_more
+from unitdisc.cli.arguments import add_device, add_max_failed, add_renew, positive, zero_or_more
 from unitdisc.errors import counted
 
 
@@ -120,6 +120,7 @@ def _add_copy(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     copy.add_argument("out", metavar="OUT", help="folder to write to")
     copy.add_argument("--mels", type=positive, default=40, help="bands of the envelope (default: %(default)s)")
     copy.add_argument("--rate", type=positive, default=16000, metavar="HZ", help="sample rate (default: %(default)s)")
+    add_max_failed(copy, "copied")
     copy.add_argument("--force", action="store_true", help="replace copies that are there")
     copy.set_defaults(run=run_copy)
 
@@ -156,9 +157,14 @@ def run_copy(options: argparse.Namespace) -> None:
         fmax=min(8000.0, rate / 2),
     )  # fmt: skip
     with tqdm(total=len(data.utts), unit="utt", disable=None, file=sys.stderr) as bar:
-        made = copy_speech(data, options.out, config, force=options.force, progress=bar.update)
+        made, failed = copy_speech(
+            data, options.out, config, force=options.force, max_failed=options.max_failed, progress=bar.update
+        )
+    for utt, reason in list(failed.items())[:5]:
+        print(f"failed: {utt}: {reason}", file=sys.stderr)
     print(
         f"{options.out}: {counted(len(made), 'utterance')}, {sum(row.seconds for row in made):.1f} s (manifest.jsonl)"
+        + f"; {len(failed)} failed" * bool(failed)
     )
 
 

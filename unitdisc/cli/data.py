@@ -307,11 +307,13 @@ def run_split(options: argparse.Namespace) -> None:
 def run_combine(options: argparse.Namespace) -> None:
     """Put data directories together."""
     from unitdisc.cli.making import making
+    from unitdisc.data.subsets import FEATURES, STATISTICS
     from unitdisc.made import Making
 
     places = {f"data-{n}": Path(path) for n, path in enumerate(options.data)}
     files = ("wav.scp", "segments", "utt2spk", "text", "spk2gender", "utt2dur", "phones.ctm", "words.ctm")
-    reads = [f"{name}/{file}" for name in places for file in files]
+    indexes = [f"{stem}.scp" for stem in (*FEATURES, *STATISTICS)]
+    reads = [f"{name}/{file}" for name in places for file in (*files, *indexes)]
     with making(options, Making(options.out, {}, places, lambda: reads, holds=("utt2spk",), noun="combine")) as task:
         if task.unchanged:
             return

@@ -45,8 +45,12 @@ def run_segment(options: argparse.Namespace) -> None:
     """Segment and print what came of it."""
     from unitdisc.cli.making import making
     from unitdisc.data.units import unit_file
+    from unitdisc.errors import ConfigError
     from unitdisc.made import Making
 
+    for name in ("codebook", "frames"):
+        if options.identity and getattr(options, name):
+            raise ConfigError(f"--identity uses neither codebook nor frames; leave out --{name}")
     units = unit_file(options.units)
     places = {"units": units}
     if not options.identity:

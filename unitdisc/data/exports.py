@@ -256,6 +256,8 @@ def export_units(
     units, folder, formats = unit_file(units), Path(folder), list(dict.fromkeys(formats))
     if by_recording and (data is None or not set(formats) <= set(TIERED)):
         raise DataError("files by recording are TextGrids or ELAN's, and need the data directory: give --data")
+    if longer and not set(formats) & set(TIERED):
+        raise DataError(f"{longer}: longer units are a tier of TextGrids and ELAN's files; {formats[0]} has no tiers")
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder}: expected a folder to write to, got a file")
     utts = [line.utt for line in read_units(units)]

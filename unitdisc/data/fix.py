@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 from unitdisc.data.kaldi import FORMS, DataDir, parse_recording, parse_segment, spk2utt_of
 from unitdisc.data.tables import BLANKS, scan_rows, write_table
-from unitdisc.errors import DataError
+from unitdisc.errors import DataError, shown
 
 # Tables that other tools put into a data directory, besides those of FORMS.
 PER_UTT = ("text", "utt2dur", "feats.scp", "targets.scp", "vad.scp", "utt2num_frames", "utt2lang")
 PER_SPK = ("spk2gender", "cmvn.scp")
+PAIRS = ("utt2spk", "spk2gender", "utt2dur")  # tables of one word after the key
 MOST = 0.5  # share of the utterances; dropping more is no fix
 
 
@@ -64,6 +65,10 @@ def _load(path: Path, changes: list[str]) -> dict[str, dict[str, str]]:
             continue
         table, mended = {}, Counter[str]()
         for row, problem in scan_rows(path / name, FORMS.get(name, "<key> <value>")):
+            if row is not None and name in PAIRS and BLANKS.search(row.rest):
+                got = shown(f"{row.key} {row.rest}")
+                changes.append(f"dropped {path / name}:{row.line}: expected '{FORMS[name]}', got {got}")
+                continue
             if row is not None and (row.rest or name == "text"):
                 table[row.key] = row.rest
             if problem and row is not None:  # all of a file may be so: say it once

@@ -125,17 +125,7 @@ class DataDir:
         return AudioSource(path, channel, start, end, decode.rate, program=decode.program, where=where)
 
     def _read_speakers(self) -> None:
-        if (self.path / "utt2spk").exists():
-            self.utt2spk = read_pairs(self.path / "utt2spk", FORMS["utt2spk"])
-            given = self.path / "utt2spk"
-        elif (self.path / "spk2utt").exists():
-            given = self.path / "spk2utt"
-            self.utt2spk = _inverted(read_words(given, FORMS["spk2utt"]), given)
-        else:
-            raise DataError(
-                f"{self.path}: expected utt2spk or spk2utt, got neither; write one line '<utt> <spk>' for each "
-                "utterance, with the utterance as its own speaker where nobody is known"
-            )
+        self.utt2spk, given = read_speakers(self.path)
         self._check_same(self.utt2spk, given)
         self.spk2utt = spk2utt_of(self.utt2spk)
         if given.name == "utt2spk" and (self.path / "spk2utt").exists():
@@ -194,6 +184,18 @@ def data_digest(path: Path) -> str:
         table = path / name
         hasher.update(name.encode() + b"\0" + (table.read_bytes() if table.exists() else b"") + b"\0")
     return hasher.hexdigest()[:12]
+
+
+def read_speakers(path: Path) -> tuple[dict[str, str], Path]:
+    """Return the speaker of each utterance of a directory, and the table that says it: utt2spk, else spk2utt."""
+    if (table := path / "utt2spk").exists():
+        return read_pairs(table, FORMS["utt2spk"]), table
+    if (table := path / "spk2utt").exists():
+        return _inverted(read_words(table, FORMS["spk2utt"]), table), table
+    raise DataError(
+        f"{path}: expected utt2spk or spk2utt, got neither; write one line '<utt> <spk>' for each "
+        "utterance, with the utterance as its own speaker where nobody is known"
+    )
 
 
 def resolve(folder: Path, name: str) -> Path:

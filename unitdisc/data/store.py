@@ -127,7 +127,7 @@ def _read_scp(path: Path) -> dict[str, ArchivePlace]:
     places: dict[str, ArchivePlace] = {}
     resolved: dict[str, Path] = {}
     with reading(path, "an index of an archive, in UTF-8", none="`unitdisc features` makes it"):
-        lines = path.read_text("utf-8").split("\n")
+        lines = path.read_text("utf-8-sig").split("\n")
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from unitdisc.data.kaldi import read_speakers
 from unitdisc.data.store import FeatureReader, FloatMatrix
-from unitdisc.data.tables import read_pairs
 from unitdisc.errors import DataError
 from unitdisc.features.configs import ArchiveConfig
 
@@ -135,7 +135,7 @@ def load_normalised(data_dir: str | Path, config: ArchiveConfig, name: str = "fe
     if config.cmvn != "speaker":
         return NormalisedReader(features, config, {})
     stats = read_stats(data_dir, name)
-    utt2spk = read_pairs(data_dir / "utt2spk", "<utt> <spk>")
+    utt2spk, _ = read_speakers(data_dir)
     by_speaker = {spk: cmvn.normalisation(config.cmvn_variance) for spk, cmvn in stats.items() if cmvn.count}
     missing = [utt for utt in features if utt2spk.get(utt) not in by_speaker]
     if missing:

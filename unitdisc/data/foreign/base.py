@@ -104,14 +104,14 @@ class Source:
         if self.path.is_file():
             with self.path.open("rb") as file:
                 if file.read(2) == GZIP:
-                    return io.TextIOWrapper(gzip.open(self.path, "rb"), encoding="utf-8", newline="\n")
-        return self.path.open(encoding="utf-8", newline="\n")
+                    return io.TextIOWrapper(gzip.open(self.path, "rb"), encoding="utf-8-sig", newline="\n")
+        return self.path.open(encoding="utf-8-sig", newline="\n")
 
-    def lines(self) -> Iterator[tuple[str, str]]:
-        """Yield (where, line) of a text file, without empty lines."""
+    def lines(self, empty: bool = False) -> Iterator[tuple[str, str]]:
+        """Yield (where, line) of a text file; empty lines only if they count."""
         with reading(self.path, "text"), self.text() as lines:
             for number, line in enumerate(lines, start=1):
-                if line.strip():
+                if empty or line.strip():
                     yield f"{self.path}:{number}", line.rstrip("\r\n")
 
     def all(self, pattern: str) -> bool:

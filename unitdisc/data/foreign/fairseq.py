@@ -20,9 +20,16 @@ def read_fairseq(source: Source, options: ReadOptions) -> Iterator[Utterance]:
             f"{km.path}: expected {km.path.with_suffix('.tsv').name} beside it, which names the audio files; "
             "`unitdisc import-units --tsv` takes another"
         )
-    rows, lines = Source(tsv).lines(), km.lines()
+    rows, lines = Source(tsv).lines(), km.lines(empty=True)
     next(rows, None)  # the root of all paths
     for there, here in zip_longest(rows, lines):
+        if here is not None and not here[1].strip():
+            if there is None:  # behind the last
+                continue
+            path = there[1].partition("\t")[0]
+            raise DataError(
+                f"{here[0]}: expected the units of {shown(path)}, got none; remove its line from both files"
+            )
         if there is None or here is None:
             longer, shorter = (tsv, km.path) if here is None else (km.path, tsv)
             raise DataError(f"{longer}: has more lines than {shorter}: they are of other audio, or one of them was cut")

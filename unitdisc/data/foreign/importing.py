@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from unitdisc.data.foreign.base import ReadOptions, Source, Utterance
+from unitdisc.data.foreign.fairseq import FAIRSEQ
 from unitdisc.data.foreign.formats import format_of, not_units
 from unitdisc.data.foreign.grid import frames_of, offset_of, period_of
 from unitdisc.data.names import name_problem
@@ -53,6 +54,8 @@ def import_units(path: str | Path, out: str | Path, options: ImportOptions | Non
     chosen = format_of(source, options.format, options.option)
     if chosen is None:
         raise not_units(source, options.option)
+    if options.read.tsv and chosen is not FAIRSEQ:
+        raise DataError(f"{options.read.tsv}: --tsv is of fairseq's .km files, and {path} is read as {chosen.name}")
     utterances = sorted(_checked(chosen.read(source, options.read), options), key=lambda each: each.utt)
     if not utterances:
         raise DataError(f"{path}: has no utterances")
