@@ -17,7 +17,7 @@ from unitdisc.compare.comparison import compare
 from unitdisc.compare.options import NAMES, CompareOptions, ScoreOptions
 from unitdisc.compare.table import cell, markdown, read_comparison, terminal
 from unitdisc.data.kaldi import DataDir
-from unitdisc.data.store import FeatureReader
+from unitdisc.data.store import FeatureReader, write_features
 from unitdisc.data.subsets import subset
 from unitdisc.data.units import read_header, read_units, write_units
 from unitdisc.encode import EncodeOptions, encode
@@ -27,6 +27,7 @@ from unitdisc.evaluate.scores import Score, read_scores
 from unitdisc.features.cmvn import load_normalised
 from unitdisc.features.configs import MfccConfig
 from unitdisc.model_config import LossWeights
+from unitdisc.pack import pack
 from unitdisc.quantizers.configs import IdentityConfig
 from unitdisc.train import train
 from unitdisc.train_config import Config
@@ -234,6 +235,63 @@ def test_outside_units_stand_beside_with_or_without_a_side_to_fit_on(data: Path,
     assert alone["abx-across-within-identical"].value == ours["abx-across-within-identical"].value
     only = compare([], replace(beside, baselines=NAMES), FEW)
     assert [column.name for column in only.columns] == ["them", "theirs", "mfcc", "mfcc-floor", "lda-8"]
+
+
+def test_codebooks_and_vectors_of_outside_units_count(data: Path, exp: Path, tmp_path: Path):
+    options = CompareOptions(data / "train", data / "test", cache=tmp_path / "kept", baselines=(), out=tmp_path)
+    compare([exp], options, FEW)
+    lines = [line for part in ("test", "train") for line in read_units(exp / "units" / part)]
+    for name in ("one", "other"):
+        shutil.copytree(exp / "units" / "test", tmp_path / name)
+    write_units(tmp_path / "one" / "units.jsonl", read_header(exp / "units" / "test"), sorted(lines))
+    other, codebook = tmp_path / "other", np.random.default_rng(1).standard_normal((8, 4)).astype("f4")
+    np.save(other / "codebook.npy", codebook)
+    beside = replace(options, beside=tuple(tmp_path / name for name in ("one", "other")))
+    said: list[str] = []
+
+    def balanced(name: str) -> float:
+        return compare([], beside, FEW, said.append).scores[name]["abx-across-within-balanced"].value
+
+    ours, theirs = balanced("one"), balanced("other")
+    assert ours != theirs
+    np.save(tmp_path / "one" / "codebook.npy", codebook)
+    assert balanced("one") == theirs
+    angular = compare([], beside, FEW).scores["one"]["abx-across-within-angular"].value
+    features = FeatureReader(other / "vectors.scp")
+    moved = [(utt, np.tanh(features[utt])[:, :2]) for utt in features]
+    write_features(other / "vectors", moved)
+    assert compare([], beside, FEW).scores["other"]["abx-across-within-angular"].value != angular
+    shutil.copytree(other, tmp_path / "copy")
+    twice = replace(beside, beside=(other, tmp_path / "copy"))
+    assert list(compare([], twice, FEW, said.append).scores) == ["other"]
+    assert "copy: the same as other, and shown once" in said
+
+
+def test_whatever_is_compared_is_a_change(data: Path, exp: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    pack(exp, tmp_path / "packed")
+    whole = DataDir.read(data / "test")
+    subset(whole, tmp_path / "test", whole.utts)
+    shutil.copytree(exp / "units" / "test", tmp_path / "theirs")
+    words = ["compare", tmp_path / "packed", "--train", data / "train", "--test", tmp_path / "test", "--no-baselines"]
+    words += ["--beside", tmp_path / "theirs" / "units.jsonl", "--resamples", "2", "--out", tmp_path / "out", "--renew"]
+
+    def code(*more: str) -> int:
+        with pytest.raises(SystemExit) as end:
+            main([*map(str, words), *more])
+        return int(end.value.code or 0)
+
+    assert code() == 0, capsys.readouterr().err
+    assert code("--unchanged") == 0
+    for place in ("packed/model.safetensors", "test/triphone.item", "theirs/codebook.npy"):
+        path, kept = tmp_path / place, tmp_path / "kept"
+        if path.exists():
+            path.rename(kept)
+        path.write_bytes(b"another")
+        assert code("--unchanged") == 3, place
+        path.unlink()
+        if kept.exists():
+            kept.rename(path)
+        assert code("--unchanged") == 0
 
 
 def test_outside_units_are_scored_on_the_test_speech_alone(data: Path, exp: Path, tmp_path: Path):

@@ -133,10 +133,13 @@ def _making(options: argparse.Namespace, wanted: "CompareOptions", out: Path) ->
     names = [f"{place}/{name}" for place in places for name in ("wav.scp", "segments", "utt2spk", "phones.ctm")]
     exps = {f"exp{n}": path for n, path in enumerate(options.exps)}
     others = [options.alignment, options.train_alignment, options.items, *options.beside]
+    for units in options.beside:  # of a folder all files count
+        others += [] if units.is_dir() else [units.with_name(name) for name in ("codebook.npy", "vectors.scp")]
     given = {f"given{n}": path for n, path in enumerate(others) if path is not None}
     columns = [options.changes, options.downstream, _baselines(options), options.silences]
     settings = {"columns": [*columns, options.seed, options.resamples]}
-    reads = [*names, *(f"{name}/**/*.pt" for name in exps), *given]
+    weights = [f"{name}/**/*.{ending}" for name in exps for ending in ("pt", "safetensors")]
+    reads = [*names, "test/triphone.item", *weights, *given]
     return Making(
         out, settings, {**places, **exps, **given}, lambda: reads, ("table.md", "table.json"), loose=("columns",)
     )

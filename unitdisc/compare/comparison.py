@@ -61,6 +61,10 @@ def compare(
         others += _without_model(others[0].codes, others[0].period, maker, options.baselines)
     named = _named([*(subject for its in own.values() for subject in its), *others])
     subjects = list(named.values())
+    names = {subject.name for subject in subjects}
+    for subject in (*(subject for its in own.values() for subject in its), *others):
+        if subject.name not in names:
+            say(f"{subject.name}: the same as {named[subject.key].name}, and shown once")
     scoring = _with_names(scoring, [its[0].name for its in own.values()], subjects, options.baselines)
     scores = _scores(subjects, maker, scoring, say)
     for its in own.values():

@@ -11,6 +11,7 @@ from unitdisc.data.alignment import read_alignment
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.phones import SILENCES
 from unitdisc.data.units import read_header, read_units, unit_file, vectors_of, write_units
+from unitdisc.digests import digest
 from unitdisc.errors import DataError
 from unitdisc.evaluate.items import make_items, write_items
 from unitdisc.evaluate.scores import file_hash
@@ -110,7 +111,7 @@ def outside(path: Path, name: str, test: DataDir, cache: Path, say: Callable[[st
     return Subject(
         name,
         f"units of {header.origin.get('source', path)}",
-        key_of([file_hash(file) for file in (units, train) if file]),
+        key_of([file_hash(file) for file in (units, train) if file], _codewords_of(units), digest(vectors)),
         cache / "scores",
         header.period,
         vectors=vectors if vectors.exists() else None,
@@ -140,4 +141,9 @@ def _of_speech(units: Path, name: str, test: DataDir, cache: Path, say: Callable
         if (units.parent / "codebook.npy").exists():
             shutil.copy(units.parent / "codebook.npy", folder)
 
-    return once(cache / f"beside-{key_of(file_hash(units), sorted(common))}", make) / "units.jsonl"
+    key = key_of(file_hash(units), _codewords_of(units), sorted(common))
+    return once(cache / f"beside-{key}", make) / "units.jsonl"
+
+
+def _codewords_of(units: Path) -> str | None:
+    return digest(units.with_name("codebook.npy"))
