@@ -217,9 +217,9 @@ def test_the_command_scores_what_it_is_given(real: Path, tmp_path: Path, capsys)
     said = put_speech(tmp_path / "test", ["anna"], 12, 2)
     put_converted(tmp_path / "out", said, {"bert": "bert"})
 
-    def run(*arguments: str) -> int:
+    def run(*arguments: str, folders: tuple[str, ...] = ("out",)) -> int:
         with pytest.raises(SystemExit) as stop:
-            main(["score", "conversion", str(tmp_path / "out"), "--resamples", "0", *arguments])
+            main(["score", "conversion", *(str(tmp_path / name) for name in folders), "--resamples", "0", *arguments])
         return int(stop.value.code or 0)
 
     assert run("--real", str(real / "train"), str(tmp_path / "test"), "--json") == 0
@@ -229,6 +229,20 @@ def test_the_command_scores_what_it_is_given(real: Path, tmp_path: Path, capsys)
     }  # fmt: skip
     assert run("--source", str(tmp_path / "test"), "--train", str(real / "train"), "--epochs", "2") == 0
     assert "conversion-per-probe-ctc-lstm-nosil" in capsys.readouterr().out
+    put_converted(tmp_path / "copied", said, {"copy": ""})
+    put_speech(tmp_path / "dev", ["anna"], 2, 3)
+    sources = ["--source", str(tmp_path / "test"), str(tmp_path / "dev")]
+    beside = [*sources, "--real", str(real / "train"), "--train", str(real / "train")]
+    assert run(*beside, "--epochs", "2", "--json", folders=("out", "copied")) == 0
+    scores = {score["definition"]: score for score in json.loads(capsys.readouterr().out)["scores"]}
+    assert {name.removesuffix("-per-probe-ctc-lstm-nosil") for name in scores if "per" in name} == {
+        "source", "copy", "conversion",
+    }  # fmt: skip
+    assert scores["conversion-heard-as-target"]["counts"]["dropped"] == {"copies": 12}
+    assert run("--real", str(real / "train"), folders=("copied",)) == 1
+    assert "has no conversion for --real" in capsys.readouterr().err
+    assert run(*beside, "--epochs", "2", folders=("copied",)) == 0
+    assert "copy-per-probe-ctc-lstm-nosil" in capsys.readouterr().out
     assert run() == 1
     assert "nothing to compare with" in capsys.readouterr().err
     assert run("--source", str(tmp_path / "test"), "--rows", str(tmp_path / "rows.jsonl"), "--most", "1") == 1

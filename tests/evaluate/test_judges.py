@@ -144,11 +144,12 @@ def test_two_folders_may_have_conversions_of_the_same_name(folders: dict[str, Pa
     scores = judge([folders["out"], tmp_path / "again"], [folders["source"]], judges=FAKES, resamples=0)
     values = {score.name: score.value for score in scores}
     assert values["wer-conversion"] == pytest.approx(1 / 8)
+    assert {score.name: score.counts.used["sounds"] for score in scores}["wer-conversion"] == 4
 
 
 def test_fewer_of_each_kind_may_be_judged(folders: dict[str, Path]):
     scores = judge([folders["out"]], [folders["source"]], judges={}, most=1, resamples=0)
-    assert {score.counts.used["utterances"] for score in scores} == {1}
+    assert {score.counts.used["sounds"] for score in scores} == {1}
     assert {score.name for score in scores if score.name.startswith(("wer", "alike", "f0"))} == set()
     row = {"utt": "x", "source": "stranger", "speaker": "lo", "target": "hi", "path": "x.wav"}
     (folders["out"] / "manifest.jsonl").write_text(json.dumps(row))

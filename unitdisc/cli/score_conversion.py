@@ -79,7 +79,7 @@ def run_conversion(options: argparse.Namespace) -> None:
         raise ConfigError("--rows and --most are about what judges hear; give --judges, too")
     rows = [row for folder in options.converted for row in read_manifest(folder)]
     scores: list[Score] = []
-    if options.real:
+    if options.real and any(row.side == "conversion" for row in rows):
         scores += voice_scores(
             options.converted, options.real, frames=_computed([*options.converted, *options.real]),
             seed=options.seed, resamples=options.resamples,
@@ -92,10 +92,12 @@ def run_conversion(options: argparse.Namespace) -> None:
             alignment=options.alignment, train_alignment=options.train_alignment,
             config=ProbeConfig(epochs=epochs, seed=options.seed), resamples=options.resamples,
         )  # fmt: skip
-    if options.source and any(row.resynthesis for row in rows):
+    if options.source and any(row.side == "resynthesis" for row in rows):
         scores.append(cepstral_distance(options.converted, options.source, resamples=options.resamples))
     judged = _judged(options) if options.judges else []
     scores += judged
+    if options.real and not scores:
+        raise DataError(f"{options.converted[0]}: has no conversion for --real to tell the voice of")
     show(options, scores)
     if judged and not options.json:
         print()

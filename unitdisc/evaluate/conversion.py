@@ -28,6 +28,7 @@ from unitdisc.evaluate.sides import Side
 from unitdisc.reading import parse_json, reading
 
 FOLDS = 5
+PLURAL = {"copy": "copies", "resynthesis": "resyntheses", "conversion": "conversions"}
 RANGE_DB = 40.0  # below an utterance's loudest frame: what is fainter counts as silence for the distance
 
 
@@ -45,7 +46,7 @@ def voice_scores(
     """Return how often a speaker classifier hears the target, and how often still the source.
 
     It is a logistic regression on the mean and deviation over time of each feature, trained on the real utterances of
-    all speakers of `real` (data directories), who all weigh the same. Resynthesis is not counted. The frames of each
+    all speakers of `real` (data directories), who all weigh the same. Conversions alone are counted. The frames of each
     folder are those of its feats.scp, if they are not given.
     """
     readers = frames or {Path(folder): _features(folder, real[0]) for folder in [*converted, *real]}
@@ -62,8 +63,8 @@ def voice_scores(
     for folder in converted:
         features = readers[Path(folder)]
         for row in read_manifest(folder):
-            if row.resynthesis:
-                dropped["resyntheses"] += 1
+            if row.side != "conversion":
+                dropped[PLURAL[row.side]] += 1
             elif row.target not in speakers:
                 dropped["conversions to voices without real utterances"] += 1
             elif row.utt not in features:
@@ -161,7 +162,7 @@ def content_scores(
     config: ProbeConfig = DEFAULT,
     resamples: int = 1000,
 ) -> list[Score]:
-    """Return the PER of one CTC probe on sources, on resyntheses, and on conversions.
+    """Return the PER of one CTC probe on sources, on copy-syntheses, on resyntheses, and on conversions.
 
     The probe is trained on real speech: `train`, a data directory with feats.scp and phones.ctm, without the utterances
     that were converted. Conversions are as long as their sources (data directories), which lend them their phones.
@@ -178,11 +179,14 @@ def content_scores(
         known = {utt: labels[utt] for utt in DataDir.read(source).utts if utt in used and utt in labels}
         phones |= known
         wanted.append(("source-", source, known))
-    for name, resynthesis in (("resynthesis-", True), ("conversion-", False)):
+    if phones:  # else it is said below
+        wanted = [(name, source, known) for name, source, known in wanted if known]  # others were not converted
+    for side in PLURAL:
         for folder in dict.fromkeys(folder for folder, _ in rows):
-            chosen = [row for home, row in rows if home == folder and row.resynthesis is resynthesis]
+            chosen = [row for home, row in rows if home == folder and row.side == side]
             if chosen:
-                wanted.append((name, folder, {row.utt: phones[row.source] for row in chosen if row.source in phones}))
+                lent = {row.utt: phones[row.source] for row in chosen if row.source in phones}
+                wanted.append((f"{side}-", folder, lent))
     labeller = Labeller(train_alignment or train / "phones.ctm")
     probe = CTCProbe(Side(train / "feats.scp", labeller, set(labeller.alignment) - used), config)
     scores = [(folder, probe.score(_side(folder, labels), resamples, name)) for name, folder, labels in wanted]
@@ -209,8 +213,8 @@ def cepstral_distance(
     table, dropped, used = Groups(), Counter[str](), 0
     for folder in converted:
         for row in read_manifest(folder):
-            if not row.resynthesis:
-                dropped["conversions"] += 1
+            if row.side != "resynthesis":
+                dropped[PLURAL[row.side]] += 1
             elif row.source not in homes:
                 dropped["resyntheses of other data"] += 1
             else:

@@ -1,13 +1,16 @@
 """The list of what `unitdisc convert` made: manifest.jsonl in the folder of the sounds."""
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from unitdisc.errors import DataError
 from unitdisc.reading import json_lines
 
 MANIFEST = "manifest.jsonl"
 SAME = "same"  # the target that means resynthesis
+COPY = "copy"  # the target that means copy-synthesis
+
+Side = Literal["copy", "resynthesis", "conversion"]
 
 
 class Converted(NamedTuple):
@@ -20,9 +23,11 @@ class Converted(NamedTuple):
     path: Path
 
     @property
-    def resynthesis(self) -> bool:
-        """Tell resynthesis from conversion."""
-        return self.target in (SAME, self.speaker)
+    def side(self) -> Side:
+        """Tell copy-synthesis, resynthesis in the source's own voice, and conversion from one another."""
+        if self.target == COPY:
+            return "copy"
+        return "resynthesis" if self.target in (SAME, self.speaker) else "conversion"
 
 
 def read_manifest(folder: str | Path) -> list[Converted]:

@@ -30,7 +30,7 @@ PLACES: Mapping[str, Mapping[str, str]] = {
     "PHONES": {"nosil": "", "sil": "silence counted"},
     "FIT": {"": "", "-oracle": "fitted on the scored side"},
     "PROBE": {"lstm": "", "linear": "linear", "two-layer": "two layers"},
-    "SIDE": {"source": "sources", "resynthesis": "resyntheses", "conversion": "conversions"},
+    "SIDE": {"source": "sources", "copy": "copy-synthesis", "resynthesis": "resyntheses", "conversion": "conversions"},
     "OF": {"units": "units", "mapped": "mapped phones", "mapped-oracle": "mapped phones, fitted on the scored side"},
     "TOLERANCE": {"20ms": ""},
     "MATCH": {"": "", "-rasanen": "Räsänen's search regions", "-greedy": "greedy"},
@@ -314,8 +314,8 @@ DEFINITIONS: tuple[Definition, ...] = (
     ),
     Definition(
         "SIDE-per-probe-ctc-PROBE-PHONES", "PER of {SIDE}, small ASR", "%", "lower", _PER,
-        "PER on sources, resyntheses and conversions of one CTC probe. It is trained on the real speech of `--train`, "
-        "without the utterances that were converted. A conversion has the phones of its source.", first=True,
+        "PER on sources, copies, resyntheses and conversions of one CTC probe. It is trained on the real speech of "
+        "`--train`, without the utterances that were converted. A conversion has the phones of its source.", first=True,
     ),
     Definition(
         "mcd-13-resynthesis", "mel-cepstral distance of resyntheses", "dB", "lower",

@@ -19,14 +19,13 @@ from unitdisc.data.audio import AudioSource
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.phones import SILENCES, plain
 from unitdisc.errors import DataError
-from unitdisc.evaluate.converted import Converted, read_manifest
+from unitdisc.evaluate.converted import COPY, read_manifest
 from unitdisc.evaluate.definitions import DEFINITIONS
 from unitdisc.evaluate.edits import edits
 from unitdisc.evaluate.judges import RATE, Judge, Wave, find_judges, prepared, words_of
 from unitdisc.evaluate.scores import Counts, Groups, Score, bootstrap, ratio
 from unitdisc.files import whole_file
 
-COPY = "copy"  # the target that means copy-synthesis
 SIDES = ("recording", COPY, "resynthesis", "conversion")
 ENROL = 10  # recordings of a voice that its vector is the mean of, at most
 BLOCK = RATE // 100  # samples: levels are taken of 10 ms
@@ -93,6 +92,7 @@ def judge(
     sounds, dropped = _sounds(converted, homes, most)
     known = _voices(asked["voice"], real, {sound.source for sound in sounds}) if "voice" in asked and real else {}
     groups: dict[tuple[str, str], Groups] = {}
+    count: Counter[tuple[str, str]] = Counter()  # of sounds
     lines: list[dict[str, Any]] = []
     heard = _Recordings(asked)
     for done, sound in enumerate(sounds):
@@ -103,6 +103,7 @@ def judge(
         row = _row(sound, reference, asked, known, heard)
         for name, sums in row.items():
             groups.setdefault((name, sound.side), Groups()).add(sound.source, sums)
+            count[name, sound.side] += 1
         values = {name: _value(sums) for name, sums in row.items()}
         lines.append({**sound._asdict(), "audio": str(sound.audio.path), **values})
         progress(done + 1, len(sounds))
@@ -110,7 +111,7 @@ def judge(
         with whole_file(Path(rows)) as out:
             out.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
     return [
-        _score(name, side, groups[name, side].table(), asked, len(known), dropped, resamples)
+        _score(name, side, groups[name, side].table(), count[name, side], asked, len(known), dropped, resamples)
         for name in WHAT
         for side in SIDES
         if (name, side) in groups
@@ -121,6 +122,7 @@ def _score(
     name: str,
     side: str,
     table: NDArray[np.float64],
+    sounds: int,
     judges: Mapping[str, Judge],
     voices: int,
     dropped: Mapping[str, int],
@@ -133,7 +135,7 @@ def _score(
         float(ratio(table.sum(axis=0, keepdims=True))[0]),
         f"judged-{name}-{side}" + (f"-{judges[who].name}" if who else ""),
         options={"what": WHAT[name], "voices": voices},
-        counts=Counts({"utterances": len(table)}, dict(dropped)),
+        counts=Counts({"sounds": sounds}, dict(dropped)),
         interval=bootstrap(table, resamples=resamples, over="source utterances"),
     )
 
@@ -155,9 +157,8 @@ def _sounds(
                 dropped["sounds of other data"] += 1
                 continue
             home = homes[row.source]
-            target = row.speaker if row.resynthesis or row.target == COPY else row.target
-            side = _side(row)
-            sides[side].append(Sound(row.utt, side, row.source, row.speaker, target, AudioSource(row.path)))
+            target = row.target if row.side == "conversion" else row.speaker
+            sides[row.side].append(Sound(row.utt, row.side, row.source, row.speaker, target, AudioSource(row.path)))
             sources[row.source] = Sound(
                 row.source, "recording", row.source, row.speaker, row.speaker, home.source(row.source)
             )
@@ -167,12 +168,6 @@ def _sounds(
     ordered = (sorted(sides[side], key=lambda sound: (sound.utt, str(sound.audio.path))) for side in SIDES)
     chosen = [_spread(sounds, most) for sounds in ordered]
     return [sound for side in chosen for sound in side], dropped
-
-
-def _side(row: Converted) -> str:
-    if row.target == COPY:
-        return COPY
-    return "resynthesis" if row.resynthesis else "conversion"
 
 
 def _spread(sounds: list[Sound], most: int | None) -> list[Sound]:
