@@ -102,6 +102,19 @@ def test_per_methods_and_sides(corpus, capsys):
     assert "unknown speakers" in error(capsys, *base, "--data", corpus, "--test-speakers", "s9")
 
 
+def test_speakers_to_score_on_are_drawn_from_those_who_have_units(corpus, capsys, tmp_path):
+    known = (corpus / "utt2spk").read_text()
+    (tmp_path / "larger").write_text(known + "".join(f"x{n:03}-00 x{n:03}\n" for n in range(200)))
+    (tmp_path / "other").write_text("x-1 x\ny-1 y\n")
+    base = ["score", "per", corpus / "units", "--alignment", corpus / "phones.ctm", "--resamples", "0"]
+    probe = ["--method", "frame-probe", "--epochs", "1"]
+    for more in ([], probe):
+        scores = [run_json(capsys, *base, *more, "--data", data) for data in (corpus, tmp_path / "larger")]
+        assert scores[0] == scores[1]
+        said = error(capsys, *base, *more, "--data", tmp_path / "other")
+        assert "has no speaker of an utterance of" in said
+
+
 def test_options_that_would_be_ignored_are_refused(corpus, capsys):
     base = ["score", "per", corpus / "units", "--alignment", corpus / "phones.ctm"]
     train = ["--train", corpus / "units"]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from score_files import write_alignment, write_unit_file
 
-from unitdisc.data.alignment import Interval
+from unitdisc.data.alignment import Interval, silences_of
 from unitdisc.data.phones import SILENCES, plain
 from unitdisc.errors import DataError
 from unitdisc.evaluate.aligned import AlignedUnits, Labeller
@@ -25,6 +25,24 @@ def test_gaps_and_silences_are_one_silence():
     assert got.frames.tolist() == [sil, sil, 1, 1, sil, sil, sil, 0, 0, 0, sil, sil]
     assert got.phones.tolist() == [sil, 1, sil, 0, sil]
     assert got.edges == pytest.approx([0, 0.04, 0.08, 0.14, 0.2, 0.24])
+
+
+def test_a_phone_that_is_called_like_silence_stays_apart_from_it():
+    spans = [(0.0, 0.04, "SIL"), (0.04, 0.08, "pau"), (0.08, 0.12, "b")]
+    labeller, got = labels(spans, 7, silences=["pau"])
+    assert labeller.phones == ["SIL", "b"]
+    assert got.frames.tolist() == [0, 0, 2, 2, 1, 1, 2]
+    assert got.phones.tolist() == [0, 2, 1, 2]
+    other, _ = labels([(0.0, 0.04, "a"), (0.04, 0.08, "b"), (0.08, 0.1, "pau")], 5, silences=["pau"])
+    assert labeller.numbers_of(other).tolist() == [3, 1, 2]  # a is unknown, silence is silence
+
+
+def test_silences_are_given_as_a_list_of_labels_that_occur(tmp_path):
+    alignment = write_alignment(tmp_path / "a.ctm", {"x": np.arange(3)}, NAMES)
+    assert silences_of(None, alignment) == SILENCES
+    assert silences_of("a, b", alignment) == {"a", "b"}
+    with pytest.raises(DataError, match=r"--silences a,pau: no label 'pau' is in .*a\.ctm; there are SIL, a, b"):
+        silences_of("a,pau", alignment)
 
 
 def test_silence_is_the_same_for_abx_and_for_the_scores_of_units():
@@ -83,6 +101,10 @@ def test_the_alignment_of_another_corpus(tmp_path):
     pairs = files(tmp_path, {"theirs-1": ONES}, {"ours-1": ONES})
     with pytest.raises(DataError, match=r"names like 'theirs-1', got 'ours-1'; is it the alignment of another corpus"):
         list(pairs)
+    with pytest.raises(DataError, match="nothing to score: the utterances have no frames"):
+        list(files(tmp_path, {"a": ONES}, {"a": ONES[:0]}))
+    with pytest.raises(DataError, match="nothing to score: the utterances are none"):
+        list(files(tmp_path, {"a": ONES}, {}))
 
 
 def test_a_wrong_period_or_other_audio(tmp_path):

@@ -33,14 +33,14 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 
 def run_items(options: argparse.Namespace) -> None:
     """Make an item file."""
-    from unitdisc.data.alignment import read_alignment
+    from unitdisc.data.alignment import read_alignment, silences_of
     from unitdisc.data.kaldi import DataDir
     from unitdisc.errors import DataError
-    from unitdisc.evaluate.items import SILENCES, make_items, write_items
+    from unitdisc.evaluate.items import make_items, write_items
 
     if options.out.exists() and not options.force:
         raise DataError(f"{options.out}: exists; --force replaces it")
-    silences = SILENCES if options.silences is None else frozenset(options.silences.split(","))
+    silences = silences_of(options.silences, options.alignment)
     data = DataDir.read(options.data)
     items = make_items(
         read_alignment(options.alignment), data.utt2spk, options.unit, silences, where=str(options.alignment)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from unitdisc.cli.arguments import add_device, add_max_failed, add_renew, count, positive
 from unitdisc.cli.foreign import add_units_options
-from unitdisc.compare.options import NAMES, CompareOptions, ScoreOptions, table_folder
+from unitdisc.compare.options import ITEMS, NAMES, PHONES, CompareOptions, ScoreOptions, table_folder
 
 if TYPE_CHECKING:
     from unitdisc.made import Making
@@ -79,9 +79,10 @@ def run_compare(options: argparse.Namespace) -> None:
     """Compare and print the table."""
     from unitdisc.cli.making import making
     from unitdisc.compare.table import read_comparison, terminal
-    from unitdisc.data.phones import SILENCES
+    from unitdisc.data.alignment import silences_of
     from unitdisc.processes import expect_processes
 
+    alignments = options.alignment or options.test / PHONES, options.train_alignment or options.train / PHONES
     wanted = CompareOptions(
         train=options.train,
         test=options.test,
@@ -90,7 +91,7 @@ def run_compare(options: argparse.Namespace) -> None:
         train_alignment=options.train_alignment,
         items=options.items,
         beside=tuple(options.beside),
-        silences=SILENCES if options.silences is None else frozenset(options.silences.split(",")),
+        silences=silences_of(options.silences, *(path for path in alignments if path.exists())),
         baselines=_baselines(options),
         cache=options.cache,
         out=options.out,
@@ -139,7 +140,7 @@ def _making(options: argparse.Namespace, wanted: "CompareOptions", out: Path) ->
     columns = [options.changes, options.downstream, _baselines(options), options.silences]
     settings = {"columns": [*columns, options.seed, options.resamples]}
     weights = [f"{name}/**/*.{ending}" for name in exps for ending in ("pt", "safetensors")]
-    reads = [*names, "test/triphone.item", *weights, *given]
+    reads = [*names, f"test/{ITEMS}", *weights, *given]
     return Making(
         out, settings, {**places, **exps, **given}, lambda: reads, ("table.md", "table.json"), loose=("columns",)
     )

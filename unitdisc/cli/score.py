@@ -211,9 +211,10 @@ def _add_all(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
 
 
 def _sides(options: argparse.Namespace) -> "Sides":
-    from unitdisc.evaluate.aligned import SILENCES
+    from unitdisc.data.alignment import silences_of
     from unitdisc.evaluate.suite import Sides
 
+    alignments = [path for path in (options.alignment, options.train_alignment) if path is not None]
     if options.train is not None and options.data is not None and options.score != "all":  # which scores speakers, too
         raise ConfigError("--train and --data both say what is fitted on; give one of them")
     return Sides(
@@ -223,7 +224,7 @@ def _sides(options: argparse.Namespace) -> "Sides":
         options.train_alignment,
         options.data,
         tuple(s for s in options.test_speakers.split(",") if s),
-        SILENCES if options.silences is None else frozenset(options.silences.split(",")),
+        silences_of(options.silences, *alignments),
         options.clip,
         options.seed,
     )
@@ -250,12 +251,13 @@ def run_per(options: argparse.Namespace) -> None:
 
 def run_clusters(options: argparse.Namespace) -> None:
     """Score clusters and the use of the codebook."""
+    from unitdisc.data.alignment import silences_of
     from unitdisc.data.units import unit_file
-    from unitdisc.evaluate.aligned import SILENCES, AlignedUnits, Labeller
+    from unitdisc.evaluate.aligned import AlignedUnits, Labeller
     from unitdisc.evaluate.clusters import cluster_scores, usage_scores
 
     units = unit_file(options.units)
-    silences = SILENCES if options.silences is None else frozenset(options.silences.split(","))
+    silences = silences_of(options.silences, options.alignment)
     pairs = AlignedUnits(units, Labeller(options.alignment, silences, options.clip))
     scores = cluster_scores(pairs, options.silence, options.seed, options.resamples)
     show(options, [*scores, *usage_scores(units, options.seed, options.resamples)])

@@ -7,6 +7,7 @@ from pathlib import Path
 from unitdisc.data.phones import SILENCES
 from unitdisc.errors import MOST_FAILED
 
+PHONES, ITEMS = "phones.ctm", "triphone.item"  # where a data directory has them
 NAMES = ("mfcc", "mfcc-floor", "input", "lda", "kmeans")  # of the baselines
 
 

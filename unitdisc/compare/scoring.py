@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import torch
 
 from unitdisc.compare.kept import key_of
-from unitdisc.compare.options import ScoreOptions
-from unitdisc.compare.subjects import PHONES, Speech, Subject
+from unitdisc.compare.options import PHONES, ScoreOptions
+from unitdisc.compare.subjects import Speech, Subject
 from unitdisc.encode import EncodeOptions, encode
 from unitdisc.evaluate.abx import score_abx
 from unitdisc.evaluate.abx_options import AbxOptions

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from unitdisc.compare.kept import data_key, key_of, once
+from unitdisc.compare.options import ITEMS, PHONES
 from unitdisc.data.alignment import read_alignment
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.phones import SILENCES
@@ -15,8 +16,6 @@ from unitdisc.digests import digest
 from unitdisc.errors import DataError
 from unitdisc.evaluate.items import make_items, write_items
 from unitdisc.evaluate.scores import file_hash
-
-PHONES, ITEMS = "phones.ctm", "triphone.item"  # where a data directory has them
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from unitdisc.data.labels import READERS, Label, Wanted
-from unitdisc.data.phones import SILENCE
+from unitdisc.data.phones import SILENCE, SILENCES
 from unitdisc.data.rows import is_table, read_rows
 from unitdisc.errors import DataError, shown
 from unitdisc.files import whole_file
@@ -60,6 +60,20 @@ def read_alignment(path: str | Path, tier: str = "phones") -> Alignment:
     if path.suffix.lower() in READERS and not is_table(path):
         return join_alignments({_utt_of(path, path.parent): path}, Wanted(tier))
     return Alignment(read_rows(path, ROUNDING))
+
+
+def silences_of(given: str | None, *alignments: Path) -> frozenset[str]:
+    """Return the labels that mean silence: the usual ones, or those given as `A,B`, which must be in an alignment."""
+    if given is None:
+        return SILENCES
+    silences = frozenset(label.strip() for label in given.split(",") if label.strip())
+    found = {i.label for alignment in map(read_alignment, alignments) for utt in alignment for i in alignment[utt]}
+    if unknown := sorted(silences - found) if alignments else []:
+        raise DataError(
+            f"--silences {given}: no label {unknown[0]!r} is in {' or '.join(map(str, alignments))}; "
+            f"there are {', '.join(sorted(found)[:10])} ..."
+        )
+    return silences
 
 
 def join_alignments(files: Mapping[str, Path], wanted: Wanted, rates: Mapping[str, int] | None = None) -> Alignment:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from unitdisc.data.alignment import Interval, cut_at, frame_labels, read_alignment
+from unitdisc.data.alignment import Interval, cut_at, frame_places, read_alignment
 from unitdisc.data.phones import SILENCE, SILENCES
 from unitdisc.data.units import UnitLine
 from unitdisc.errors import DataError
@@ -61,10 +61,16 @@ class Labeller:
     def labels(self, intervals: Sequence[Interval], frames: int, period: float, offset: float = 0.0) -> Labels:
         """Return the phones of an utterance of so many frames."""
         length = offset + frames * period
-        intervals = [i._replace(label=SILENCE) if i.label in self.silences else i for i in cut_at(intervals, length)]
-        names = frame_labels(intervals, frames, period, offset, SILENCE)
-        numbers = np.array([self._numbers.get(name, self.silence) for name in names], dtype=np.int64)
-        return Labels(numbers, *self._string(intervals, length, period))
+        intervals = cut_at(intervals, length)
+        numbers = np.array([*(self._numbers.get(i.label, self.silence) for i in intervals), self.silence], np.int64)
+        return Labels(
+            numbers[frame_places(intervals, frames, period, offset)], *self._string(intervals, length, period)
+        )
+
+    def numbers_of(self, other: "Labeller") -> np.ndarray:
+        """Return the number here of each phone of another alignment and its silence; the unknown come after all."""
+        phones = [self._numbers.get(name, len(self.names) + n) for n, name in enumerate(other.phones)]
+        return np.array([*phones, self.silence], dtype=np.int64)
 
     def _string(self, intervals: Sequence[Interval], length: float, period: float) -> tuple[np.ndarray, np.ndarray]:
         phones: list[int] = []
@@ -152,6 +158,9 @@ class AlignmentFit:
         """Raise if the alignment seems to be another corpus's or on another time scale."""
         shorter = self.dropped["utterances shorter than their alignment"]
         common = self.used["utterances"] + shorter
+        if not common and not self._example:
+            what = "have no frames" if self.dropped["utterances without frames"] else "are none"
+            raise DataError(f"{self.where}: nothing to score: the utterances {what}")
         if not common:
             sample = next(iter(self.labeller.alignment), "")
             raise DataError(

@@ -87,19 +87,14 @@ def fit_on(train: AlignedUnits, test: AlignedUnits, kind: str = "many-to-one") -
     check_same_codebook(train.header, test.header, (str(train.path), str(test.path)))
     if train.labeller is test.labeller:
         return fit_mapping(train, len(train.labeller.names), kind)
-    names = test.labeller.names
-    unknown = sorted(set(train.labeller.names) - set(names))
+    ours, theirs = train.labeller.phones, test.labeller.phones
     mapping = fit_mapping(train, len(train.labeller.names), kind)
-    if len(unknown) == len(train.labeller.names) - 1:
+    if set(ours).isdisjoint(theirs):
         raise DataError(
             f"{train.labeller.where} and {test.labeller.where} have no phone in common: "
-            f"{', '.join(unknown[:5])} against {', '.join(names[:5])}; align both with one phone set"
+            f"{', '.join(ours[:5])} against {', '.join(theirs[:5])}; align both with one phone set"
         )
-    # Phones that the scored side never has keep numbers of their own, beyond all of its names.
-    numbers = {
-        name: names.index(name) if name in names else len(names) + n for n, name in enumerate(train.labeller.names)
-    }
-    table = np.array([numbers[name] for name in train.labeller.names] + [NOTHING])
+    table = np.array([*test.labeller.numbers_of(train.labeller), NOTHING])
     return dataclasses.replace(mapping, phones=table[mapping.phones], unseen=int(table[mapping.unseen]))
 
 

@@ -70,10 +70,7 @@ class Side:
 
     def renumbered(self, other: Labeller) -> list[LabelledUtterance]:
         """Return the utterances with their phones numbered as in another alignment; unknown phones come after all."""
-        names = other.names
-        table = np.array(
-            [names.index(name) if name in names else len(names) + n for n, name in enumerate(self.labeller.names)]
-        )
+        table = other.numbers_of(self.labeller)
         return [
             u._replace(labels=u.labels._replace(frames=table[u.labels.frames], phones=table[u.labels.phones]))
             for u in self.utterances

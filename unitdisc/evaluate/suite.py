@@ -1,6 +1,6 @@
 """All scores of one unit file, and the sides on which those that are fitted are fitted and scored."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -64,8 +64,20 @@ class Sides:
             return self.labeller
         return Labeller(self.train_alignment, self.silences, self.clip)
 
-    def _split(self, data: Path) -> Split:
-        return split_speakers(read_speakers(data), self.test_speakers, self.seed)
+    def _split(self, data: Path, utts: Iterable[str]) -> Split:
+        """Split the speakers of the utterances that there are."""
+        speakers, first = read_speakers(data), ""
+        here: dict[str, str] = {}
+        for utt in utts:
+            first = first or utt
+            if utt in speakers:
+                here[utt] = speakers[utt]
+        if not here:
+            raise DataError(
+                f"{data}: has no speaker of an utterance of {self.inputs}: expected names like {first!r}, "
+                f"got {next(iter(speakers), '')!r}"
+            )
+        return split_speakers(here, self.test_speakers, self.seed)
 
     def units(self) -> tuple[AlignedUnits | None, AlignedUnits]:
         """Return the sides for what streams units: to fit on (None: an oracle) and to score."""
@@ -73,7 +85,7 @@ class Sides:
         if self.train is not None:
             return AlignedUnits(self.train, self._train_labeller), AlignedUnits(self.inputs, labeller)
         if self.data is not None:
-            split = self._split(self.data)
+            split = self._split(self.data, (line.utt for line in Units.of(self.inputs)))
             return (
                 AlignedUnits(self.inputs, labeller, split.train),
                 AlignedUnits(self.inputs, labeller, split.test),
@@ -90,7 +102,7 @@ class Sides:
             raise DataError(
                 "a probe is trained on some speakers and scored on others: give --data with utt2spk, or --train"
             )
-        split = self._split(self.data)
+        split = self._split(self.data, open_frames(_probed(self.inputs)))
         train = Side(_probed(self.inputs), labeller, split.train, frame_shift)
         return train, Side(_probed(self.inputs), labeller, split.test, frame_shift)
 
