@@ -71,6 +71,15 @@ def test_the_stored_values_of_discophon_are_ours(mapping: Mapping, tmp_path: Pat
     assert ours(tmp_path, mapping) == pytest.approx(GOLDEN[mapping], abs=1e-9)
 
 
+def test_utterances_without_alignment_are_counted(tmp_path: Path):
+    put_corpus(tmp_path)
+    kept = [line for line in (tmp_path / "phones.ctm").read_text().splitlines(True) if not line.startswith("u5")]
+    (tmp_path / "phones.ctm").write_text("".join(kept))
+    score = discophon_scores(tmp_path / "units.jsonl", tmp_path / "phones.ctm", resamples=0)[0]
+    assert score.counts.used["utterances"] == 5
+    assert score.counts.dropped == {"utterances without alignment": 1}
+
+
 def test_a_one_to_one_mapping_needs_a_unit_for_each_phone(tmp_path: Path):
     put_corpus(tmp_path)
     lines = [UnitLine.of_frames(line.utt, line.frames % 4) for line in read_units(tmp_path / "units.jsonl")]

@@ -30,6 +30,17 @@ def test_by_hand_and_equal_to_editdistance(tmp_path):
     assert same.parts["exactly equal utterances"] == 10
 
 
+def test_every_utterance_counts_in_any_order(tmp_path):
+    many = {f"u{n:04}": np.arange(2) for n in range(4200)}
+    one = write_unit_file(tmp_path / "many.jsonl", many, 3)
+    assert unit_edit_distance(one, one, "x", resamples=2).parts["exactly equal utterances"] == 4200
+    clean = write_unit_file(tmp_path / "a.jsonl", {u: np.arange(3) for u in "abc"}, 3)
+    head, *lines, last = clean.read_text().splitlines(keepends=True)
+    (tmp_path / "b.jsonl").write_text("".join([head, *reversed(lines), last]))
+    score = unit_edit_distance(clean, tmp_path / "b.jsonl")
+    assert (score.value, score.counts.used["utterances"]) == (0, 3)
+
+
 @pytest.mark.parametrize("key", ["change", "perturbation"])  # as it is called, and as version 0.1.0 called it
 def test_the_changed_file_names_its_change(key: str, tmp_path):
     clean = write_unit_file(tmp_path / "a.jsonl", {"a": np.arange(3)}, 3)

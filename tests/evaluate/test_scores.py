@@ -6,14 +6,18 @@ import math
 import numpy as np
 import pytest
 from scipy import sparse
+from score_files import write_unit_file
 
 from unitdisc.errors import DataError
+from unitdisc.evaluate.bitrate import bitrate_scores
+from unitdisc.evaluate.clusters import usage_scores
 from unitdisc.evaluate.scores import (
     ConfidenceInterval,
     Counts,
     Groups,
     Score,
     bootstrap,
+    bootstrap_many,
     file_hash,
     pooled,
     ratio,
@@ -141,6 +145,19 @@ def test_centred_interval_has_the_value_in_its_middle():
     plain, centred = bootstrap(rows, entropy), bootstrap(rows, entropy, centred=True)
     assert plain.high < value  # resampling leaves out groups, and with them symbols: biased
     assert centred.low < value < centred.high
+
+
+def test_an_interval_stays_within_what_the_value_can_be(tmp_path):
+    frames = {f"u{n}": np.arange(8 * n, 8 * n + 8) for n in range(5)}
+    units = write_unit_file(tmp_path / "u.jsonl", frames, 40)
+    used = {score.definition: score for score in [*usage_scores(units), *bitrate_scores(units)]}
+    assert used["perplexity"].value == pytest.approx(40)
+    assert used["perplexity"].interval.high == 40
+    assert used["perplexity"].interval.low < 40
+    bitrate = used["bitrate-zr2020"]
+    assert bitrate.value == pytest.approx(bitrate.interval.high) == pytest.approx(50 * np.log2(40))
+    lows = [interval.low for interval in bootstrap_many(np.eye(9), lambda sums: -sums, values=9, within=(-0.5, 0.0))]
+    assert lows == [-0.5] * 9
 
 
 def test_groups_pool_by_name_and_stay_bounded():

@@ -106,6 +106,7 @@ def cluster_scores(pairs: AlignedUnits, silence: str = "keep", seed: int = 0, re
         seed=seed,
         resamples=resamples,
         centred=True,
+        within=([0.0, 0.0, 0.0, 0.0, -1.0], 1.0),  # AMI alone can be below 0
     )
     parts = {"codes": codes, "phones": int((pair.counts.sum(axis=1) > 0).sum())}
     about: dict[str, Any] = {
@@ -159,14 +160,14 @@ def usage_scores(path: AnyUnits, seed: int = 0, resamples: int = 1000) -> list[S
             "perplexity",
             float(perplexity(usage)[0]),
             "perplexity",
-            interval=bootstrap(rows, perplexity, **draws),
+            interval=bootstrap(rows, perplexity, within=(1.0, header.cardinality), **draws),
             **about,
         ),
         Score(
             "codes-90",
             float(share_of_codes(usage)[0]),
             "share-of-codes-that-carry-90-percent",
-            interval=bootstrap(rows, share_of_codes, **draws),
+            interval=bootstrap(rows, share_of_codes, within=(0.0, 1.0), **draws),
             **about,
         ),
     ]

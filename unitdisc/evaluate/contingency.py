@@ -1,6 +1,5 @@
 """Counts of (phone, unit) pairs, streamed utterance by utterance, and kept per utterance for the bootstrap."""
 
-import zlib
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -9,6 +8,7 @@ from scipy import sparse
 
 from unitdisc.evaluate.aligned import Aligned
 from unitdisc.evaluate.numbering import Numbering
+from unitdisc.evaluate.scores import Rows
 
 PENDING = 250_000  # cells held before they are summed
 MOST_CELLS = 500_000  # summed, of all rows together; beyond, rows are folded
@@ -26,22 +26,17 @@ class Contingency(NamedTuple):
 class CellCounter:
     """Sums counts of integer cells over groups named by utterance, in bounded memory.
 
-    The first `most` names have a row each; those beyond share rows by hash, so that the bootstrap then draws random
-    sets of utterances. Where the rows have too many cells together, their number is halved, and again.
+    They have at most `most` rows. Where the rows have too many cells together, their number is halved, and again.
     """
 
     def __init__(self, most: int = 1024) -> None:
-        self.most = self.rows = most
-        self._rows: dict[str, int] = {}
+        self.rows, self._rows = most, Rows(most)
         self._parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         self._pending = 0
 
     def add(self, name: str, cells: np.ndarray) -> None:
         """Count cells [N] int64 of one utterance."""
-        if len(self._rows) < self.most:
-            row = self._rows.setdefault(name, len(self._rows))
-        else:
-            row = self._rows.get(name, zlib.crc32(name.encode()) % self.most)
+        row = self._rows.of(name)
         if not len(cells):
             return
         found, counts = np.unique(cells, return_counts=True)

@@ -50,7 +50,9 @@ def discophon_scores(
             f"{units}: DiscoPhon's scores need a period that is a multiple of 10 ms, got {header.period:g} s"
         )
     names, numbering = dict[str, int](), Numbering.of_codes(header.cardinality)
-    utterances = [one._replace(units=numbering(one.units)) for one in _utterances(source, alignment, repeat, names)]
+    dropped = {"utterances without alignment": 0}
+    found = _utterances(source, alignment, repeat, names, dropped)
+    utterances = [one._replace(units=numbering(one.units)) for one in found]
     if not utterances:
         raise DataError(f"{units}: none of its utterances is in {alignment}")
     counts = np.zeros((len(names), len(numbering)), dtype=np.int64)
@@ -70,7 +72,7 @@ def discophon_scores(
         boundaries.add(utt, _boundaries(phone_of[each], phones, 10 * repeat))
     about: dict[str, Any] = {
         "options": {"silence": "keep", "codes": header.cardinality, "step": STEP, "margin": MARGIN / 1000},
-        "counts": Counts({"utterances": len(utterances), "frames": int(counts.sum())}),
+        "counts": Counts({"utterances": len(utterances), "frames": int(counts.sum())}, dropped),
         "period": header.period,
         "hashes": source.hashes | {"alignment": file_hash(alignment)},
     }
@@ -108,10 +110,13 @@ def _phone_of_units(counts: np.ndarray, mapping: Mapping) -> np.ndarray:
     return phone_of
 
 
-def _utterances(units: Units, alignment: str | Path, repeat: int, names: dict[str, int]) -> Iterator[_Utterance]:
+def _utterances(
+    units: Units, alignment: str | Path, repeat: int, names: dict[str, int], dropped: dict[str, int]
+) -> Iterator[_Utterance]:
     labels = read_alignment(alignment)
     for line in units:
         if line.utt not in labels:
+            dropped["utterances without alignment"] += 1
             continue
         intervals = labels[line.utt]
         frames = line.frames

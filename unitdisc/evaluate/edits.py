@@ -28,11 +28,6 @@ def edits(references: Sequence[np.ndarray], hypotheses: Sequence[np.ndarray]) ->
     return Edits(counts, lengths)
 
 
-def edit_distance(reference: np.ndarray, hypothesis: np.ndarray) -> int:
-    """Return the Levenshtein distance of two strings of integers."""
-    return int(edits([reference], [hypothesis]).total[0])
-
-
 def _flat(strings: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate([np.zeros(0, np.int64), *(np.asarray(s, dtype=np.int64) for s in strings)])
 

@@ -39,7 +39,7 @@ class ConfidenceInterval:
     groups: int = 0  # how many of them there are
     resamples: int = 1000
     seed: int = 0
-    method: str = "percentile"  # or "centred": percentiles moved so that their median is the value
+    method: str = "percentile"  # or "centred": percentiles moved so that their median is the value, as far as it can be
 
 
 @dataclass(frozen=True)
@@ -144,24 +144,33 @@ def file_hash(path: str | Path) -> str:
     return whole.hexdigest()[:12]
 
 
-class Groups:
-    """Sufficient statistics summed per utterance (or speaker), for the bootstrap, in bounded memory.
+class Rows:
+    """The row of each name. The first `most` names have one each; names beyond share them by their hash.
 
-    The first `most` names have a row each; names beyond share rows by their hash, which leaves the bootstrap right: its
-    groups are then random sets of utterances.
+    This leaves the bootstrap right: its groups are then random sets of utterances.
     """
 
-    def __init__(self, most: int = 4096) -> None:
+    def __init__(self, most: int) -> None:
         self.most = most
         self._rows: dict[str, int] = {}
+
+    def of(self, name: str) -> int:
+        """Return the row of a name."""
+        if len(self._rows) < self.most:
+            return self._rows.setdefault(name, len(self._rows))
+        return self._rows.get(name, zlib.crc32(name.encode()) % self.most)
+
+
+class Groups:
+    """Sufficient statistics summed per utterance (or speaker), for the bootstrap, in at most `most` rows."""
+
+    def __init__(self, most: int = 4096) -> None:
+        self._rows = Rows(most)
         self._sums: dict[int, np.ndarray] = {}
 
     def add(self, name: str, sums: Sequence[float] | np.ndarray) -> None:
         """Add one utterance's sums [S] to the row of `name`."""
-        if len(self._rows) < self.most:
-            row = self._rows.setdefault(name, len(self._rows))
-        else:
-            row = self._rows.get(name, zlib.crc32(name.encode()) % self.most)
+        row = self._rows.of(name)
         sums = np.asarray(sums, dtype=np.float64)
         self._sums[row] = self._sums[row] + sums if row in self._sums else sums
 
@@ -185,15 +194,25 @@ def bootstrap(
     resamples: int = 1000,
     seed: int = 0,
     centred: bool = False,
+    within: tuple[float, float] = (-math.inf, math.inf),
 ) -> ConfidenceInterval | None:
     """Return the interval of a pooled statistic by drawing the rows with replacement.
 
     rows [N, S] holds each group's sufficient statistics (dense or sparse); they are summed over the drawn groups, and
     `statistic` maps such sums [R, S] to values [R]. The default is numerator over denominator. Estimates that few data
-    bias, as they do entropies, need `centred`. None with fewer than two groups: there is nothing to draw.
+    bias, as they do entropies, need `centred`, and `within`, the range of what the value can be. None with fewer than
+    two groups: there is nothing to draw.
     """
     return bootstrap_many(
-        rows, statistic, over=over, level=level, resamples=resamples, seed=seed, centred=centred, values=1
+        rows,
+        statistic,
+        over=over,
+        level=level,
+        resamples=resamples,
+        seed=seed,
+        centred=centred,
+        within=within,
+        values=1,
     )[0]
 
 
@@ -207,6 +226,7 @@ def bootstrap_many(
     resamples: int = 1000,
     seed: int = 0,
     centred: bool = False,
+    within: tuple[float | Sequence[float], float | Sequence[float]] = (-math.inf, math.inf),
 ) -> list[ConfidenceInterval | None]:
     """Return the intervals of several statistics of the same draws; `statistic` maps sums [R, S] to [R, values]."""
     groups, width = rows.shape
@@ -223,18 +243,20 @@ def bootstrap_many(
     whole = np.asarray(rows.sum(axis=0), dtype=np.float64).reshape(1, -1)
     centres = statistic(whole).reshape(values) if centred else [None] * values
     made = functools.partial(ConfidenceInterval, level=level, over=over, groups=groups, resamples=resamples, seed=seed)
-    return [_interval(spread[:, i], level, centres[i], made) for i in range(values)]
+    ranges = np.stack([np.broadcast_to(end, values) for end in within], axis=1)
+    return [_interval(spread[:, i], level, centres[i], ranges[i], made) for i in range(values)]
 
 
 def _interval(
-    spread: np.ndarray, level: float, centre: float | None, made: Callable[..., ConfidenceInterval]
+    spread: np.ndarray, level: float, centre: float | None, within: np.ndarray, made: Callable[..., ConfidenceInterval]
 ) -> ConfidenceInterval | None:
     spread = spread[np.isfinite(spread)]
     if not len(spread):
         return None
     low, middle, high = np.quantile(spread, [(1 - level) / 2, 0.5, (1 + level) / 2])
     shift = 0.0 if centre is None else centre - middle
-    return made(float(low + shift), float(high + shift), method="percentile" if centre is None else "centred")
+    ends = np.clip([low + shift, high + shift], *within)
+    return made(*ends.tolist(), method="percentile" if centre is None else "centred")
 
 
 def pooled(
