@@ -10,13 +10,16 @@ from pathlib import Path
 
 import pytest
 from commands import RUN
-from made_up import make_data
+from made_up import make_data, tiny_model
+from recipe_files import EGS
 
+from unitdisc import config
 from unitdisc import made as made_module
 from unitdisc.cli import parser
 from unitdisc.cli.train import making_of_training
 from unitdisc.errors import DataError, UnitdiscError
 from unitdisc.made import Making, is_unchanged, made
+from unitdisc.train_config import Config, TrainConfig
 
 
 @pytest.fixture
@@ -283,3 +286,19 @@ def test_a_training_goes_on_for_longer_but_with_renew_begins_anew(tmp_path: Path
         made(training(tmp_path, "model.jitter=0.5", renew=False)).__enter__()
     assert trained(training(tmp_path, "train.steps=7"))
     assert len(list(tmp_path.glob("exp.before-*"))) == 1
+
+
+def test_a_training_that_begins_anew_keeps_the_log_of_its_job(tmp_path: Path):
+    make_data(tmp_path / "data")
+    (tmp_path / "c.yaml").write_text(config.dump(Config(tiny_model(), TrainConfig(steps=2, batch=2, chunk=32))))
+    trained(training(tmp_path))
+    (tmp_path / "exp" / "log").mkdir()
+    (tmp_path / "exp" / "log" / "features.log").touch()
+    train = [sys.executable, "-m", "unitdisc", "train", "c.yaml", "exp", "--train", "data", "--dev", "data"]
+    command = [EGS / "common" / "cmd.sh", "exp/log/train.log", *train, "--set", "train.seed=1", "--renew"]
+    got = subprocess.run(command, cwd=tmp_path, text=True, capture_output=True)
+    assert (got.returncode, got.stderr) == (0, "")
+    assert sorted(path.name for path in tmp_path.glob("exp/log/*")) == ["features.log", "train.log"]
+    log = (tmp_path / "exp" / "log" / "train.log").read_text()
+    assert "exp held another one: set aside as exp.before-" in log
+    assert log.splitlines()[-1].startswith("# ended with code 0 ")

@@ -168,11 +168,17 @@ def _write(path: Path, record: Mapping[str, Any]) -> None:
 
 
 def set_aside(folder: Path) -> Path:
-    """Give a folder another name, with the time in it."""
+    """Give a folder another name, with the time in it.
+
+    Its `log` stays: who started this work may be writing what it prints there, and looks for it in the end.
+    """
     aside = folder.with_name(f"{folder.name}.before-{time.strftime('%Y-%m-%d-%H%M%S')}")
     while aside.exists():
         aside = aside.with_name(f"{aside.name}+")
     folder.rename(aside)
+    if (aside / "log").is_dir():
+        folder.mkdir(exist_ok=True)
+        (aside / "log").rename(folder / "log")
     for lock in aside.glob(f"*{RECORD}.lock"):
         lock.unlink(missing_ok=True)
     return aside

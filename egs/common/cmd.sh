@@ -76,6 +76,7 @@ run_one() { # NUMBER COMMAND...
   {
     printf '# %s\n# started %s on %s\n' "${command[*]@Q}" "$(date '+%F %T')" "$(hostname)"
     "${command[@]}" </dev/null || status=$?
+    [[ -z $(tail -c 1 "$(numbered "$log" "$number")") ]] || echo # its last line has no end
     printf '# ended with code %d after %d s\n' "$status" $((SECONDS - start))
   } >>"$(numbered "$log" "$number")" 2>&1
 }

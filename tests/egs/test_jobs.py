@@ -56,6 +56,12 @@ def test_a_program_that_is_not_there_fails(backend: list[str], tmp_path: Path):
     assert "no-such-program: command not found" in got.stderr
 
 
+def test_output_without_a_newline_at_its_end_is_no_failure(backend: list[str], tmp_path: Path):
+    got = cmd(tmp_path, *backend, "log/a.log", "printf", "no newline")
+    assert (got.returncode, got.stderr) == (0, "")
+    assert "\nno newline\n# ended with code 0" in (tmp_path / "log" / "a.log").read_text()
+
+
 def test_no_more_jobs_at_once_than_allowed(tmp_path: Path):
     script = f"echo +1 >>events; {AWAIT_SECOND} echo -1 >>events"
     assert cmd(tmp_path, "--max-jobs", "2", "JOB=1:5", "log/a.JOB.log", "bash", "-c", script).returncode == 0
