@@ -18,11 +18,11 @@ import torch
 
 from unitdisc import checkpoint, config
 from unitdisc.compare.table import read_comparison
-from unitdisc.convert import read_pairs
 from unitdisc.data.alignment import read_alignment
 from unitdisc.data.audio import AudioSource
 from unitdisc.data.foreign.importing import ImportOptions, import_units
 from unitdisc.data.kaldi import DataDir
+from unitdisc.data.pairs import read_pairs
 from unitdisc.data.pipes import parse_command
 from unitdisc.data.shards import import_shards
 from unitdisc.data.store import FeatureReader

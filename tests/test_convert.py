@@ -12,8 +12,17 @@ import torch
 from made_up import make_data, tiny_model
 
 from unitdisc import checkpoint, config
-from unitdisc.cli import main
-from unitdisc.convert import PEAK, ConvertOptions, active_level, as_loud, convert, fit_length
+from unitdisc.cli import main, parser
+from unitdisc.cli.convert import making_of_converting
+from unitdisc.convert import (
+    PEAK,
+    ConvertOptions,
+    active_level,
+    as_loud,
+    convert,
+    find_targets,
+    fit_length,
+)
 from unitdisc.corpus import fit_normalisation_
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.subsets import subset
@@ -22,9 +31,13 @@ from unitdisc.decoders.configs import NoDecoderConfig, WaveformDecoderConfig
 from unitdisc.errors import ConfigError, DataError
 from unitdisc.features.pitch import pitch
 from unitdisc.files import file_name
+from unitdisc.made import is_unchanged, made
 from unitdisc.model import ModelConfig, UnitModel
 from unitdisc.model_config import LossWeights
 from unitdisc.networks.configs import ConditioningConfig, WaveNetConfig
+from unitdisc.postfilter import Postfilter
+from unitdisc.speaking import Line, SpeakOptions, say
+from unitdisc.speech_model import load_speech_model
 from unitdisc.voices import MOST, Voices, fit_voices, most_of_each
 
 FAST = ConvertOptions(batch=3)
@@ -347,6 +360,39 @@ def test_conversions_that_are_there_are_kept(models, data: DataDir, tmp_path: Pa
     with pytest.raises(SystemExit):
         main([*arguments, "--to", "a", "--force"])
     assert [row["target"] for row in rows_of(tmp_path)] == ["a"]
+
+
+@pytest.mark.parametrize("given", ["--to", "--pairs"])
+def test_another_recording_of_a_voice_is_another_conversion(given: str, tmp_path: Path):
+    for name in ("model.pt", "source.wav", "voice.wav"):
+        (tmp_path / name).write_text(name)
+    (tmp_path / "pairs").write_text(f"source {tmp_path}/voice.wav\nsource same\n")
+    target = tmp_path / ("voice.wav" if given == "--to" else "pairs")
+    words = ["convert", tmp_path / "model.pt", tmp_path / "source.wav", tmp_path / "out", given, target]
+    wanted = making_of_converting(parser().parse_args(list(map(str, words))))
+    with made(wanted):
+        (tmp_path / "out").mkdir(exist_ok=True)
+        (tmp_path / "out" / "manifest.jsonl").write_text("{}\n")
+    assert is_unchanged(wanted)
+    (tmp_path / "voice.wav").write_text("of another day")
+    assert not is_unchanged(wanted)
+
+
+def test_the_name_of_a_recording_does_not_change_its_voice(models, data: DataDir, tmp_path: Path):
+    speaking = load_speech_model(models("frame"))
+    made = torch.arange(1.0, 721.0).reshape(3, 3, 80)
+    speaking = speaking._replace(postfilter=Postfilter(made, made + 1, torch.tensor([0.9, 0.9, 0.0])))
+    wave, rate = soundfile.read(data.path / "a-00.wav")
+    said = []
+    for name in ("a", "somebody"):  # `a` is a speaker of the training data, too
+        soundfile.write(tmp_path / f"{name}.wav", wave, rate)
+        (target,) = find_targets(speaking, [str(tmp_path / f"{name}.wav")])
+        said.append(say(speaking, Line("u", np.arange(40) % 4), target, SpeakOptions(iterations=2)))
+    assert np.array_equal(*said)
+    for name in ("same", "copy"):
+        soundfile.write(tmp_path / f"{name}.wav", wave, rate)
+        with pytest.raises(DataError, match=f"{name}.wav: the name '{name}' has another meaning .* rename the file"):
+            find_targets(speaking, [str(tmp_path / f"{name}.wav")])
 
 
 def test_loudness_is_that_of_speech_not_of_pauses():

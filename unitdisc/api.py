@@ -135,8 +135,10 @@ class Model:
         """
         import soundfile
 
-        from unitdisc.convert import ConvertOptions, convert_with
+        from unitdisc.convert import ALL, ConvertOptions, convert_with
 
+        if speaker == ALL:
+            raise DataError(f"speaker {ALL!r}: expected one voice, of {', '.join(self.speakers) or 'no speakers'}")
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder) / "source.wav"
             soundfile.write(source, _samples(wave), rate, subtype="FLOAT")

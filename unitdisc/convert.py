@@ -27,7 +27,7 @@ from unitdisc.data.batches import FrameReader, pad
 from unitdisc.data.kaldi import DataDir, Recording
 from unitdisc.decoders.base import Streams, Voicing
 from unitdisc.decoders.configs import EXCITATION
-from unitdisc.errors import ConfigError, DataError, shown
+from unitdisc.errors import ConfigError, DataError
 from unitdisc.evaluate.converted import MANIFEST, SAME
 from unitdisc.files import file_name, whole_file
 from unitdisc.heard import hear_voice
@@ -35,7 +35,6 @@ from unitdisc.intonation import Intonation, parse_pitch
 from unitdisc.live import LiveFrames
 from unitdisc.model import UnitModel
 from unitdisc.postfilter import Heard
-from unitdisc.reading import reading
 from unitdisc.speech_model import SpeechModel, load_speech_model
 from unitdisc.voices import PitchRange, Voices
 
@@ -173,24 +172,6 @@ def work_of(
     return found
 
 
-def read_pairs(path: str | Path) -> dict[str, list[str]]:
-    """Read lines '<utterance> <target>': what goes to each target."""
-    wanted: dict[str, list[str]] = {}
-    with reading(path, "lines '<utterance> <target>'"):
-        lines = Path(path).read_text("utf-8").splitlines()
-    for number, line in enumerate(lines, start=1):
-        words = line.split()
-        if len(words) != 2:
-            raise DataError(f"{path}:{number}: expected '<utterance> <target>', got {shown(line)}")
-        utts = wanted.setdefault(words[1], [])
-        if words[0] in utts:
-            raise DataError(f"{path}:{number}: '{' '.join(words)}' is there twice")
-        utts.append(words[0])
-    if not wanted:
-        raise DataError(f"{path}: the list of conversions is empty")
-    return wanted
-
-
 def open_sources(sources: Sequence[str | Path], model: UnitModel) -> tuple[DataDir, FrameReader]:
     """Open one data directory, or make one in memory of audio files, each its own speaker."""
     paths = [Path(source) for source in sources]
@@ -253,7 +234,9 @@ def heard_voice(
     speaking: SpeechModel, path: Path, vectors: bool | None = None, emphasis: float | None = None
 ) -> Target:
     """Return the voice of a recording as a target, for what will be told as `find_targets` says."""
-    model = speaking.network
+    model, name = speaking.network, name_of(path)
+    if name in (SAME, COPY):
+        raise DataError(f"{path}: the name {name!r} has another meaning where a voice is named; rename the file")
     data, frames = open_sources([path], model)
     wave = data.source(data.utts[0]).load(model.grid.sample_rate)
     seconds = len(wave) / model.grid.sample_rate
@@ -262,7 +245,7 @@ def heard_voice(
             f"{path}: {seconds:.2f} s{'' if wave.any() else ' of silence'}; a voice takes some seconds of speech"
         )
     reference = torch.from_numpy(frames[data.utts[0]]).to(model.mean.device)
-    return Target(name_of(path), *hear_voice(speaking, reference, wave, vectors, emphasis))
+    return Target(name, *hear_voice(speaking, reference, wave, vectors, emphasis))
 
 
 def _convert_batch(work: _Work, utts: list[str], target: Target) -> Iterator[Made]:
@@ -315,6 +298,8 @@ def _voiced(work: _Work, said: Streams, original: np.ndarray, utt: str, target: 
 
 def voice_number(model: UnitModel, target: Target, source: str) -> int | None:
     """Return the place in the model's list of the speaker to be heard, None if it is not there."""
+    if target.heard is not None:  # whatever its file is called
+        return None
     name = source if target.name == SAME else target.name
     return model.speakers.index(name) if name in model.speakers else None
 

@@ -15,7 +15,7 @@ from typing import NamedTuple, TextIO
 import numpy as np
 import torch
 
-from unitdisc.convert import PEAK, Made, Target, active_level, find_targets, write_manifest
+from unitdisc.convert import ALL, PEAK, Made, Target, active_level, find_targets, voice_number, write_manifest
 from unitdisc.data.audio import save_audio
 from unitdisc.data.units import FORMAT, read_header, read_units, unit_file
 from unitdisc.decoders.base import Streams, Voicing
@@ -29,7 +29,8 @@ from unitdisc.speech_model import SpeechModel, load_speech_model
 from unitdisc.voices import flat, predicted, scaled
 
 LEVEL = 0.05  # root mean square of what is loud: units do not say how loud they were
-TOKEN = re.compile(r"([0-9]+)(?:x([0-9]+))?")
+TOKEN = re.compile(r"[0-9]+(?:x[0-9]+)?")
+UNIT = re.compile(r"([0-9]{1,18})(?:x([0-9]{1,5}))?")  # within 64 bits; 99,999 frames are half an hour
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,8 @@ def speak_units(
     own = model.codebook_hash()
     if codebook and codebook != own:
         raise DataError(f"{where} has units of codebook {codebook}, {exp} of {own}; encode with the same checkpoint")
+    if speaker == ALL:
+        raise DataError(f"--speaker {ALL}: expected one voice, a speaker of the training data or audio")
     (target,) = find_targets(speaking, [speaker], vectors=False)
     made = []
     for line in lines:
@@ -101,11 +104,9 @@ def speak_units(
 
 def say(speaking: SpeechModel, line: Line, target: Target, options: SpeakOptions) -> np.ndarray:
     """Return the sound [S] of one line of units in a voice, as loud as the decoder is."""
-    model = speaking.network
     said = _said(speaking, line, target, options)
     if options.postfilter:
-        known = model.speakers.index(target.name) if target.name in model.speakers else None
-        said = speaking.filtered(said, known, target.heard)
+        said = speaking.filtered(said, voice_number(speaking.network, target, ""), target.heard)
     excitation = _excitation(said, target, options)
     return speaking.decoder.sound(said, Voicing(excitation, options.seed, options.iterations)).numpy()
 
@@ -119,10 +120,10 @@ def _said(speaking: SpeechModel, line: Line, target: Target, options: SpeakOptio
     most = int(np.prod(codes, dtype=np.int64))
     if not len(line.frames):
         raise DataError(f"{line.utt}: has no units")
-    if line.frames.min() < 0 or line.frames.max() >= most:
-        raise DataError(
-            f"{line.utt}: units must lie in 0..{most - 1}, got {line.frames.max()}; are they of this model?"
-        )
+    lowest, highest = line.frames.min(), line.frames.max()
+    if lowest < 0 or highest >= most:
+        wrong = lowest if lowest < 0 else highest
+        raise DataError(f"{line.utt}: units must lie in 0..{most - 1}, got {wrong}; are they of this model?")
     units = torch.from_numpy(np.stack(np.unravel_index(line.frames, codes), axis=1))[None].to(model.mean.device)
     lengths = torch.tensor([units.shape[1]], device=units.device)
     speaker = None if target.speaker is None else target.speaker.to(units.device)[None]
@@ -170,7 +171,7 @@ def read_text(lines: Iterable[str], where: str, repeat: int = 1) -> Iterator[Lin
         utt = words[0] if named else f"line-{number:04d}"
         frames: list[int] = []
         for word in words[named:]:
-            token = TOKEN.fullmatch(word)
+            token = UNIT.fullmatch(word)
             if token is None or token[2] == "0":
                 raise DataError(f"{where}:{number}: expected units as 7 or 7x3, got {word!r}")
             frames += [int(token[1])] * int(token[2] or repeat)

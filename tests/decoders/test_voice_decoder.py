@@ -250,6 +250,12 @@ def test_units_that_are_not_the_models_are_refused(exp: Path, tmp_path: Path):
         speak_units(exp, [Line("u", np.array([10**6]))], tmp_path / "x", "a")
     with pytest.raises(DataError, match="--to nobody: neither an audio file nor a speaker"):
         speak_units(exp, [Line("u", np.array([1]))], tmp_path / "x", "nobody")
+    with pytest.raises(DataError, match=r"units must lie in 0\.\..*, got -1;"):
+        speak_units(exp, [Line("u", np.array([-1, 2]))], tmp_path / "x", "a")
+    with pytest.raises(DataError, match="--speaker all: expected one voice"):
+        speak_units(exp, [Line("u", np.array([1]))], tmp_path / "x", "all")
+    with pytest.raises(DataError, match="speaker 'all': expected one voice, of a, b"):
+        load_model(exp).convert(np.zeros(8000), 16000, "all")
     with pytest.raises(ConfigError, match="units have no recording to take it from"):
         SpeakOptions(pitch="source")
     assert not (tmp_path / "x" / "manifest.jsonl").exists()
@@ -260,6 +266,7 @@ def test_units_that_are_not_the_models_are_refused(exp: Path, tmp_path: Path):
     [
         ("a 1 x\n", "text:1: expected units as 7 or 7x3, got 'x'"), ("a 1x0\n", "got '1x0'"), ("a\n", "behind 'a'"),
         ("a 1\na 2\n", "text:2: a stands there twice"), ("\n", "text: has no units"), ("a -1\n", "got '-1'"),
+        (f"a {'9' * 20}\n", "got '99999999999999999999'"), ("7x99999999999\n", "text:1: .* got '7x99999999999'"),
     ],
 )  # fmt: skip
 def test_text_that_is_no_units_is_refused(text: str, message: str):

@@ -98,7 +98,7 @@ def add_abx(subverbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     )
     verb.add_argument(
         "--seed",
-        type=int,
+        type=count,
         default=AbxOptions.seed,
         help="seed of what the two options above draw (default: %(default)s)",
     )

@@ -112,7 +112,7 @@ def add_max_failed(verb: argparse.ArgumentParser, done: str = "used") -> None:
 def add_scoring(verb: argparse.ArgumentParser) -> None:
     """Add what all scores take: how they are printed, and how their intervals are made."""
     verb.add_argument("--json", action="store_true", help="print whole scores as JSON instead of a table")
-    verb.add_argument("--seed", type=int, default=0, help="seed of everything random (default: %(default)s)")
+    verb.add_argument("--seed", type=count, default=0, help="seed of everything random (default: %(default)s)")
     verb.add_argument(
         "--resamples",
         type=count,

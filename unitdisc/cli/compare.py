@@ -63,7 +63,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     add_device(verb, " of encoding")
     add_max_failed(verb)
     verb.add_argument(
-        "--seed", type=int, default=ScoreOptions.seed, help="seed of everything random (default: %(default)s)"
+        "--seed", type=count, default=ScoreOptions.seed, help="seed of everything random (default: %(default)s)"
     )
     verb.add_argument(
         "--resamples", type=count, default=ScoreOptions.resamples, metavar="N",

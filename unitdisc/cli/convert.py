@@ -4,9 +4,13 @@ import argparse
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from unitdisc.cli.arguments import add_device, add_max_failed, add_renew, positive, zero_or_more
+from unitdisc.cli.arguments import add_device, add_max_failed, add_renew, count, positive, zero_or_more
 from unitdisc.errors import counted
+
+if TYPE_CHECKING:
+    from unitdisc.made import Making
 
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -38,7 +42,10 @@ def _add_convert(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "--format", choices=("wav", "flac"), default="wav", help="file format of the sound (default: %(default)s)"
     )
     convert.add_argument(
-        "--seed", type=int, default=0, help="seed of sampling and of Griffin-Lim's first phases (default: %(default)s)"
+        "--seed",
+        type=count,
+        default=0,
+        help="seed of sampling and of Griffin-Lim's first phases (default: %(default)s)",
     )
     convert.add_argument(
         "--temperature",
@@ -102,7 +109,7 @@ def _add_speak(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         "--repeat", type=positive, default=1, metavar="N",
         help="how many frames a unit lasts where the text does not say (default: %(default)s)",
     )  # fmt: skip
-    speak.add_argument("--seed", type=int, default=0, help="seed of everything random (default: %(default)s)")
+    speak.add_argument("--seed", type=count, default=0, help="seed of everything random (default: %(default)s)")
     add_device(speak)
     speak.add_argument("--force", action="store_true", help="replace sounds that are there")
     speak.set_defaults(run=run_speak)
@@ -173,11 +180,20 @@ def run_convert(options: argparse.Namespace) -> None:
     from unitdisc import dist
     from unitdisc.cli.making import making
     from unitdisc.errors import ConfigError
-    from unitdisc.made import Making
 
     if (options.to is None) == (options.pairs is None):
         raise ConfigError("say what to convert to: with --to TARGET, or with --pairs FILE")
     dist.check_device(options.device)
+    with making(options, making_of_converting(options)) as task:
+        if not task.unchanged:
+            convert_and_print(options, task.force)
+
+
+def making_of_converting(options: argparse.Namespace) -> "Making":
+    """Say of what conversions are made, without loading what makes them."""
+    from unitdisc.data.pairs import read_pairs
+    from unitdisc.made import Making
+
     names = (
         "to",
         "format",
@@ -193,14 +209,13 @@ def run_convert(options: argparse.Namespace) -> None:
     places = {f"source-{n}": Path(source) for n, source in enumerate(options.source)}
     if options.pairs is not None:
         places["pairs"] = options.pairs
-    places |= {f"voice-{name}": Path(name) for name in options.to or () if Path(name).is_file()}
-    wanted = Making(
+    targets = options.to if options.pairs is None else read_pairs(options.pairs)
+    voices = [path for path in map(Path, targets) if path.is_file()]
+    places |= {f"voice-{n}": path for n, path in enumerate(voices)}
+    return Making(
         Path(options.out), {name: getattr(options, name) for name in names}, {"model": Path(options.exp), **places},
         lambda: ("model/**/*.pt", "model/**/*.safetensors", *read_by_converting(places)), holds=("manifest.jsonl",),
     )  # fmt: skip
-    with making(options, wanted) as task:
-        if not task.unchanged:
-            convert_and_print(options, task.force)
 
 
 def read_by_converting(places: Mapping[str, Path]) -> Iterator[str]:
@@ -217,7 +232,8 @@ def convert_and_print(options: argparse.Namespace, force: bool) -> None:
     """Convert and print what was made."""
     from tqdm import tqdm
 
-    from unitdisc.convert import ConvertOptions, convert, read_pairs
+    from unitdisc.convert import ConvertOptions, convert
+    from unitdisc.data.pairs import read_pairs
 
     wanted = ConvertOptions(
         options.seed, options.temperature, options.iterations, options.batch, options.format,

@@ -124,7 +124,7 @@ def _add_subset(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     choice.add_argument("--not-in", type=Path, metavar="DATA", help="utterances that another data directory lacks")
     choice.add_argument("--random", type=positive, metavar="N", help="N utterances drawn at random, see --seed")
     choice.add_argument("--per-speaker", type=positive, metavar="N", help="the first N utterances of each speaker")
-    subset.add_argument("--seed", type=int, default=0, help="seed of --random (default: %(default)s)")
+    subset.add_argument("--seed", type=count, default=0, help="seed of --random (default: %(default)s)")
     _add_force(subset)
     subset.set_defaults(run=run_subset)
 

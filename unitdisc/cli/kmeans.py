@@ -65,7 +65,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     kmeans.add_argument(
         "--passes", type=count, default=PASSES, metavar="N", help="passes over all frames (default: %(default)s)"
     )
-    kmeans.add_argument("--seed", type=int, default=0, help="seed of the first centres (default: %(default)s)")
+    kmeans.add_argument("--seed", type=count, default=0, help="seed of the first centres (default: %(default)s)")
     add_set(kmeans)
     kmeans.add_argument("--force", action="store_true", help="replace a model that is there")
     add_renew(kmeans)

@@ -50,7 +50,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         help="largest size of the page in megabytes (default: %(default)s)",
     )
     verb.add_argument(
-        "--seed", type=int, default=ReportOptions.seed, help="seed of the choice of utterances (default: %(default)s)"
+        "--seed", type=count, default=ReportOptions.seed, help="seed of the choice of utterances (default: %(default)s)"
     )
     verb.add_argument("--force", action="store_true", help="replace a page that is there")
     add_renew(verb)
