@@ -10,6 +10,7 @@ conf/ablation; --rows FOLDER: all rows of a folder of one's own. Without --exp t
 
 import argparse
 import hashlib
+import importlib.util
 import re
 import subprocess
 import sys
@@ -89,6 +90,8 @@ def ablate(options: argparse.Namespace) -> None:
     given = [word.partition("=")[0].replace("_", "-") for word in options.recipe]
     if {"--stage", "--stop-stage"} & set(given):
         usage_error("--ablation runs whole rows; leave out --stage and --stop-stage (what is done is skipped)")
+    if "--seed" in given:
+        usage_error("--ablation takes --seeds, as in --seeds '0 1 2', in place of --seed")
     (rows_folder, rows), config = rows_of(options.rows, options.origin), Path(options.config)
     if not re.fullmatch(r"\d+( +\d+)*", options.seeds):
         usage_error(f"--seeds: expected numbers, as in '0 1 2', got '{options.seeds}'")
@@ -111,11 +114,12 @@ def ablate(options: argparse.Namespace) -> None:
     runs = [path.parent for path in sorted(folder.glob("*/result.json")) if ".before-" not in path.parent.name]
     if not runs:
         raise UnitdiscError(f"{folder}: no run has a score; give phones (phones.ctm in train and test), or other rows")
-    print(
-        write_table(runs, folder / "table.md", folder / "table.png", [], current_settings(rows_folder, base, data)),
-        end="",
-    )
+    picture = folder / "table.png" if importlib.util.find_spec("matplotlib") else None
+    settings = current_settings(rows_folder, base, data)
+    print(write_table(runs, folder / "table.md", picture, [], settings), end="")
     print(f"  {folder.resolve()}/table.md")
+    if picture is None:
+        print("  no picture of it: that needs matplotlib; pip install 'unitdisc[images]'")
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from rows import compose
 from scripts import run
 
 from unitdisc.config import read_tree
-from unitdisc.errors import DataError
+from unitdisc.errors import DataError, UnitdiscError
 from unitdisc.evaluate.definitions import ARROWS, define
 from unitdisc.files import whole_file
 
@@ -128,8 +128,10 @@ def provenance(results: Sequence[Result]) -> str:
 
 def plot(results: Sequence[Result], names: Sequence[str], path: Path) -> None:
     """Draw a panel for each metric: a dot for each run, a line at each row's mean."""
-    from matplotlib.figure import Figure
-
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise UnitdiscError("a picture needs matplotlib; pip install 'unitdisc[images]'") from None
     rows = in_order(result["row"] for result in results)
     figure = Figure(figsize=(1.5 + 2.2 * len(names), 0.9 + 0.3 * len(rows)), layout="constrained")
     axes = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]

@@ -29,9 +29,9 @@ from unitdisc.data.alignment import read_alignment
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.subsets import combine, subset
 from unitdisc.errors import DataError
+from unitdisc.evaluate.converted import SAME
 from unitdisc.reading import parse_json, reading
 
-SAME = "same"  # the target that means: the source's own voice
 TARGETS = 4
 Pairs = list[tuple[str, str]]  # (utterance, target)
 
@@ -109,7 +109,7 @@ def draw(data: DataDir, count: int, speakers: Sequence[str] | None = None, seed:
 
 
 def planned(data: Path, conditioning: str, targets: list[str], sentences: int) -> dict[str, Pairs]:
-    """Return the pairs of each part."""
+    """Return the pairs of each part that has any."""
     test, train, dev = (DataDir.read(data / name) for name in ("test", "train", "dev"))
     voices = [] if conditioning == "none" else targets or choose_targets(train)
     known = None if conditioning != "table" or set(test.spk2utt) <= set(train.spk2utt) else set(train.spk2utt)
@@ -119,15 +119,16 @@ def planned(data: Path, conditioning: str, targets: list[str], sentences: int) -
         return [(utt, target) for target in [*voices, *more] for utt in utts if target != home[utt]]
 
     if known is None:
-        return {"converted": pairs(draw(test, sentences), *() if SAME in voices else (SAME,))}
+        converted = pairs(draw(test, sentences), *() if SAME in voices else (SAME,))
+        return {"converted": converted} if converted else {}
     # Sentences that were held out, if people of the training set say any; by others than the targets, so that all of
     # them go to all targets.
     mine: list[str] = []
     for source, people in ((dev, known - set(voices)), (dev, known), (train, known - set(voices)), (train, known)):
         mine = mine or draw(source, sentences // 2, sorted(people))
     voices = [voice for voice in voices if voice != SAME]
-    parts = {"converted": pairs(draw(test, sentences - len(mine)))}
-    return parts | ({"resynthesised": pairs(mine, SAME)} if mine else {})
+    parts = {"converted": pairs(draw(test, sentences - len(mine))), "resynthesised": pairs(mine, SAME)}
+    return {name: part for name, part in parts.items() if part}
 
 
 def place(data: Path, pairs: Pairs, out: Path) -> DataDir:
@@ -153,14 +154,14 @@ def plan(exp: Path, data: Path, work: Path, targets: str, sentences: int, pairs:
     """Write parts and their pairs; return lines to print."""
     model = read_tree(exp / "config.yaml")["model"]
     if model.get("decoder", {}).get("kind") == "none":
-        work.mkdir(parents=True, exist_ok=True)
-        (work / "parts").write_text("\n")
-        return ["  nothing to convert: the model has no decoder"]
+        return nothing(work, "the model has no decoder")
     if pairs is not None:
         parts = {"converted": read_pairs(pairs, DataDir.read(data / "test"))}
     else:
         conditioning = model.get("conditioning", {}).get("speaker", "table")
         parts = planned(data, conditioning, targets.split(), sentences)
+    if not parts:
+        return nothing(work, "no sentences, or none that another voice is to say")
     new = work.with_name(f"{work.name}.part")
     shutil.rmtree(new, ignore_errors=True)
     try:
@@ -174,6 +175,13 @@ def plan(exp: Path, data: Path, work: Path, targets: str, sentences: int, pairs:
         return said
     finally:
         shutil.rmtree(new, ignore_errors=True)
+
+
+def nothing(work: Path, why: str) -> list[str]:
+    """Write that there are no parts; return lines to print."""
+    work.mkdir(parents=True, exist_ok=True)
+    (work / "parts").write_text("\n")
+    return [f"  nothing to convert: {why}"]
 
 
 def write_plan(data: Path, parts: dict[str, Pairs], work: Path) -> list[str]:

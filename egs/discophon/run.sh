@@ -56,13 +56,13 @@ fi
 if [ $stage -le 1 ] && [ $stop_stage -ge 1 ]; then
   echo "stage 1 (data): a data directory for each split of each language"
   for dir in "${dirs[@]}"; do python3 local/prepare.py "$corpus" "$data/$dir" --renew; done
-  unitdisc check "${dirs[@]/#/$data/}"
+  unitdisc check "${dirs[@]/#/"$data/"}"
 fi
 
 if [ $stage -le 2 ] && [ $stop_stage -ge 2 ] && [ -z "$model" ]; then
   echo "stage 2 (features)"
   for dir in "${dirs[@]}"; do needs data "$data/$dir/wav.scp"; done
-  job --nj "$nj" --num-threads "$jobs" "$exp/log/features.log" unitdisc features "$config" "${dirs[@]/#/$data/}" "${changes[@]}" \
+  job --nj "$nj" --num-threads "$jobs" "$exp/log/features.log" unitdisc features "$config" "${dirs[@]/#/"$data/"}" "${changes[@]}" \
     --jobs "$jobs" --renew
 fi
 

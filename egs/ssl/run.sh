@@ -26,6 +26,7 @@ nj=1                   # jobs that share the encoding, on as many machines of a 
 cmd=../common/cmd.sh   # how to run jobs; on a cluster '../common/cmd.sh --backend slurm --mem 8G --time 12:00:00'
 . ../common/parse_options.sh
 
+[[ $kind =~ ^(hubert|wav2vec2|wavlm|data2vec)$ ]] || usage_error "--kind: expected hubert, wav2vec2, wavlm or data2vec, got '$kind'"
 [ -n "$model" ] || usage_error "--model is missing; nothing is downloaded (README.md says how to fetch one)"
 [ -e "$model" ] || usage_error "--model: no such file or folder: $model; nothing is downloaded (README.md says how to fetch one)"
 { [ -n "$test" ] && [ -n "$train$centroids" ]; } || usage_error "--train and --test are needed (or --centroids in place of --train)"

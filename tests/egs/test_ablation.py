@@ -209,6 +209,20 @@ def test_rows_may_lie_in_a_folder_of_ones_own(run, tmp_path: Path):
     assert "no rows (NAME.yaml) in a folder conf/nothing" in got.stderr
 
 
+def test_without_matplotlib_there_is_a_table_and_no_picture(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['matplotlib'] = None\n")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
+    got = run("--ablation", "all", "--seeds", "0")
+    assert (got.returncode, got.stderr) == (0, "")
+    assert "no picture of it: that needs matplotlib; pip install 'unitdisc[images]'" in got.stdout
+    assert [path.name for path in (tmp_path / "recipe/exp/ablation-base").glob("table.*")] == ["table.md"]
+
+
+def test_a_seed_is_refused_where_there_are_several(run):
+    got = run("--ablation", "all", "--seed", "3")
+    assert (got.returncode, "--ablation takes --seeds" in got.stderr) == (2, True)
+
+
 def test_a_run_without_scores_is_not_in_the_table(run, tmp_path: Path):
     (tmp_path / "recipe/run.sh").write_text((tmp_path / "recipe/run.sh").read_text().replace("pnmi", "other"))
     got = run("--ablation", "all", "--seeds", "0")

@@ -388,6 +388,15 @@ def test_the_stages_train_encode_and_score_each_language(egs: Path, monkeypatch:
     assert not any(line.startswith("score abx") for line in lines)
 
 
+def test_a_data_folder_may_have_any_name(egs: Path, monkeypatch: pytest.MonkeyPatch):
+    calls = with_stub(egs, monkeypatch)
+    corpus = put_corpus(egs.parent / "corpus", "deu")
+    options = ["--corpus", str(corpus), "--languages", "deu", "--hours", "10min", "--stop-stage", "features"]
+    got = run_recipe(egs / "discophon", *options, "--data", "R&D data")
+    assert got.returncode == 0, got.stderr + got.stdout
+    assert "features conf/base.yaml R&D data/deu/" in calls.read_text()
+
+
 def test_a_finished_model_is_taken_as_it_is(egs: Path, monkeypatch: pytest.MonkeyPatch):
     calls = with_stub(egs, monkeypatch)
     corpus = put_corpus(egs.parent / "corpus", "deu")

@@ -56,6 +56,7 @@ def test_all_stages_run_and_a_second_start_makes_nothing_anew(tmp_path: Path):
         (["--model"], "--model: a value must follow"),
         (["--model", "none"], "--model: no such file or folder: none"),
         (["--layer", "0"], "--layer: expected a number above 0, got '0'"),
+        (["--kind", "whisper"], "--kind: expected hubert, wav2vec2, wavlm or data2vec, got 'whisper'"),
         (["--model", "/", "--test", "x"], "--train and --test are needed"),
     ],
 )

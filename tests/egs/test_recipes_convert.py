@@ -96,6 +96,23 @@ def test_a_model_without_voices_resynthesises_only(data: Path):
     assert not (data.parent / "work/others").exists()
 
 
+def test_known_speakers_may_be_resynthesised_only(data: Path):
+    parts = plan(data, sentences=4, targets="same")
+    assert {voice for _, voice in parts["resynthesised"]} == {"same"}
+    assert list(parts) == ["resynthesised"]
+
+
+@pytest.mark.parametrize(
+    ("conditioning", "options"),
+    [("table", {"sentences": 0}), ("reference", {"sentences": 0}), ("table", {"sentences": 1, "targets": "same"})],
+)
+def test_without_sentences_or_voices_there_is_nothing_to_convert(
+    conditioning: str, options: dict[str, object], data: Path
+):
+    assert plan(data, conditioning, **options) == {}
+    assert (data.parent / "work" / "parts").read_text() == "\n"
+
+
 def test_utterances_with_phones_are_preferred(data: Path):
     (data / "test/phones.ctm").write_text("m9-test-1 1 0 1 a\n")
     assert {utt for utt, _ in plan(data, sentences=4)["converted"]} == {"m9-test-1"}
