@@ -1,6 +1,6 @@
 """For torch.hub: `torch.hub.load(REPOSITORY, "model", FOLDER)`, where FOLDER is what `unitdisc.load_model` takes."""
 
-dependencies = ["kaldiio", "numba", "numpy", "safetensors", "scipy", "soundfile", "torch", "yaml"]
+dependencies = ["kaldiio", "numba", "numpy", "safetensors", "scipy", "soundfile", "textgrid", "torch", "tqdm", "yaml"]
 
 
 def model(path: str, device: str = "cpu"):  # type: ignore[no-untyped-def]

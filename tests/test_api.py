@@ -145,3 +145,15 @@ def test_the_page_runs():
 def test_importing_the_package_loads_no_torch():
     code = "import sys, unitdisc; dir(unitdisc); sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_torch_hub_knows_what_loading_imports(run: Path):
+    code = "import sys, hubconf; hubconf.model(sys.argv[1]); print(*hubconf.dependencies); "
+    code += "print(*(module.__file__ for name, module in sys.modules.items() if name.startswith('unitdisc.')))"
+    done = subprocess.run([sys.executable, "-c", code, run / "exp"], cwd=TOP, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    told, files = done.stdout.splitlines()
+    imported = {
+        name for file in files.split() for name in re.findall(r"^(?:import|from) (\w+)", Path(file).read_text(), re.M)
+    }
+    assert imported - sys.stdlib_module_names - {"unitdisc"} <= set(told.split())

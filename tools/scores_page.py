@@ -3,6 +3,7 @@
 python tools/scores_page.py
 """
 
+import argparse
 import re
 from pathlib import Path
 
@@ -47,4 +48,6 @@ def _between(text: str, begin: str, end: str, lines: list[str]) -> str:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.parse_args()
     PAGE.write_text(renewed(PAGE.read_text("utf-8")), "utf-8")

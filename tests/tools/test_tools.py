@@ -3,6 +3,8 @@
 import importlib.util
 import json
 import os
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -29,6 +31,15 @@ def load(name: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.mark.parametrize(("option", "code"), [("--help", 0), ("--what", 2)])
+def test_the_page_of_scores_is_not_written_by_a_wrong_call(option: str, code: int, tmp_path: Path):
+    for name in ("scores_page.py", "scores_example.py"):
+        shutil.copy(TOOLS / name, tmp_path)  # so that the page is not there to be written
+    words = [sys.executable, tmp_path / "scores_page.py", option]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert (done.returncode, "usage: scores_page.py" in done.stdout + done.stderr) == (code, True)
 
 
 @pytest.fixture
