@@ -14,11 +14,11 @@ from mkdocs.structure.files import File, Files
 
 from unitdisc.data.kaldi import DataDir
 from unitdisc.errors import UnitdiscError
+from unitdisc.evaluate.converted import SAME
 
 RUN = Path(__file__).resolve().parent.parent / "egs" / "mini" / "exp" / "base-0"
 PAGE, MARK = "docs/gallery.md", "<!-- sounds -->"
 SENTENCES = 4  # of each part
-SAME = "same"  # the target of a resynthesis
 PARTS = {  # folders of the run
     "converted": "Speakers whom the model has never heard, in other voices",
     "resynthesised": "Speakers of the training data, in their own voices",

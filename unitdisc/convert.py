@@ -28,7 +28,7 @@ from unitdisc.data.kaldi import DataDir, Recording
 from unitdisc.decoders.base import Streams, Voicing
 from unitdisc.decoders.configs import EXCITATION
 from unitdisc.errors import ConfigError, DataError
-from unitdisc.evaluate.converted import MANIFEST, SAME
+from unitdisc.evaluate.converted import COPY, MANIFEST, SAME
 from unitdisc.files import file_name, whole_file
 from unitdisc.heard import hear_voice
 from unitdisc.intonation import Intonation, parse_pitch
@@ -39,7 +39,6 @@ from unitdisc.speech_model import SpeechModel, load_speech_model
 from unitdisc.voices import PitchRange, Voices
 
 ALL = "all"  # the target that means: every speaker of the training data
-COPY = "copy"  # what copy-synthesis has in a manifest in place of a target
 To = Sequence[str] | Mapping[str, Sequence[str]]
 LEAST_HEARD = 0.5  # s of a recording whose voice is wanted
 PEAK = 0.98  # of full scale; a louder result is turned down as a whole

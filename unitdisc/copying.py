@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import torch
 
-from unitdisc.convert import COPY, Made, as_loud, fit_length, write_manifest
+from unitdisc.convert import Made, as_loud, fit_length, write_manifest
 from unitdisc.data.audio import save_audio
 from unitdisc.data.kaldi import DataDir
 from unitdisc.errors import MOST_FAILED, DataError
-from unitdisc.evaluate.converted import MANIFEST
+from unitdisc.evaluate.converted import COPY, MANIFEST
 from unitdisc.features.build import build_raw_features
 from unitdisc.features.configs import LogMelConfig
 from unitdisc.features.excitation import analyse

@@ -49,22 +49,22 @@ def hear_voice(
     """
     model = speaking.network
     lengths = torch.tensor([len(frames)], device=frames.device)
-    spread = pitch_range([pitch(wave, model.grid)])
-    streams = {} if model.decoder is None else _streams(model, wave, spread or UNKNOWN)
+    own = pitch_range([pitch(wave, model.grid)])
+    streams = {} if model.decoder is None else _streams(model, wave, own or UNKNOWN)
     if streams and model.conditioning is not None and model.conditioning.table is not None:
         speaker = _fitted(model, frames[None], lengths, torch.cat(list(streams.values()), 1)[None])
     else:
         speaker = model.speaker_vectors(frames[None], lengths)[0]
     if LOG_MEL not in streams:
-        return HeardVoice(speaker, spread)
+        return HeardVoice(speaker, own)
     content, units = model.content(frames[None], lengths, vectors)
     said = speaking.say(content, units, speaker[None], torch.zeros_like(units), emphasis=emphasis)[LOG_MEL][0]
     values = model.content_vectors(content)[0]
     correction = fit_correction(said, streams[LOG_MEL].to(said), values, speaking.decoder.hold)
-    return HeardVoice(speaker, spread, heard_moments(streams[LOG_MEL]), correction)
+    return HeardVoice(speaker, own, heard_moments(streams[LOG_MEL]), correction)
 
 
-def _streams(model: UnitModel, wave: np.ndarray, spread: PitchRange) -> dict[str, Tensor]:
+def _streams(model: UnitModel, wave: np.ndarray, own: PitchRange) -> dict[str, Tensor]:
     """Return what the decoder should say of a recording, as it learns it, [T, D] each; nothing of a waveform."""
     assert model.decoder is not None
     samples, streams = torch.from_numpy(wave)[None], {}
@@ -73,7 +73,7 @@ def _streams(model: UnitModel, wave: np.ndarray, spread: PitchRange) -> dict[str
             return {}
         frames = build_raw_features(stream.features)(samples, torch.tensor([len(wave)])).frames[0]
         if isinstance(stream.features, ExcitationConfig):
-            in_range_(frames, spread)
+            in_range_(frames, own)
         streams[stream.name] = frames
     return streams
 
