@@ -66,6 +66,14 @@ def test_a_model_that_is_there_is_kept(data: Path, tmp_path: Path):
     fit_kmeans(CONFIG, tmp_path / "exp", data, 5, force=True)
 
 
+def test_what_a_folder_held_before_is_not_used_any_more(data: Path, tmp_path: Path):
+    fit_kmeans(CONFIG, tmp_path / "exp", data, 4)
+    first = tmp_path / "exp" / "checkpoints" / "00000001.pt"
+    first.with_name("00000600.pt").write_bytes(first.read_bytes())  # of a training
+    fit_kmeans(CONFIG, tmp_path / "exp", data, 5, force=True)
+    assert load_model(tmp_path / "exp").quantizer.codes == (5,)
+
+
 @pytest.mark.parametrize("cmvn", ["global", "speaker"])
 def test_features_that_are_computed_give_the_clusters_of_an_archive(data: Path, tmp_path: Path, cmvn: str):
     subset(DataDir.read(data), tmp_path / "bare", DataDir.read(data).utts)

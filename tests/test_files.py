@@ -106,6 +106,11 @@ def test_a_full_disk_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_that_is_read_meanwhile_keeps_its_name_in_errors(tmp_path: Path):
+    with pytest.raises(FileNotFoundError, match=r"input\.txt"), whole_file(tmp_path / "a.txt") as out:
+        out.write((tmp_path / "input.txt").read_text())
+
+
 def test_permissions_are_those_of_any_new_file(tmp_path: Path):
     old = os.umask(0o027)
     try:

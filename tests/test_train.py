@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import signal
 import statistics
 import subprocess
@@ -10,7 +11,9 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -19,17 +22,20 @@ from made_up import make_data, tiny_model
 from places import TESTS, TOP
 from torch import Tensor
 
-from unitdisc import checkpoint, config
+from unitdisc import checkpoint, config, dist
 from unitdisc import train as train_module
 from unitdisc.checkpoint import Polyak
+from unitdisc.decoders.configs import NoDecoderConfig
 from unitdisc.errors import CheckpointError, ConfigError, DataError, UnitdiscError
 from unitdisc.files import locked
+from unitdisc.model import UnitModel
+from unitdisc.quantizers.configs import KMeansConfig
 from unitdisc.quantizers.schedule import ScheduleConfig
 from unitdisc.runlog import RunLog, read_metrics
 from unitdisc.spikes import Norms
 from unitdisc.state import State
 from unitdisc.train import train
-from unitdisc.train_config import Config, Halving, Plateau, TrainConfig
+from unitdisc.train_config import AdamWConfig, Config, Halving, Plateau, TrainConfig
 
 TRAIN = TrainConfig(
     steps=6,
@@ -299,8 +305,6 @@ def test_a_running_average_forgets_only_what_was_replaced():
 
 def test_rates_rise_and_halve_and_the_codebook_keeps_its_factor():
     options = replace(TRAIN, learning_rate=1e-3, warmup=4, schedule=Halving(at=(6, 8)))
-    from unitdisc.model import UnitModel
-
     state = State(UnitModel(tiny_model(), ["a"]), options)
     rates = []
     for state.step in range(10):
@@ -382,6 +386,97 @@ def test_metrics_after_the_resumed_step_are_made_again(tmp_path: Path):
     assert [(r["step"], r["loss"]) for r in read_metrics(tmp_path)] == [(2, 1.0), (4, 1.0), (6, 2.0)]
 
 
+def test_events_of_the_step_that_follows_are_made_again(tmp_path: Path):
+    log = RunLog(tmp_path)
+    rows = [
+        (4, "reestimation"),
+        (4, "train"),
+        (4, "collapse"),
+        (4, "dev"),
+        (4, "targets"),
+        (4, "codebook"),
+        (5, "train"),
+    ]
+    for step, kind in rows:
+        log.metrics(step, kind, {})
+    log.rewind(4)
+    log.close()
+    assert [(r["step"], r["kind"]) for r in read_metrics(tmp_path)] == rows[:4]
+
+
+def test_phones_that_ctc_leaves_out_are_told(data: Path, tmp_path: Path):
+    model = tiny_model()
+    weights = replace(model.weights, ctc=1.0)
+    slow = replace(model.encoder, strides=(2, 2, 2, 2))  # units of 160 ms, phones of 100 ms
+    run(data, tmp_path / "exp", replace(TRAIN, chunk=0), weights=weights, encoder=slow)
+    rows = read_metrics(tmp_path / "exp")
+    assert {row["ctc_left_out"] for row in rows if row["kind"] in ("train", "dev")} == {1.0}
+    said = (tmp_path / "exp" / "log.txt").read_text()
+    assert said.count("100.0% of what was read has more phones than units") == 1
+
+
+def test_what_is_held_still_stays_so_in_all_parts_of_a_batch(data: Path, tmp_path: Path):
+    weights = replace(tiny_model().weights, reconstruction=1.0)
+    run(data, tmp_path / "source", weights=weights)
+    model = checkpoint.load_model(tmp_path / "source")
+    options = replace(TRAIN, accumulate=2, units_of=str(tmp_path / "source"))
+    run(data, tmp_path / "exp", options, weights=weights, vectors=0.5)
+    assert checkpoint.load_model(tmp_path / "exp").model_hash() == model.model_hash()
+
+
+def test_a_resumed_training_has_the_settings_that_are_asked_for_now(data: Path, tmp_path: Path):
+    run(data, tmp_path / "exp", replace(TRAIN, optimizer=AdamWConfig(decay=0.3), average=0))
+    tree = checkpoint.newest(tmp_path / "exp")
+    model = UnitModel(tiny_model(), ["a", "b"])
+    state = State(model, replace(TRAIN, optimizer=AdamWConfig(betas=(0.5, 0.6), decay=0.1), average=0.9))
+    state.load_tree(tree)
+    assert {(group["betas"], group["weight_decay"]) for group in state.optimizer.param_groups} == {((0.5, 0.6), 0.1)}
+    with state.average.swapped(model):  # it begins where the weights are
+        assert_same(dict(model.state_dict()), dict(tree["model"]))
+
+
+def test_a_training_with_other_phones_is_not_gone_on_with(data: Path, tmp_path: Path):
+    weights = replace(tiny_model().weights, ctc=1.0)
+    run(data, tmp_path / "exp", weights=weights)
+    shutil.copytree(data, tmp_path / "data")
+    ctm = tmp_path / "data" / "train" / "phones.ctm"
+    ctm.write_text(ctm.read_text().replace(" A\n", " E\n"))
+    with pytest.raises(ConfigError, match=r"holds a training of another model .other phones."):
+        run(tmp_path / "data", tmp_path / "exp", weights=weights)
+
+
+def test_losses_of_another_codebook_are_not_compared():
+    state = State(UnitModel(tiny_model(), ["a"]), replace(TRAIN, schedule=Plateau(factor=0.8, patience=1), warmup=0))
+    state.note_dev_loss_(1.0)
+    state.after_reestimation_()
+    for loss in (3.0, 2.5, 2.0, 1.5):
+        state.note_dev_loss_(loss)
+    assert state.scale == 1.0
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_batch_too_small_for_all_processes_is_refused(batch: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(dist, "world_size", lambda: 2)
+    corpus = SimpleNamespace(utts=["a", "b", "c", "d"], lengths=np.full(4, 100))
+    with pytest.raises(ConfigError, match=rf"train.batch: {batch} .* leaves nothing for some of 2 processes x 2 parts"):
+        train_module.batch_plan(corpus, replace(TRAIN, batch=batch, accumulate=2), 2)
+    assert train_module.batch_plan(corpus, replace(TRAIN, batch=4, accumulate=2), 2).batch == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("clip", -1.0), ("validate_utts", 0), ("learning_rate", float("nan")), ("seed", -1), ("chunk", -16)],
+)
+def test_numbers_that_make_no_sense_are_refused(name: str, value: float):
+    with pytest.raises(ConfigError, match=f"{name} must be"):
+        TrainConfig(**{name: value})
+
+
+def test_a_training_without_a_loss_is_refused(data: Path, tmp_path: Path):
+    with pytest.raises(ConfigError, match=r"nothing to train: k-means .* is fitted by `unitdisc kmeans`"):
+        run(data, tmp_path / "exp", quantizer=KMeansConfig(codes=4), decoder=NoDecoderConfig())
+
+
 def test_a_dying_codebook_is_told_once_with_advice(data: Path, tmp_path: Path):
     model = tiny_model()
     vanilla = replace(
@@ -408,7 +503,7 @@ def test_a_training_that_is_done_says_so(data: Path, tmp_path: Path):
 
 def test_a_training_that_would_never_quantise_is_refused(data: Path, tmp_path: Path):
     model = tiny_model()
-    late = replace(model.quantizer, schedule=replace(model.quantizer.schedule, warm_up=6))
+    late = replace(model.quantizer, schedule=replace(model.quantizer.schedule, warm_up=6, until=8))
     with pytest.raises(ConfigError, match=r"train.steps is 6, and the warm-up takes 6; .*lower model\.quantizer"):
         run(data, tmp_path / "exp", quantizer=late)
     assert not (tmp_path / "exp").exists()

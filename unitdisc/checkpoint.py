@@ -32,7 +32,8 @@ def save(path: Path, tree: dict[str, Any]) -> None:
             torch.save({"format": FORMAT, **tree}, out)
     except (OSError, RuntimeError) as error:  # torch's writer tells of a full disk by a RuntimeError
         reason = error.strerror if isinstance(error, OSError) else "is the disk full?"
-        kept = "earlier checkpoints are untouched" if step_files(path.parent.parent) else "there is none before it"
+        others = [*path.parent.glob("*.pt"), *step_files(path.parent)]  # an average lies beside their folder
+        kept = "other checkpoints are untouched" if others else "there is none before it"
         raise CheckpointError(f"{path}: cannot be written: {reason}; {kept}") from None
 
 

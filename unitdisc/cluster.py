@@ -169,9 +169,13 @@ def _clustering(config: Config, encoder: EncoderConfig, codes: int) -> Config:
 
 
 def _save(exp: Path, config: Config, model: UnitModel, step: int = 1) -> None:
-    """Write the model of this step of its encoder's training."""
+    """Write the model of this step of its encoder's training, in place of all that was in the folder."""
     tree = {"config": configs.to_tree(config), "speakers": [], "phones": [], "step": step, "reestimated_at": step}
-    checkpoint.save(exp / "checkpoints" / "00000001.pt", {**tree, "model": model.state_dict(), "average": None})
+    path = exp / "checkpoints" / "00000001.pt"
+    checkpoint.save(path, {**tree, "model": model.state_dict(), "average": None})
+    for other in checkpoint.step_files(exp):
+        if other != path:
+            other.unlink()
 
 
 def encoder_of(lda: LdaConfig, stride: int) -> EncoderConfig:
@@ -213,6 +217,10 @@ def fit_directions_(
     spliced = len(model.encoder.origin)
     if spliced > WIDEST:
         raise ConfigError(f"LDA of {spliced} values per frame, more than {WIDEST}, takes too long; lower --splice")
+    if lda.dim > spliced:
+        raise ConfigError(
+            f"--dim {lda.dim}: a frame with its neighbours has {spliced} values; lower it, or raise --splice"
+        )
     found = unsupervised(
         lambda utt: model.normalise(torch.from_numpy(frames[utt])), counts, lda, np.random.default_rng(seed)
     )

@@ -3,17 +3,21 @@
 Start with `torchrun --nproc-per-node 2 -m unitdisc train ...`; torchrun sets RANK, WORLD_SIZE and LOCAL_RANK.
 """
 
+import datetime
 import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from unitdisc.errors import ConfigError, UnitdiscError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+# How long one process may work while the others wait: on targets of a thousand hours, for hours. One that is gone is
+# noticed by its connections, and by torchrun.
+PATIENCE = datetime.timedelta(days=7)
 # What torch says when a process that belongs to the run is gone.
 LOST = re.compile(r"gloo|NCCL|Connection (closed|reset)|Broken pipe|Timed out|DistNetworkError", re.I)
 
@@ -77,7 +81,8 @@ def group(device: str = "cpu") -> Iterator[None]:
 
     if device.startswith("cuda"):
         torch.cuda.set_device(local_rank())
-    torch_dist.init_process_group("cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo")
+    backend = "cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo"
+    torch_dist.init_process_group(backend, timeout=PATIENCE)
     try:
         yield
     except RuntimeError as error:
@@ -125,17 +130,6 @@ def all_gather(tensor: "Tensor") -> "list[Tensor]":
     parts = [torch.zeros_like(padded) for _ in counts]
     torch_dist.all_gather(parts, padded)
     return [part[: int(c.item())] for part, c in zip(parts, counts, strict=True)]
-
-
-def gather_objects(value: Any) -> list[Any]:
-    """Return every process's value, in order of rank; only for small, trusted values of our own."""
-    if world_size() == 1:
-        return [value]
-    import torch.distributed as torch_dist
-
-    values: list[Any] = [None] * world_size()
-    torch_dist.all_gather_object(values, value)
-    return values
 
 
 def any_of(flag: bool) -> bool:

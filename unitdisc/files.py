@@ -39,8 +39,9 @@ def whole_file(path: Path, binary: bool = False) -> Iterator[IO[Any]]:
             out.flush()
             os.fsync(out.fileno())
             partial.replace(path)  # while it is still locked, so that nobody sweeps it
-    except OSError as error:  # that of a full disk names no file by itself
-        error.filename = str(path)
+    except OSError as error:
+        if error.filename is None or str(error.filename).endswith(".partial"):  # that of a full disk names no file
+            error.filename = str(path)
         raise
     finally:
         if partial is not None:

@@ -50,7 +50,7 @@ class Loss(NamedTuple):
     quantized: Quantized
     lengths: Tensor  # [B] units
     weight: Tensor  # scalar: valid frames
-    stats: dict[str, Tensor]  # scalars, detached: counts that a log should show
+    stats: dict[str, Tensor]  # scalars, detached: shares that a log should show
 
 
 class _Pass(NamedTuple):
@@ -121,7 +121,7 @@ def _value_losses(passed: _Pass, values: Tensor, stats: dict[str, Tensor]) -> di
     for name, head in _head_losses(passed, values):
         scale = model.stride if name == "framewise" else 1
         parts[name] = head.total * scale / count
-        stats[f"{name}_left_out"] = head.left_out.detach()
+        stats[f"{name}_left_out"] = head.left_out / (head.used + head.left_out).clamp(min=1)
     return parts
 
 

@@ -348,16 +348,17 @@ class UnitModel(nn.Module):
 
         Exact: the same bits for any number of threads, by using one.
         """
-        training = self.training
+        # Going through all modules costs as much as a short utterance. Some may be held still while others learn.
+        learning = [module for module in self.modules() if module.training] if self.training else []
         threads = one_thread(device) if exact else nullcontext()
-        if training:  # going through all modules costs as much as a short utterance
+        if learning:
             self.eval()
         try:
             with torch.no_grad(), torch.autocast(device.type, enabled=False), threads:
                 yield
         finally:
-            if training:
-                self.train()
+            for module in learning:
+                module.training = True
 
     def codebook_hash(self) -> str:
         """Return 12 hexadecimal digits that change when a unit's meaning does."""

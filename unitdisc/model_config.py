@@ -76,9 +76,7 @@ class ModelConfig:
                     f"targets need the same frames as features: features have {ours}, targets {theirs}; "
                     "set targets.sample_rate, hop, snip_edges (and window, with snip_edges) to those of features"
                 )
-        fitted = isinstance(self.quantizer, KMeansConfig)
-        learns = max(self.weights.on_values, self.weights.prediction) > 0
-        if not fitted and not self.decoder.speaks and not learns:
+        if not isinstance(self.quantizer, KMeansConfig) and not self.learns:
             raise ConfigError(
                 "nothing to learn: decoder.kind is none; set one of weights.prediction, input_reconstruction, ctc and "
                 "framewise above 0"
@@ -88,6 +86,11 @@ class ModelConfig:
     def told(self) -> tuple[Stream, ...]:
         """Return what the decoder is told of each frame beside units and speaker."""
         return self.decoder.told(self.targets)
+
+    @property
+    def learns(self) -> bool:
+        """Tell whether there is a loss to learn by."""
+        return self.decoder.speaks or max(self.weights.on_values, self.weights.prediction) > 0
 
     @property
     def needs_phones(self) -> bool:

@@ -29,6 +29,8 @@ from unitdisc.errors import DataError
 from unitdisc.files import whole_file
 from unitdisc.reading import json_if_any, parse_json
 
+BEGIN = ("reestimation", "targets", "codebook")  # events with which a step may begin
+
 
 class RunLog:
     """Writes a run's folder, from the first thing that is to be written on; only on the first process."""
@@ -62,7 +64,14 @@ class RunLog:
         if not self._main or not path.exists():
             return
         self._close("metrics.jsonl")
-        kept = [line for line in path.read_text("utf-8").splitlines() if _step_of(line) <= step]
+        records = [(*_step_and_kind(line), line) for line in path.read_text("utf-8").splitlines()]
+        # Its own numbers end a step. The events that stand behind them belong to the next, and are made again, too.
+        ends = max((n for n, (at, kind, _) in enumerate(records) if at == step and kind not in BEGIN), default=-1)
+        kept = [
+            line
+            for n, (at, kind, line) in enumerate(records)
+            if at < step or (at == step and (n <= ends or kind not in BEGIN))
+        ]
         _replace(path, "".join(f"{line}\n" for line in kept))
 
     def started(self, config_yaml: str, **facts: Any) -> None:
@@ -123,11 +132,12 @@ def _unwritable(path: Path, error: OSError) -> DataError:
     return DataError(f"{path}: cannot be written: {what}, then give the same command again to go on")
 
 
-def _step_of(line: str) -> float:
+def _step_and_kind(line: str) -> tuple[float, str]:
     try:
-        return float(parse_json(line)["step"])
+        record = parse_json(line)
+        return float(record["step"]), str(record["kind"])
     except (ValueError, KeyError, TypeError):
-        return float("inf")  # a line cut short by a kill
+        return float("inf"), ""  # a line cut short by a kill
 
 
 def _lists(data: Path) -> str:
@@ -210,11 +220,11 @@ class Meter:
         self._sums: dict[str, float] = defaultdict(float)
         self._weights: dict[str, float] = defaultdict(float)
         self._since = time.perf_counter()
-        self._steps = 0
+        self._steps = 0.0
 
-    def add(self, weight: float, losses: Mapping[str, Any], stats: Mapping[str, Any]) -> None:
-        """Add the numbers of one forward pass."""
-        self._steps += 1
+    def add(self, weight: float, losses: Mapping[str, Any], stats: Mapping[str, Any], share: float = 1.0) -> None:
+        """Add the numbers of one forward pass, which is such a share of a step."""
+        self._steps += share
         self._unread += [(name, float(weight), value) for name, value in {**losses, **stats}.items()]
 
     def add_gradient(self, gradient: Gradient) -> None:

@@ -27,6 +27,7 @@ class State:
         self.step = 0  # steps done
         self.reestimated_at = -1
         self.warned = False  # of a dying codebook
+        self.warned_of_phones = False
         self.norms = Norms(self.device)  # of the gradients of the last steps
         self.scale, self.best, self.stale = 1.0, math.inf, 0  # of the plateau schedule
         self.targets: MadeTargets | None = None  # of weights.prediction
@@ -48,14 +49,16 @@ class State:
     def load_tree(self, tree: dict[str, Any]) -> None:
         """Take up a checkpoint."""
         self.model.load_state_dict(tree["model"])
-        # How the optimiser is computed is this machine's affair, not that of the one that wrote the checkpoint.
+        # Its settings are those of this configuration and this machine, not of those that wrote the checkpoint.
         ways = [
-            {**theirs, "fused": ours["fused"]}
+            {**theirs, **{name: value for name, value in ours.items() if name != "params"}}
             for theirs, ours in zip(tree["optimizer"]["param_groups"], self.optimizer.param_groups, strict=True)
         ]
         self.optimizer.load_state_dict({**tree["optimizer"], "param_groups": ways})
         if self.average and tree["average"]:
             self.average.load_state_dict(tree["average"], self.model)
+        elif self.average:  # that checkpoint was trained without one
+            self.average.restart_(self.model, "")
         self.step, self.reestimated_at = tree["step"], tree["reestimated_at"]
         self.norms = Norms(self.device, tree["norms"])
         self.scale, self.best, self.stale = tree["plateau"]
@@ -118,6 +121,7 @@ class State:
     def after_reestimation_(self) -> None:
         """Forget what was learnt about the codebook that has just been replaced."""
         self.reestimated_at = self.step
+        self._forget_losses_()
         for parameter in self.model.quantizer.codebook_parameters():
             self.optimizer.state.pop(parameter, None)
         if self.average:
@@ -131,6 +135,7 @@ class State:
     def after_new_targets_(self, made: MadeTargets) -> None:
         """Begin with heads for new targets, as at the start: the encoder alone stays."""
         self.targets = made
+        self._forget_losses_()
         assert self.model.prediction is not None
         self.model.prediction.renew_(self.config.seed * 1_000_003 + self.step)
         self.optimizer.state.clear()
@@ -141,10 +146,15 @@ class State:
     def after_new_codebook_(self) -> None:
         """Note that units mean something else from here on; all but the encoder begins as at the start."""
         self.reestimated_at = self.step
+        self._forget_losses_()
         self.optimizer.state.clear()
         self.norms = Norms(self.device)
         if self.average:
             self.average.restart_(self.model, "")
+
+    def _forget_losses_(self) -> None:
+        """Begin to compare losses anew: those of before were of something else."""
+        self.best, self.stale = math.inf, 0
 
 
 def _optimizer(model: UnitModel, config: TrainConfig) -> torch.optim.Optimizer:

@@ -31,13 +31,15 @@ def train_step(state: State, batch: Any, meter: Meter, log: RunLog, device: torc
     dtype = precision_of(options, device)
     autocast = nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype)
     weight = 0.0
-    for part in _parts(batch, options.accumulate):
+    parts = list(_parts(batch, options.accumulate))
+    for part in parts:
         with autocast:
             loss = model.loss(part, part.seeds, learner)
         # Parts and processes hold different numbers of frames; weighted so, they add up to the global batch's mean.
         (loss.total * loss.weight).backward()
         weight += float(loss.weight)
-        meter.add(float(loss.weight), {"loss": loss.total.detach(), **loss.parts}, loss.quantized.stats)
+        losses = {"loss": loss.total.detach(), **loss.parts}
+        meter.add(float(loss.weight), losses, {**loss.quantized.stats, **loss.stats}, 1 / len(parts))
     norm = sync_gradients_(model, weight, options.clip)
     spike = state.norms.spike_(norm, options.skip_above)
     meter.add_gradient(Gradient(state.step, batch.utts[:8], norm, spike))

@@ -206,22 +206,24 @@ def _pooled(vectors: Vectors, stride: int) -> Vectors:
 def _output_vectors(model: UnitModel, corpus: Corpus, path: Path) -> Vectors:
     """Encode a corpus into a file of half precision, and return what reads it, normalised by speaker."""
     counts = _units(corpus, model.encoder.stride)
-    path.parent.mkdir(parents=True, exist_ok=True)
     shape = (sum(counts.values()), model.encoder.dim)
-    outputs = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
     speaker_of, first = corpus.data.utt2spk, 0
     alone = {spk for spk, utts in corpus.data.spk2utt.items() if len(utts) == 1}
     sums: dict[str, Cmvn] = {}
     places: dict[str, tuple[int, int]] = {}
-    for utt, count in counts.items():
-        frames = torch.from_numpy(corpus.frames[utt]).to(model.mean.device)
-        vectors, _ = model.probe(frames[None], torch.tensor([len(frames)], device=frames.device), "encoder")
-        half = vectors[0].cpu().numpy().astype(np.float16)
-        outputs[first : first + count] = half
-        places[utt] = (first, first + count)
-        first += count
-        if speaker_of[utt] not in alone:  # others are normalised by themselves, so that memory stays flat
-            sums.setdefault(speaker_of[utt], Cmvn(model.encoder.dim)).add_(half.astype(np.float32))
+    with whole_file(path, binary=True) as out:  # one after the other: a full disk says so, where a map would kill
+        np.lib.format.write_array_header_1_0(out, {"descr": "<f2", "fortran_order": False, "shape": shape})
+        for utt, count in counts.items():
+            frames = torch.from_numpy(corpus.frames[utt]).to(model.mean.device)
+            vectors, _ = model.probe(frames[None], torch.tensor([len(frames)], device=frames.device), "encoder")
+            half = vectors[0].cpu().numpy().astype("<f2")
+            assert half.shape == (count, shape[1]), utt
+            out.write(half.tobytes())
+            places[utt] = (first, first + count)
+            first += count
+            if speaker_of[utt] not in alone:  # others are normalised by themselves, so that memory stays flat
+                sums.setdefault(speaker_of[utt], Cmvn(model.encoder.dim)).add_(half.astype(np.float32))
+    outputs: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
     by_speaker = {speaker: moments.normalisation() for speaker, moments in sums.items()}
 
     def normalised(utt: str) -> Tensor:

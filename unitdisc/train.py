@@ -23,7 +23,7 @@ from unitdisc.data.batches import ChunkPlan, Corpus, WholePlan
 from unitdisc.data.folder import data_of
 from unitdisc.data.kaldi import DataDir
 from unitdisc.data.prefetch import Prefetcher
-from unitdisc.errors import ConfigError
+from unitdisc.errors import MOST_FAILED, ConfigError
 from unitdisc.features.augment import Versions
 from unitdisc.files import locked
 from unitdisc.live import LiveFrames
@@ -119,7 +119,12 @@ def compile_(model: UnitModel, device: torch.device) -> None:
 
 
 def check_schedule(config: Config) -> None:
-    """Refuse a training that ends before its codebook is used."""
+    """Refuse a training in which nothing learns, or that ends before its codebook is used."""
+    if not config.model.learns:
+        raise ConfigError(
+            "nothing to train: k-means without a decoder or another loss is fitted by `unitdisc kmeans`, or set one of "
+            "weights.prediction, input_reconstruction, ctc and framewise above 0"
+        )
     schedule = getattr(config.model.quantizer, "schedule", None)
     if schedule is not None and schedule.warm_up >= config.train.steps:
         raise ConfigError(
@@ -156,23 +161,26 @@ def resume_(state: State, config: Config, exp: Path, log: RunLog) -> None:
     if tree is None:
         log.rewind(-1)
         return
-    theirs = configs.from_tree(ModelConfig, tree["config"]["model"], str(exp))
-    if theirs != config.model or tree["speakers"] != list(state.model.speakers):
+    difference = _difference(tree, state.model, exp)
+    if difference:
         raise ConfigError(
-            f"{exp}: holds a training of another model or other speakers ({_first_difference(theirs, config.model)}); "
-            "train in another folder, or delete this one"
+            f"{exp}: holds a training of another model ({difference}); train in another folder, or delete this one"
         )
     state.load_tree(tree)
     log.rewind(state.step)
     log.say(f"{exp}: resumed after step {state.step}")
 
 
-def _first_difference(one: Any, other: Any) -> str:
-    flat_one, flat_other = flat(configs.to_tree(one)), flat(configs.to_tree(other))
-    for key in sorted({*flat_one, *flat_other}):
-        if flat_one.get(key) != flat_other.get(key):
-            return f"model.{key}: {flat_one.get(key)} there, {flat_other.get(key)} here"
-    return "other speakers"
+def _difference(tree: dict[str, Any], model: UnitModel, exp: Path) -> str:
+    """Say in what a checkpoint's model is not this one; nothing if it is the same."""
+    config = configs.from_tree(ModelConfig, tree["config"]["model"], str(exp))
+    theirs, ours = flat(configs.to_tree(config)), flat(configs.to_tree(model.config))
+    for key in sorted({*theirs, *ours}):
+        if theirs.get(key) != ours.get(key):
+            return f"model.{key}: {theirs.get(key)} there, {ours.get(key)} here"
+    if tree["speakers"] != list(model.speakers):
+        return "other speakers"
+    return "other phones" if tree["phones"] != list(model.phones) else ""
 
 
 def run_steps(
@@ -216,6 +224,7 @@ def run_steps(
             values = meter.pop()
             log.metrics(state.step, "train", {**values, "learning_rate": rate})
             warn_of_collapse(state, log)
+            warn_of_left_out(state, values.get("ctc_left_out", 0.0), log)
             bar.set_postfix_str(" ".join(f"{k} {values[k]:.4g}" for k in ("loss", "perplexity") if k in values))
         if state.step == options.steps:
             hold_or_begin_(state, corpus, log)
@@ -291,11 +300,20 @@ def hold_or_begin_(state: State, corpus: Corpus, log: RunLog) -> None:
 
 def batch_plan(corpus: Corpus, options: TrainConfig, stride: int) -> ChunkPlan | WholePlan:
     """Return what says which chunks make up each step's batch."""
+    plan: ChunkPlan | WholePlan
     if options.chunk == 0:
-        return WholePlan(corpus, options.batch, options.seed)
-    if options.chunk % stride:
+        plan = WholePlan(corpus, options.batch, options.seed)
+    elif options.chunk % stride:
         raise ConfigError(f"train.chunk: {options.chunk} frames are not a whole number of units of {stride} frames")
-    return ChunkPlan(corpus, options.batch, options.chunk, options.seed, align=stride, window=options.window)
+    else:
+        plan = ChunkPlan(corpus, options.batch, options.chunk, options.seed, align=stride, window=options.window)
+    processes, parts = dist.world_size(), options.accumulate
+    if processes > 1 and plan.batch < processes * parts:
+        raise ConfigError(
+            f"train.batch: {plan.batch} (at most one for each utterance) leaves nothing for some of {processes} "
+            f"processes x {parts} parts (train.accumulate); raise it, or start fewer processes"
+        )
+    return plan
 
 
 def report_reestimation(state: State, event: Reestimation, log: RunLog) -> None:
@@ -317,6 +335,16 @@ def warn_of_collapse(state: State, log: RunLog) -> None:
         log.metrics(state.step, "collapse", {"used": health.used, "perplexity": health.perplexity, "advice": advice})
         log.say(f"warning: step {state.step}: {advice}")
     state.warned = bool(advice)
+
+
+def warn_of_left_out(state: State, share: float, log: RunLog) -> None:
+    """Say once that phones do not fit into the units of their utterances."""
+    if share > MOST_FAILED and not state.warned_of_phones:
+        log.say(
+            f"warning: step {state.step}: {share:.1%} of what was read has more phones than units, and CTC leaves it "
+            "out; use a smaller stride of the encoder, or look at the alignment"
+        )
+        state.warned_of_phones = True
 
 
 def validate_state(

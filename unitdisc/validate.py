@@ -38,7 +38,7 @@ def validate(
     for chunks in in_order(dev, batch, limit):
         read = dev.batch(chunks)
         loss = model.loss((read if label_ is None else label_(read)).to(device), learner=learner)
-        for name, value in {"loss": loss.total, **loss.parts}.items():
+        for name, value in {"loss": loss.total, **loss.parts, **loss.stats}.items():
             sums[name] += float(value) * float(loss.weight)
         weight += float(loss.weight)
         utts += [chunk.utt for chunk in chunks]

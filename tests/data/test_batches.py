@@ -46,6 +46,11 @@ def test_chunks_lie_inside_their_utterances_and_hold_whole_units():
         assert chunk.frames % 4 == 0 or chunk.first + chunk.frames == LENGTHS[chunk.utt]
 
 
+def test_chunks_may_be_of_one_unit():
+    chunks = ChunkPlan(corpus(), 50, 4, seed=0, align=4).chunks(3)
+    assert {(chunk.first % 4, chunk.frames) for chunk in chunks} <= {(0, n) for n in (1, 2, 3, 4)}
+
+
 @pytest.mark.parametrize("align", [1, 4])
 def test_every_frame_is_as_likely_as_any_other(align: int):
     plan = ChunkPlan(corpus(), 1000, 20, seed=0, align=align)

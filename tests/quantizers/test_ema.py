@@ -117,6 +117,17 @@ def test_reestimation_leaves_no_stale_averages():
     assert (q.codebook - after).norm() < 0.2 * after.norm()
 
 
+def test_a_codebook_that_is_set_from_a_sample_is_not_forgotten_at_once():
+    schedule = ScheduleConfig(warm_up=0, every=4, until=4)
+    q = EMA(6, EMAConfig(codes=8, dim=None, norm="none", schedule=schedule), seeded(0))
+    q.begin_step_(0)
+    q.begin_(draw(200, 6), seeded(1))  # nothing has been seen by the reservoir
+    assert abs(float(q.usage_average.sum()) - 8) < 1e-3
+    before = q.codebook.clone()
+    q(draw(1, 64, 6, seed=9))
+    assert (q.codebook - before).norm() < 0.1 * before.norm()
+
+
 def test_only_the_commitment_is_counted_and_pulls_x_alone():
     q = plain(4, 9, 0.9)
     x = draw(1, 30, 4).requires_grad_()

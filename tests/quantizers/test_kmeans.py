@@ -137,6 +137,17 @@ def test_a_quantiser_of_any_features():
         KMeans(5, KMeansConfig(codes=21)).load_state_dict(q.state_dict())
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_no_number_is_refused(value: float):
+    x = torch.randn(50, 3, generator=seeded(0))
+    x[7, 1] = value
+    with pytest.raises(UnitdiscError, match="1 of 50 vectors of the vectors to cluster hold NaN or infinity"):
+        kmeans(x, 4, seeded(1))
+    blocks = [torch.randn(50, 3, generator=seeded(2)), x]
+    with pytest.raises(UnitdiscError, match="hold NaN or infinity"):
+        kmeans_of_stream(lambda: blocks, 4, seeded(1), sample=10)
+
+
 def test_an_empty_stream():
     with pytest.raises(UnitdiscError, match="empty"):
         kmeans_of_stream(list, 4, seeded(0))

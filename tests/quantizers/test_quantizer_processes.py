@@ -73,8 +73,8 @@ def health_of(quantizer: Quantizer) -> list[float]:
 
 
 def stream() -> dict:
-    """Fit k-means to a stream whose blocks the processes share."""
-    blocks = torch.randn(400, 5, generator=torch.Generator().manual_seed(0)).split(50)
+    """Fit k-means to a stream whose nine blocks the processes share, so that one has more."""
+    blocks = torch.randn(400, 5, generator=torch.Generator().manual_seed(0)).split(45)
     found = kmeans_of_stream(
         lambda: blocks[dist.rank() :: dist.world_size()], 10, torch.Generator().manual_seed(1), sample=400
     )

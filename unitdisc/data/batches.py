@@ -226,10 +226,11 @@ class ChunkPlan:
 
     def __init__(self, corpus: Corpus, batch: int, chunk: int, seed: int, align: int = 1, window: int = 0) -> None:
         """Chunks start at multiples of `align` frames, so that they hold whole units; window 0: the whole corpus."""
-        self._corpus, self._batch, self.seed, self._align = corpus, batch, seed, align
+        self._corpus, self.batch, self.seed, self._align = corpus, batch, seed, align
         self._units = chunk // align  # of a chunk
         units = -(-corpus.lengths // align)
-        self._pieces = np.where(units <= self._units, 1, units // self._units + 1)
+        more = 1 if self._units > 1 else 0  # a chunk of one unit cannot be shorter
+        self._pieces = np.where(units <= self._units, 1, units // self._units + more)
         self._cumulative = np.cumsum(self._pieces)
         rows = np.arange(0, len(units), window or len(units))
         self._edges = np.r_[0, self._cumulative][np.r_[rows, len(units)]]  # [W + 1] pieces before each window
@@ -238,7 +239,7 @@ class ChunkPlan:
     def chunks(self, step: int) -> list[Chunk]:
         """Return the global batch of a step."""
         random = np.random.default_rng([self.seed, step])
-        numbers = random.integers(*self._window(step), size=self._batch)
+        numbers = random.integers(*self._window(step), size=self.batch)
         rows = np.searchsorted(self._cumulative, numbers, side="right")
         places = numbers - (self._cumulative[rows] - self._pieces[rows])
         return [self._piece(int(row), int(place), random) for row, place in zip(rows, places, strict=True)]
@@ -272,13 +273,13 @@ class WholePlan:
     """Whole utterances in batches of similar length; each epoch visits every utterance once, in its own order."""
 
     def __init__(self, corpus: Corpus, batch: int, seed: int) -> None:
-        self._corpus, self._batch, self.seed = corpus, min(batch, len(corpus.utts)), seed
+        self._corpus, self.batch, self.seed = corpus, min(batch, len(corpus.utts)), seed
         self._epoch = -1
         self._batches: list[np.ndarray] = []
 
     def chunks(self, step: int) -> list[Chunk]:
         """Return the global batch of a step."""
-        per_epoch = len(self._corpus.utts) // self._batch
+        per_epoch = len(self._corpus.utts) // self.batch
         epoch, place = divmod(step, per_epoch)
         if epoch != self._epoch:
             self._batches, self._epoch = self._epoch_batches(epoch, per_epoch), epoch
@@ -288,7 +289,7 @@ class WholePlan:
     def _epoch_batches(self, epoch: int, per_epoch: int) -> list[np.ndarray]:
         random = np.random.default_rng([self.seed, epoch])
         # The few utterances that do not fill a last batch are others in each epoch.
-        rows = random.permutation(len(self._corpus.utts))[: per_epoch * self._batch]
+        rows = random.permutation(len(self._corpus.utts))[: per_epoch * self.batch]
         noisy = self._corpus.lengths[rows] * random.uniform(0.9, 1.1, len(rows))
         batches = np.split(rows[np.argsort(noisy, kind="stable")], per_epoch)
         return [batches[i] for i in random.permutation(per_epoch)]

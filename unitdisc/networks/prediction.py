@@ -62,7 +62,7 @@ class Prediction(nn.Module):
         if hidden is not None:
             share, heard = self.config.hidden, self.config.heard
             weights = weights * torch.where(hidden, 1.0, heard) / (share + (1 - share) * heard)
-        total, right = vectors.new_zeros(()), vectors.new_zeros(())
+        total = right = torch.zeros((), device=vectors.device)
         for number, head in enumerate(self.heads):
             scores, wanted = head(vectors).float(), labels[:, :, number].clamp(min=0)
             errors = F.cross_entropy(scores.flatten(0, 1), wanted.flatten(), reduction="none").view_as(wanted)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from unitdisc.errors import UnitdiscError
+from unitdisc.quantizers.rows import check_finite
 from unitdisc.quantizers.search import Nearest, chunk_rows, nearest
 
 SEED_BATCH = 128  # centres chosen at a time
@@ -44,6 +45,7 @@ def kmeans(
     if len(vectors) == 0:
         raise UnitdiscError(f"k-means: no vectors to make {codes} codes from; is every frame masked out?")
     vectors = vectors.detach().float()
+    check_finite(vectors, "vectors to cluster")
     centres, found = seed_centres(vectors, codes, generator, floats)
     return lloyd(vectors, centres, iterations, tolerance, floats, found)
 

@@ -128,6 +128,7 @@ class CodebookQuantizer(Quantizer):
         self.usage.reset_()
         if self.reservoir is not None:
             self.reservoir.reset_()
+            self._collected_since = self.step
 
     def health(self) -> Health:
         """Tell how the codes were used over the last 100 to 200 training steps."""

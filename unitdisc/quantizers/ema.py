@@ -70,8 +70,9 @@ class EMA(CodebookQuantizer):
         super()._fit_(vectors, generator)
         steps = max(1, self.step - self._collected_since)
         counts = count_units(self.units_of(vectors), self.codes[0])
-        # How many vectors a step has is known from a reservoir alone; else the mean is 1, as at first.
-        per_step = self.reservoir.seen / steps if self.reservoir is not None else self.codes[0]
+        # How many vectors a step has is known from a reservoir that has seen some; else the mean is 1, as at first.
+        seen = self.reservoir is not None and self.reservoir.seen
+        per_step = seen / steps if seen else self.codes[0]
         self.usage_average.copy_(counts * (per_step / len(vectors))).clamp_(min=1e-3)
 
     def _fitted(self) -> list[Tensor]:

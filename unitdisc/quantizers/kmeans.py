@@ -1,6 +1,6 @@
 """k-means over any features as a quantiser of its own, fitted to streams of any length."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -131,12 +131,13 @@ def kmeans_of_stream(
 ) -> Clusters:
     """Cluster a stream in bounded memory: seed on a uniform sample, then `passes` exact Lloyd iterations over all.
 
-    `blocks()` yields [N, D] blocks and starts anew at each call; with several processes each yields its own share.
+    `blocks()` yields [N, D] blocks and starts anew at each call; with several processes each yields its own share, at
+    least one block.
     `sample` vectors are held at once (0: 32 per code, at least 20480), beside one block.
     """
     seed = int(torch.randint(2**62, (1,), generator=generator))
     reservoir: Reservoir | None = None
-    for block in blocks():
+    for block in _in_step(blocks()):
         if reservoir is None:
             reservoir = Reservoir(sample or max(32 * codes, 20480), block.shape[-1], seed)
         reservoir.add_(block)
@@ -151,6 +152,7 @@ def kmeans_of_stream(
         total = torch.zeros(2, dtype=torch.float64, device=centres.device)
         for block in blocks():
             x = block.detach().float().to(centres.device)
+            check_finite(x, "features")
             units, distances = nearest(x, centres, floats)
             sums.index_add_(0, units, x.double())
             counts += torch.bincount(units, minlength=codes)
@@ -164,3 +166,18 @@ def kmeans_of_stream(
         centres = torch.where(counts[:, None] > 0, sums / counts.clamp(min=1)[:, None], centres.double()).float()
         done += 1
     return Clusters(centres, counts, inertia, done)
+
+
+def _in_step(blocks: Iterable[Tensor]) -> Iterator[Tensor]:
+    """Yield as many blocks as the process that has most, empty ones at the end: all are asked for theirs together."""
+    stream, last = iter(blocks), None
+    while True:
+        block = next(stream, None)
+        if not dist.any_of(block is not None):
+            return
+        if block is None:
+            if last is None:
+                raise UnitdiscError("k-means: the stream of features is empty in one of the processes")
+            block = last[:0]
+        yield block
+        last = block

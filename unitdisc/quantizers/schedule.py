@@ -27,6 +27,12 @@ class ScheduleConfig:
                 f"{self.warm_up}, {self.until}, {self.every}, {self.growth}, {self.reservoir}"
             )
 
+        if 0 < self.until < self.warm_up:
+            raise ConfigError(
+                f"schedule: with until {self.until} below warm_up {self.warm_up} the codebook would never be set from "
+                "data; raise until, or set it to 0 if that is meant"
+            )
+
     @property
     def on(self) -> bool:
         """Tell whether anything depends on the step."""
@@ -35,7 +41,7 @@ class ScheduleConfig:
     def next_after(self, step: int) -> int | None:
         """Return the first step after `step` that starts with a re-estimation."""
         due, interval = float(self.warm_up), float(self.every)
-        while round(due) <= max(step, 0):  # at step 0 nothing has been seen yet
+        while round(due) <= min(max(step, 0), self.until):  # at step 0 nothing has been seen yet
             due, interval = due + interval, interval * self.growth
         return round(due) if round(due) <= self.until else None
 

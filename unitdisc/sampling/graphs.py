@@ -27,7 +27,8 @@ class Recorded:
         self.drawn = silence(output, stepper.batch, block, like.device)
         self.graph: torch.cuda.CUDAGraph | None = None
         if like.is_cuda:
-            self._record()
+            with torch.cuda.device(like.device):  # whose streams are meant below, of several GPUs
+                self._record()
 
     def _record(self) -> None:
         aside = torch.cuda.Stream()  # libraries allocate at their first use, which a graph must not hold
@@ -52,7 +53,8 @@ class Recorded:
         if self.graph is None:
             self._steps()
         else:
-            self.graph.replay()
+            with torch.cuda.device(self.given.device):
+                self.graph.replay()
         return self.drawn[:, : len(noise)].clone()
 
 
