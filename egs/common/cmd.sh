@@ -73,6 +73,7 @@ run_one() { # NUMBER COMMAND...
   shift
   trap : INT TERM HUP USR1 # the command acts on them, and how it ended still comes into the log
   for argument; do command+=("$(numbered "$argument" "$number")"); done
+  # shellcheck disable=SC2094 # the log's end is read when it is written
   {
     printf '# %s\n# started %s on %s\n' "${command[*]@Q}" "$(date '+%F %T')" "$(hostname)"
     "${command[@]}" </dev/null || status=$?
