@@ -503,8 +503,11 @@ def test_a_training_that_is_done_says_so(data: Path, tmp_path: Path):
 
 def test_a_training_that_would_never_quantise_is_refused(data: Path, tmp_path: Path):
     model = tiny_model()
-    late = replace(model.quantizer, schedule=replace(model.quantizer.schedule, warm_up=6, until=8))
+    late = replace(model.quantizer, schedule=replace(model.quantizer.schedule, warm_up=6))
     with pytest.raises(ConfigError, match=r"train.steps is 6, and the warm-up takes 6; .*lower model\.quantizer"):
+        run(data, tmp_path / "exp", quantizer=late)
+    late = replace(late, schedule=replace(late.schedule, warm_up=5, until=4))
+    with pytest.raises(ConfigError, match=r"never be set from data: .*until is 4, and the warm-up takes 5"):
         run(data, tmp_path / "exp", quantizer=late)
     assert not (tmp_path / "exp").exists()
 

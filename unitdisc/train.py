@@ -131,6 +131,11 @@ def check_schedule(config: Config) -> None:
             f"the codebook would never be used: train.steps is {config.train.steps}, and the warm-up takes "
             f"{schedule.warm_up}; train longer, or lower model.quantizer.schedule.warm_up (and every, until)"
         )
+    if schedule is not None and 0 < schedule.until < schedule.warm_up:
+        raise ConfigError(
+            f"the codebook would never be set from data: model.quantizer.schedule.until is {schedule.until}, and the "
+            f"warm-up takes {schedule.warm_up}; raise until, or set it to 0 if that is meant"
+        )
     if not config.train.freezes:
         return
     if not config.train.units_of and schedule is not None and schedule.warm_up > config.train.frozen_at:

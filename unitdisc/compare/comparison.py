@@ -59,11 +59,11 @@ def compare(
     others = [outside(path, path.name.removesuffix(".jsonl"), speech.test, cache, say) for path in options.beside]
     if not exps:
         others += _without_model(others[0].codes, others[0].period, maker, options.baselines)
-    named = _named([*(subject for its in own.values() for subject in its), *others])
+    every = [*(subject for its in own.values() for subject in its), *others]
+    named = _named(every)
     subjects = list(named.values())
-    names = {subject.name for subject in subjects}
-    for subject in (*(subject for its in own.values() for subject in its), *others):
-        if subject.name not in names:
+    for subject in every:
+        if subject.name not in {shown.name for shown in subjects}:
             say(f"{subject.name}: the same as {named[subject.key].name}, and shown once")
     scoring = _with_names(scoring, [its[0].name for its in own.values()], subjects, options.baselines)
     scores = _scores(subjects, maker, scoring, say)

@@ -27,12 +27,6 @@ class ScheduleConfig:
                 f"{self.warm_up}, {self.until}, {self.every}, {self.growth}, {self.reservoir}"
             )
 
-        if 0 < self.until < self.warm_up:
-            raise ConfigError(
-                f"schedule: with until {self.until} below warm_up {self.warm_up} the codebook would never be set from "
-                "data; raise until, or set it to 0 if that is meant"
-            )
-
     @property
     def on(self) -> bool:
         """Tell whether anything depends on the step."""
