@@ -244,6 +244,13 @@ def test_a_km_of_fewer_lines_than_its_tsv_is_refused(tmp_path: Path):
         import_units(path, tmp_path / "out.jsonl", ImportOptions(period=0.02))
 
 
+def test_a_separator_behind_a_number_of_samples_is_a_blank(tmp_path: Path):
+    path = put_km(tmp_path)
+    tsv = path.with_suffix(".tsv")
+    tsv.write_text(tsv.read_text().replace("960", "960\x1d"))
+    assert imported(path, period=0.02) == {"a-1": [7, 7, 3], "a-2": [0, 1, 1, 1]}
+
+
 @pytest.mark.parametrize("name", ["units.pkl", "units.bin", "units.npy", "units.pt"])
 def test_a_pickle_is_refused_with_the_safe_way(tmp_path: Path, name: str):
     class Evil:

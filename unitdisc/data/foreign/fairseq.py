@@ -33,8 +33,8 @@ def read_fairseq(source: Source, options: ReadOptions) -> Iterator[Utterance]:
         if there is None or here is None:
             longer, shorter = (tsv, km.path) if here is None else (km.path, tsv)
             raise DataError(f"{longer}: has more lines than {shorter}: they are of other audio, or one of them was cut")
-        path, _, samples = there[1].partition("\t")
-        if not re.fullmatch(r"\d{1,18}", samples.strip()):
+        path, _, samples = there[1].rstrip().partition("\t")
+        if not re.fullmatch(r"\d{1,18}", samples):
             raise DataError(f"{there[0]}: expected '<path><tab><samples>', got {shown(there[1])}")
         where, line = here
         seconds = int(samples) / options.rate
