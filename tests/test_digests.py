@@ -97,3 +97,12 @@ def test_a_folder_changes_with_its_files_behind_links_too(tmp_path: Path):
     assert digest(tmp_path / "link") != before
     assert digest(tmp_path / "folder") != folder
     assert digest(tmp_path / "none") is None
+
+
+def test_links_to_folders_above_are_entered_once(tmp_path: Path):
+    for name in ("a", "b"):
+        (tmp_path / "loop" / name).mkdir(parents=True)
+    (tmp_path / "loop" / "x.wav").write_bytes(b"x")
+    (tmp_path / "loop" / "a" / "up").symlink_to("..")
+    (tmp_path / "loop" / "b" / "up").symlink_to("../..")
+    assert digests.listing(tmp_path / "loop", "**/*.wav") is not None

@@ -54,7 +54,12 @@ def _matching(root: Path, pattern: str) -> Iterator[Path]:
     if not pattern.startswith("**/"):
         yield from root.glob(pattern)
         return
-    for folder, _, names in os.walk(root, followlinks=True):
+    entered: set[str] = set()
+    for folder, below, names in os.walk(root, followlinks=True):
+        if (real := os.path.realpath(folder)) in entered:  # by a link, perhaps to a folder above it
+            below.clear()
+            continue
+        entered.add(real)
         yield from (Path(folder, name) for name in fnmatch.filter(names, pattern.removeprefix("**/")))
 
 

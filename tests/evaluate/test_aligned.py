@@ -41,8 +41,10 @@ def test_silences_are_given_as_a_list_of_labels_that_occur(tmp_path):
     alignment = write_alignment(tmp_path / "a.ctm", {"x": np.arange(3)}, NAMES)
     assert silences_of(None, alignment) == SILENCES
     assert silences_of("a, b", alignment) == {"a", "b"}
-    with pytest.raises(DataError, match=r"--silences a,pau: no label 'pau' is in .*a\.ctm; there are SIL, a, b"):
-        silences_of("a,pau", alignment)
+    assert silences_of("a,pau", alignment) == {"a", "pau"}  # of another corpus
+    assert silences_of("", alignment) == frozenset()
+    with pytest.raises(DataError, match=r"--silences pau,sp: none of these labels is in .*a\.ctm; there are SIL, a, b"):
+        silences_of("pau,sp", alignment)
 
 
 def test_silence_is_the_same_for_abx_and_for_the_scores_of_units():

@@ -63,14 +63,19 @@ def read_alignment(path: str | Path, tier: str = "phones") -> Alignment:
 
 
 def silences_of(given: str | None, *alignments: Path) -> frozenset[str]:
-    """Return the labels that mean silence: the usual ones, or those given as `A,B`, which must be in an alignment."""
+    """Return the labels that mean silence: the usual ones, or those given as `A,B`, one of which must be there."""
     if given is None:
         return SILENCES
     silences = frozenset(label.strip() for label in given.split(",") if label.strip())
-    found = {i.label for alignment in map(read_alignment, alignments) for utt in alignment for i in alignment[utt]}
-    if unknown := sorted(silences - found) if alignments else []:
+    found: set[str] = set()
+    for intervals in (alignment[utt] for alignment in map(read_alignment, alignments) for utt in alignment):
+        labels = {interval.label for interval in intervals}
+        if not silences or labels & silences:  # the same list may be meant for several corpora
+            return silences
+        found |= labels
+    if alignments and silences:
         raise DataError(
-            f"--silences {given}: no label {unknown[0]!r} is in {' or '.join(map(str, alignments))}; "
+            f"--silences {given}: none of these labels is in {' or '.join(map(str, alignments))}; "
             f"there are {', '.join(sorted(found)[:10])} ..."
         )
     return silences
