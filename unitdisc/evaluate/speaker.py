@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from unitdisc.data import kaldi
 from unitdisc.data.tables import read_pairs
 from unitdisc.errors import DataError, TooFewError, counted
 from unitdisc.evaluate.eer import cosine_pairs, eer, eer_interval
@@ -22,9 +23,9 @@ MOST_PAIRED = 3000  # utterances whose pairs are scored for the EER; more are th
 
 
 def read_speakers(path: str | Path) -> dict[str, str]:
-    """Read utt2spk, or that of a data directory."""
+    """Read utt2spk, or the speakers of a data directory."""
     path = Path(path)
-    return read_pairs(path / "utt2spk" if path.is_dir() else path, "<utt> <speaker>")
+    return kaldi.read_speakers(path)[0] if path.is_dir() else read_pairs(path, "<utt> <speaker>")
 
 
 class Utterances(NamedTuple):
