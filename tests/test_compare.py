@@ -271,7 +271,7 @@ def test_whatever_is_compared_is_a_change(data: Path, exp: Path, tmp_path: Path,
     pack(exp, tmp_path / "packed")
     whole = DataDir.read(data / "test")
     subset(whole, tmp_path / "test", whole.utts)
-    shutil.copytree(exp / "units" / "test", tmp_path / "theirs")
+    encode(exp, data / "test", tmp_path / "theirs")
     words = ["compare", tmp_path / "packed", "--train", data / "train", "--test", tmp_path / "test", "--no-baselines"]
     words += ["--beside", tmp_path / "theirs" / "units.jsonl", "--resamples", "2", "--out", tmp_path / "out", "--renew"]
 

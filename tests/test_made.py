@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,7 @@ def test_it_is_the_same_wherever_it_and_its_inputs_are(folder: Path):
         ("input", "(data/a.txt has changed)"),
         ("lost", "(data/a.txt is no longer there)"),
         ("new", "(data/b.txt was not there)"),
+        ("place", "(data/a.txt is not read any more)"),
     ],
 )
 def test_what_is_made_of_something_else_is_refused_or_made_anew(change: str, said: str, folder: Path):
@@ -84,6 +86,8 @@ def test_what_is_made_of_something_else_is_refused_or_made_anew(change: str, sai
     elif change == "new":
         (folder / "data" / "b.txt").write_text("new")
     what = making(folder, model={"jitter": 0.2 if change == "settings" else 0.1})
+    if change == "place":  # a version that names its places in another way
+        what = replace(what, places={"data-0": folder / "data"}, reads=lambda: ["data-0/a.txt"])
     with pytest.raises(DataError) as refused:
         make(what)
     text = str(refused.value).replace(f"{folder}/", "")

@@ -469,7 +469,7 @@ def test_a_batch_too_small_for_all_processes_is_refused(batch: int, monkeypatch:
 )
 def test_numbers_that_make_no_sense_are_refused(name: str, value: float):
     with pytest.raises(ConfigError, match=f"{name} must be"):
-        TrainConfig(**{name: value})
+        train_module.check_schedule(Config(tiny_model(), replace(TRAIN, **{name: value})))
 
 
 def test_a_training_without_a_loss_is_refused(data: Path, tmp_path: Path):

@@ -136,7 +136,9 @@ def _changes(making: Making, record: Mapping[str, Any]) -> Iterator[tuple[str, s
             yield name.partition(".")[0], f"{name}: {_shown(there, name)} there, {_shown(here, name)} here"
     for name, old in record["inputs"].items():
         new = _digest(making, name)
-        if new != old:
+        if new is None and name.partition("/")[0] not in making.places and not Path(name).is_absolute():
+            yield "inputs", f"{name} is not read any more"  # by this version
+        elif new != old:
             place = _path(making, name)
             how = "was not there" if old is None else "is no longer there" if new is None else "has changed"
             yield "inputs", f"{place} {how}"

@@ -119,7 +119,13 @@ def compile_(model: UnitModel, device: torch.device) -> None:
 
 
 def check_schedule(config: Config) -> None:
-    """Refuse a training in which nothing learns, or that ends before its codebook is used."""
+    """Refuse a training in which nothing learns, or that ends before its codebook is used.
+
+    What is refused here can still be read: units are made of trainings that older versions took.
+    """
+    for name in ("chunk", "learning_rate", "warmup", "clip", "skip_above", "seed"):
+        if not getattr(config.train, name) >= 0:
+            raise ConfigError(f"train.{name} must be 0 or more, got {getattr(config.train, name)}")
     if not config.model.learns:
         raise ConfigError(
             "nothing to train: k-means without a decoder or another loss is fitted by `unitdisc kmeans`, or set one of "

@@ -140,9 +140,6 @@ class TrainConfig:
         for name in WHOLE:
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("chunk", "learning_rate", "warmup", "clip", "skip_above", "seed"):
-            if not getattr(self, name) >= 0:
-                raise ConfigError(f"{name} must be 0 or more, got {getattr(self, name)}")
         if not 0 < self.freeze <= 1 or not 0 <= self.thaw <= 1:
             raise ConfigError(f"freeze must lie above 0 and up to 1, thaw in 0..1, got {self.freeze} and {self.thaw}")
         if self.units_of and (self.freeze < 1 or self.thaw):

@@ -8,12 +8,15 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_data import noise, put_audio, put_data, put_tables
-from made_up import make_data
+from made_up import make_data, tiny_model
 
 from unitdisc.data.check import check_data_dir
 from unitdisc.data.fix import fix_data_dir
 from unitdisc.data.kaldi import DataDir
+from unitdisc.data.store import FeatureReader
 from unitdisc.errors import DataError
+from unitdisc.features.cmvn import load_normalised
+from unitdisc.features.extract import ExtractConfig, extract
 
 
 def test_a_sound_data_dir_is_fine(tmp_path: Path):
@@ -157,6 +160,26 @@ def test_the_fixer_mends_says_what_went_and_keeps_a_backup(tmp_path: Path):
     assert again == (None, [], [])
 
 
+def test_what_the_fixer_leaves_keeps_its_features(tmp_path: Path):
+    data = make_data(tmp_path / "d", 6)
+    config = ExtractConfig(tiny_model().features)
+    extract(data, config)
+    frames = dict(FeatureReader(data.path / "feats.scp"))
+    gone = data.utts[1]
+    (data.path / data.recordings[gone].entry).unlink()
+    assert fix_data_dir(data.path).dropped == [gone]
+    fixed = DataDir.read(data.path)
+    made = extract(fixed, config)
+    assert (made.made, made.utterances) == ((), 5)
+    reader = load_normalised(data.path, config.features)
+    assert set(reader) == set(frames) - {gone}
+    table = data.path / "wav.scp"  # changed by hand: what was out of date before it is mended stays so
+    table.write_text("".join(reversed(table.read_text().replace("a-00.wav", "./a-00.wav").splitlines(keepends=True))))
+    assert fix_data_dir(data.path).backup is not None
+    with pytest.raises(DataError, match=r"feats\.json: made before wav\.scp, segments or utt2spk changed"):
+        extract(DataDir.read(data.path), config)
+
+
 def test_the_fixer_drops_lines_with_a_word_too_many(tmp_path: Path):
     path = put_data(tmp_path, utts=8)
     table = path / "utt2spk"
@@ -219,7 +242,8 @@ def test_features_that_are_out_of_date_are_told_after_a_fix_too(tmp_path: Path):
     assert not any("feats" in warning for warning in check_data_dir(data.path).warnings)
     fix_data_dir(data.path)  # which writes spk2utt: nothing that features follow from
     assert not any("feats" in warning for warning in check_data_dir(data.path).warnings)
-    (data.path / "a-00.wav").write_bytes(b"no audio")
+    table = data.path / "wav.scp"
+    table.write_bytes(table.read_bytes().replace(b"a-00.wav", b"./a-00.wav").replace(b"\n", b"\r\n"))
     fix_data_dir(data.path)
     warnings = check_data_dir(data.path).warnings
     wanted = "made before wav.scp, segments or utt2spk changed; `unitdisc features --force` makes them again"

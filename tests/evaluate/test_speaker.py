@@ -14,7 +14,7 @@ from unitdisc.errors import DataError
 from unitdisc.evaluate import speaker
 from unitdisc.evaluate.eer import Pairs, cosine_pairs, eer, eer_interval
 from unitdisc.evaluate.logistic import fit_logistic, folds
-from unitdisc.evaluate.speaker import read_speakers, speaker_scores
+from unitdisc.evaluate.speaker import histograms, read_speakers, speaker_scores
 
 
 @pytest.mark.parametrize("classes", [2, 4])
@@ -192,3 +192,12 @@ def test_of_very_many_speakers_and_utterances_some_are_drawn(tmp_path, monkeypat
     some = {utt: name for utt, name in utt2spk.items() if name in names and int(utt[-2:]) % 2 == 0}
     monkeypatch.undo()
     assert [s.value for s in speaker_scores(path, some, resamples=0)] == [s.value for s in drawn]
+
+
+def test_of_very_many_different_units_some_utterances_are_drawn(tmp_path, monkeypatch: pytest.MonkeyPatch):
+    path, utt2spk = corpus(tmp_path, 0.5, speakers=5, utterances=30)
+    monkeypatch.setattr(speaker, "MOST_UTTERANCES", 80)
+    drawn = speaker_scores(path, utt2spk, resamples=0)
+    monkeypatch.undo()
+    monkeypatch.setattr(speaker, "MOST_SHARES", 80 * len(histograms(path, utt2spk).units))
+    assert [score.value for score in speaker_scores(path, utt2spk, resamples=0)] == [score.value for score in drawn]

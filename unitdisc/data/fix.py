@@ -4,15 +4,17 @@ import shutil
 from collections import Counter
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from unitdisc.data.kaldi import FORMS, DataDir, parse_recording, parse_segment, spk2utt_of
+from unitdisc.data.kaldi import FORMS, DataDir, data_digest, parse_recording, parse_segment, spk2utt_of
+from unitdisc.data.store import FeatureReader
+from unitdisc.data.subsets import FEATURES, STATISTICS, read_note, write_note
 from unitdisc.data.tables import BLANKS, scan_rows, write_table
 from unitdisc.errors import DataError, shown
 
 # Tables that other tools put into a data directory, besides those of FORMS.
-PER_UTT = ("text", "utt2dur", "feats.scp", "targets.scp", "vad.scp", "utt2num_frames", "utt2lang")
-PER_SPK = ("spk2gender", "cmvn.scp")
+PER_UTT = ("text", "utt2dur", *(f"{stem}.scp" for stem in FEATURES), "vad.scp", "utt2num_frames", "utt2lang")
+PER_SPK = ("spk2gender", *(f"{stem}.scp" for stem in STATISTICS))
 PAIRS = ("utt2spk", "spk2gender", "utt2dur")  # tables of one word after the key
 MOST = 0.5  # share of the utterances; dropping more is no fix
 
@@ -54,8 +56,17 @@ def fix_data_dir(path: str | Path, allow_pipes: bool | None = None) -> Fixed:
             f"{path}: nothing changed, since {len(before - utts)} of {len(before)} utterances would go: {changes[-1]}"
         )
     _agree(tables, utts, main, changes)
-    backup = _store(path, tables) if changes or _lacks_speakers(path) else None
-    return Fixed(backup, changes, sorted(before - utts))
+    gone = sorted(before - utts)
+    if not changes and not _lacks_speakers(path):
+        return Fixed(None, changes, gone)
+    fresh = _fresh_features(path)
+    backup = _store(path, tables)
+    for stem, note in fresh.items():
+        if not FeatureReader(path / f"{stem}.scp").is_whole():
+            continue
+        failed = {utt: why for utt, why in note.get("failed", {}).items() if utt in utts}
+        write_note(path, stem, {**note, "failed": failed}, fresh=True)
+    return Fixed(backup, changes, gone)
 
 
 def _load(path: Path, changes: list[str]) -> dict[str, dict[str, str]]:
@@ -135,6 +146,12 @@ def _restrict(
         del tables[name][key]
     if gone:
         changes.append(f"dropped {len(gone)} from {name}, as {gone[0]!r}, which {why}")
+
+
+def _fresh_features(path: Path) -> dict[str, dict[str, Any]]:
+    """Return the notes of features that are of the tables as they are: of those that are left, they stay so."""
+    digest, notes = data_digest(path), {stem: read_note(path, stem) for stem in FEATURES}
+    return {stem: note for stem, note in notes.items() if note is not None and note.get("data") == digest}
 
 
 def _lacks_speakers(path: Path) -> bool:

@@ -143,7 +143,7 @@ def _carry_alignments(datas: Sequence[DataDir], home: Mapping[str, DataDir], utt
 
 def _carry_features(datas: Sequence[DataDir], utts: Collection[str], out: Path) -> None:
     for stem in FEATURES:
-        notes = [note for data in datas if (note := _note(data.path / f"{stem}.json")) is not None]
+        notes = [note for data in datas if (note := read_note(data.path, stem)) is not None]
         rows: list[tuple[str, str]] = []
         # All of them have features, of one configuration.
         if len(notes) == len(datas) and len({str(note.get("digest")) for note in notes}) == 1:
@@ -154,16 +154,16 @@ def _carry_features(datas: Sequence[DataDir], utts: Collection[str], out: Path) 
         if rows:
             failed = {utt: why for note in notes for utt, why in note.get("failed", {}).items() if utt in utts}
             fresh = all(note.get("data") == data_digest(data.path) for note, data in zip(notes, datas, strict=True))
-            _write_note(out, stem, {**notes[0], "failed": failed}, fresh)
+            write_note(out, stem, {**notes[0], "failed": failed}, fresh)
     _carry_statistics(datas, {data.utt2spk[utt] for data in datas for utt in utts if utt in data.utt2spk}, out)
 
 
-def _note(path: Path) -> dict[str, Any] | None:
+def read_note(folder: Path, stem: str) -> dict[str, Any] | None:
     """Return what stands beside an archive, if both are there."""
-    return (json_if_any(path) or None) if path.with_suffix(".scp").exists() else None
+    return (json_if_any(folder / f"{stem}.json") or None) if (folder / f"{stem}.scp").exists() else None
 
 
-def _write_note(out: Path, stem: str, note: dict[str, Any], fresh: bool) -> None:
+def write_note(out: Path, stem: str, note: Mapping[str, Any], fresh: bool) -> None:
     """Say what the archive has of this directory; features that were out of date stay so."""
     if fresh:
         reader = FeatureReader(out / f"{stem}.scp")

@@ -18,7 +18,7 @@ from unitdisc.evaluate.units import AnyUnits, Units
 FOLDS = 5
 MOST_SPEAKERS = 200  # that are told apart; of more, so many are drawn
 MOST_UTTERANCES = 20_000  # of all of these; more are thinned evenly by speaker
-MOST_SHARES = 1 << 28  # numbers in the histograms of all utterances: 2 GB
+MOST_SHARES = 1 << 28  # numbers in the histograms of all utterances, 2 GB: of many different units, fewer utterances
 MOST_PAIRED = 3000  # utterances whose pairs are scored for the EER; more are thinned evenly by speaker
 
 
@@ -104,12 +104,13 @@ def histograms(path: AnyUnits, utt2spk: Mapping[str, str], seed: int = 0) -> Utt
             f"{path}: has {counted(len(enough), 'speaker')} with {FOLDS} utterances or more; "
             "at least two are needed to tell apart"
         )
-    drawn = _drawn(enough, seed)
+    most = MOST_SHARES // len(numbering)
+    drawn = _drawn(enough, seed, min(MOST_UTTERANCES, most))
     if spared := sum(map(len, enough.values())) - sum(map(len, drawn.values())):
         dropped["utterances beyond those drawn"] = spared
     names = [utt for utts in drawn.values() for utt in utts]
     rows = {utt: row for row, utt in enumerate(names)}
-    if len(names) * len(numbering) > MOST_SHARES:
+    if len(names) > most:
         raise TooFewError(f"{path}: {len(names)} utterances have {len(numbering)} different units: too many to compare")
     vectors = np.empty((len(names), len(numbering)))
     for line in source:
@@ -120,13 +121,13 @@ def histograms(path: AnyUnits, utt2spk: Mapping[str, str], seed: int = 0) -> Utt
     return Utterances(names, vectors, numbering.units, speakers, list(drawn), dropped)
 
 
-def _drawn(utts: Mapping[str, list[str]], seed: int) -> dict[str, list[str]]:
-    """Return the speakers, and the utterances of each, that are told apart: all unless there are very many."""
+def _drawn(utts: Mapping[str, list[str]], seed: int, most: int) -> dict[str, list[str]]:
+    """Return the speakers, and the utterances of each, that are told apart: all unless there are more than `most`."""
     names = list(utts)
     if len(names) > MOST_SPEAKERS:
         chosen = np.random.default_rng(seed).choice(len(names), MOST_SPEAKERS, replace=False)
         names = [names[place] for place in np.sort(chosen)]
-    every = -(-sum(len(utts[name]) for name in names) // MOST_UTTERANCES)
+    every = -(-sum(len(utts[name]) for name in names) // max(most, 1))
     return {name: utts[name][::every] if len(utts[name]) >= FOLDS * every else utts[name][:FOLDS] for name in names}
 
 
