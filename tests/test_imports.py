@@ -9,7 +9,7 @@ from places import TOP
 PACKAGE = TOP / "unitdisc"
 LAYERS = {
     "errors": 0,
-    "batch_norm": 1, "buffers": 1, "config": 1, "devices": 1, "digests": 1, "dist": 1, "files": 1, "made": 1,
+    "batch_norm": 1, "buffers": 1, "config": 1, "devices": 1, "digests": 1, "dist": 1, "files": 1, "made": 1, "muon": 1,
     "processes": 1, "reading": 1, "registry": 1, "runlog": 1, "spikes": 1, "stopping": 1, "packed": 1, "hub": 1,
     "recipes": 1, "config_text": 1,
     "data": 2, "features": 2, "quantizers": 2, "networks": 2,

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from unitdisc.step import precision_of
+from unitdisc.state import precision_of
 from unitdisc.train_config import TrainConfig
 
 CPU = torch.device("cpu")

@@ -41,8 +41,8 @@ from unitdisc.networks.outputs import Softmax
 from unitdisc.quantizers.clustering import kmeans
 from unitdisc.runlog import Meter, RunLog
 from unitdisc.sampling import Request, sample
-from unitdisc.state import State
-from unitdisc.step import precision_of, train_step
+from unitdisc.state import State, precision_of
+from unitdisc.step import train_step
 from unitdisc.targets import Targets
 from unitdisc.train import batch_plan
 from unitdisc.train_config import Config

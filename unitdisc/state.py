@@ -9,10 +9,11 @@ from unitdisc import dist
 from unitdisc.checkpoint import Polyak
 from unitdisc.loss import Learner
 from unitdisc.model import UnitModel
+from unitdisc.muon import Muon
 from unitdisc.quantizers.kmeans import KMeans
 from unitdisc.spikes import Norms
 from unitdisc.targets import MadeTargets
-from unitdisc.train_config import AdamWConfig, Halving, Linear, Plateau, TrainConfig
+from unitdisc.train_config import AdamWConfig, Halving, Linear, MuonConfig, Plateau, TrainConfig
 
 
 class State:
@@ -160,6 +161,23 @@ class State:
 def _optimizer(model: UnitModel, config: TrainConfig) -> torch.optim.Optimizer:
     options, groups = config.optimizer, model.parameter_groups(config.learning_rate)
     # fused: one kernel does it all; on a GPU it leaves a step out without asking the host (see step.py).
+    if isinstance(options, MuonConfig):
+        matrices = [p for p in model.encoder.parameters() if p.ndim > 1]
+        return Muon(
+            groups, matrices, config.learning_rate, options.betas, options.decay, options.factor, options.momentum,
+            precision_of(config, next(model.parameters()).device),
+        )  # fmt: skip
     if isinstance(options, AdamWConfig):
         return torch.optim.AdamW(groups, config.learning_rate, options.betas, weight_decay=options.decay, fused=True)
     return torch.optim.Adam(groups, config.learning_rate, options.betas, fused=True)
+
+
+def precision_of(options: TrainConfig, device: torch.device) -> torch.dtype:
+    """Return what products are computed in: where nothing is asked for, bfloat16 on a device that is made for it."""
+    if options.precision != "auto":
+        return torch.bfloat16 if options.precision == "bfloat16" else torch.float32
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # older versions of PyTorch have not all of them
+    known = [getattr(torch.cpu, name) for name in names if hasattr(torch.cpu, name)]
+    return torch.bfloat16 if any(supported() for supported in known) else torch.float32

@@ -13,8 +13,7 @@ from unitdisc.data.batches import share
 from unitdisc.errors import UnitdiscError
 from unitdisc.model import UnitModel
 from unitdisc.runlog import Gradient, Meter, RunLog
-from unitdisc.state import State
-from unitdisc.train_config import TrainConfig
+from unitdisc.state import State, precision_of
 
 
 def train_step(state: State, batch: Any, meter: Meter, log: RunLog, device: torch.device) -> None:
@@ -55,17 +54,6 @@ def train_step(state: State, batch: Any, meter: Meter, log: RunLog, device: torc
             parameter.copy_(before.lerp(parameter, options.thaw))
     if state.average:
         state.average.update_(model)
-
-
-def precision_of(options: TrainConfig, device: torch.device) -> torch.dtype:
-    """Return what products are computed in: where nothing is asked for, bfloat16 on a device that is made for it."""
-    if options.precision != "auto":
-        return torch.bfloat16 if options.precision == "bfloat16" else torch.float32
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
-    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # older versions of PyTorch have not all of them
-    known = [getattr(torch.cpu, name) for name in names if hasattr(torch.cpu, name)]
-    return torch.bfloat16 if any(supported() for supported in known) else torch.float32
 
 
 def optimise_(optimizer: torch.optim.Optimizer, spike: Tensor) -> bool:

@@ -33,8 +33,8 @@ from unitdisc.postfilter import Postfilter, decoded_pairs, fit_postfilter
 from unitdisc.quantizers.base import Reestimation
 from unitdisc.quantizers.clustering import sample_size
 from unitdisc.runlog import Meter, RunLog
-from unitdisc.state import State
-from unitdisc.step import note_skipped, precision_of, train_step
+from unitdisc.state import State, precision_of
+from unitdisc.step import note_skipped, train_step
 from unitdisc.stopping import Stop, stoppable
 from unitdisc.straight import check_straight
 from unitdisc.taken import take_units_

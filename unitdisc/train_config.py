@@ -70,6 +70,17 @@ class AdamWConfig:
 
 
 @dataclass(frozen=True)
+class MuonConfig:
+    """Steps of the encoder's matrices in which all directions count the same, and AdamW for the rest (muon.py)."""
+
+    kind: Literal["muon"] = "muon"
+    betas: tuple[float, float] = (0.9, 0.98)  # of AdamW
+    decay: float = 0.01  # times the learning rate, at each step
+    factor: float = 15.0  # that the learning rate of matrices is multiplied by
+    momentum: float = 0.95  # of matrices
+
+
+@dataclass(frozen=True)
 class TargetsConfig:
     """When targets are made, and of what."""
 
@@ -110,7 +121,7 @@ class TrainConfig:
     learning_rate: float = 4e-4
     warmup: int = 100  # steps of linear rise
     schedule: Halving | Plateau | Linear = field(default_factory=Halving)
-    optimizer: AdamConfig | AdamWConfig = field(default_factory=AdamConfig)
+    optimizer: AdamConfig | AdamWConfig | MuonConfig = field(default_factory=AdamConfig)
     targets: TargetsConfig = field(default_factory=TargetsConfig)  # of weights.prediction
     freeze: float = 1.0  # share of all steps after which codebook and decoder learn, and the encoder does not; 1: never
     thaw: float = 0.0  # what the encoder's learning rate is then multiplied by; 0 holds it still
