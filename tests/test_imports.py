@@ -9,10 +9,10 @@ from places import TOP
 PACKAGE = TOP / "unitdisc"
 LAYERS = {
     "errors": 0,
-    "batch_norm": 1, "buffers": 1, "config": 1, "devices": 1, "digests": 1, "dist": 1, "files": 1, "made": 1, "muon": 1,
+    "batch_norm": 1, "buffers": 1, "config": 1, "devices": 1, "digests": 1, "dist": 1, "files": 1, "made": 1,
     "processes": 1, "reading": 1, "registry": 1, "runlog": 1, "spikes": 1, "stopping": 1, "packed": 1, "hub": 1,
     "recipes": 1, "config_text": 1,
-    "data": 2, "features": 2, "quantizers": 2, "networks": 2,
+    "data": 2, "features": 2, "quantizers": 2, "networks": 2, "muon": 2,
     "decoders": 3, "sampling": 3, "synthesis": 3, "evaluate": 3, "hashes": 3,
     "loss": 4, "model": 4, "model_config": 4,
     "checkpoint": 5, "corpus": 5, "postfilter": 5, "correction": 5, "voices": 5, "speech_model": 5, "validate": 5,

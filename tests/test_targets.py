@@ -32,7 +32,7 @@ from unitdisc.quantizers.schedule import ScheduleConfig
 from unitdisc.runlog import read_metrics
 from unitdisc.targets import LabelFile, write_labels
 from unitdisc.train import train
-from unitdisc.train_config import AdamWConfig, Config, Linear, TargetsConfig
+from unitdisc.train_config import Config, Linear, MuonConfig, TargetsConfig
 
 TARGETS = TargetsConfig(at=(0.0, 0.5), sample=300, classes=8, dim=6)
 OPTIONS = replace(
@@ -40,7 +40,7 @@ OPTIONS = replace(
     steps=8,
     warmup=0,
     schedule=Linear(),
-    optimizer=AdamWConfig(),
+    optimizer=MuonConfig(),
     targets=TARGETS,
     average=0.0,
     augment=AugmentConfig(versions=2, warp=0.15),

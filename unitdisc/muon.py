@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from unitdisc import dist
+
 QUINTIC, ITERATIONS = (3.4445, -4.7750, 2.0315), 5  # of Jordan et al.: singular values end between 0.7 and 1.2
 
 
@@ -71,15 +73,21 @@ def _parts(matrix: Tensor) -> Tensor:
 
 
 def orthogonal(stacks: list[Tensor], dtype: torch.dtype = torch.float32) -> list[Tensor]:
-    """Bring the singular values of the matrices of each stack [K, M, N] near to 1; those of equal shapes at once."""
+    """Bring the singular values of the matrices of each stack [K, M, N] near to 1.
+
+    Those of equal shapes are done at once, and of several processes each does its share.
+    """
     shapes: dict[tuple[int, int], list[int]] = {}
     for number, stack in enumerate(stacks):
         shapes.setdefault((min(stack.shape[1:]), max(stack.shape[1:])), []).append(number)
     found = list(stacks)
     for (rows, _), numbers in shapes.items():
         flat = [stacks[n] if stacks[n].shape[1] == rows else stacks[n].mT for n in numbers]
-        made = _iterated(torch.cat(flat), dtype).split([len(x) for x in flat])
-        for n, x in zip(numbers, made, strict=True):
+        whole, share = torch.cat(flat), slice(dist.rank(), None, dist.world_size())
+        made = torch.zeros_like(whole)
+        made[share] = _iterated(whole[share], dtype)
+        dist.all_reduce_(made)
+        for n, x in zip(numbers, made.split([len(x) for x in flat]), strict=True):
             found[n] = x if stacks[n].shape[1] == rows else x.mT
     return found
 
