@@ -112,7 +112,12 @@ def test_a_step_that_is_left_out_changes_nothing():
     matrix = torch.nn.Parameter(torch.eye(4))
     optimizer = muon([{"params": [matrix]}], [matrix])
     gradients([matrix], 0)
+    matrix.grad[0] = float("nan")
     optimizer.found_inf = torch.ones(())
     optimizer.step()
     assert torch.equal(matrix, torch.eye(4))
-    assert not optimizer.state[matrix]
+    assert not optimizer.state[matrix]["momentum"].any()
+    gradients([matrix], 0)
+    optimizer.found_inf = torch.zeros(())
+    optimizer.step()
+    assert not torch.equal(matrix, torch.eye(4))

@@ -45,25 +45,28 @@ class Muon(torch.optim.AdamW):
         loss = super().step(closure)
         for matrix, gradient in gradients:
             matrix.grad = gradient
-        spike = getattr(self, "found_inf", None)  # as a step that is left out is told to AdamW's kernel
-        if spike is None or not spike:
-            self._step_matrices(gradients)
+        self._step_matrices(gradients, getattr(self, "found_inf", None))  # as AdamW's kernel is told
         return loss
 
-    def _step_matrices(self, gradients: list[tuple[Tensor, Tensor]]) -> None:
+    def _step_matrices(self, gradients: list[tuple[Tensor, Tensor]], left_out: Tensor | None) -> None:
         rates = {id(p): (group["lr"], group["weight_decay"]) for group in self.param_groups for p in group["params"]}
         ahead = []
         for matrix, gradient in gradients:
             state = self.state[matrix]
             if not state:
                 state.update(step=torch.zeros(()), momentum=torch.zeros_like(matrix))  # AdamW looks for a step
-            state["step"] += 1
-            state["momentum"].lerp_(gradient, 1 - self.momentum)
+            _set(state["momentum"], state["momentum"].lerp(gradient, 1 - self.momentum), left_out)
             ahead.append(gradient.lerp(state["momentum"], self.momentum))  # as Nesterov looks ahead
         for (matrix, _), change in zip(gradients, orthogonal([_parts(x) for x in ahead], self.dtype), strict=True):
             rate, decay = rates[id(matrix)]
             scale = self.factor * rate * max(1.0, change.shape[1] / change.shape[2]) ** 0.5
-            matrix.mul_(1 - self.factor * rate * decay).add_(change.reshape(matrix.shape), alpha=-scale)
+            slower = matrix * (1 - self.factor * rate * decay)
+            _set(matrix, slower.sub_(change.reshape(matrix.shape), alpha=scale), left_out)
+
+
+def _set(old: Tensor, new: Tensor, left_out: Tensor | None) -> None:
+    """Write new values over old ones, unless a step is left out: a GPU knows, and the host does not wait for it."""
+    old.copy_(new if left_out is None else torch.where(left_out > 0, old, new))
 
 
 def _parts(matrix: Tensor) -> Tensor:
