@@ -21,7 +21,7 @@ from unitdisc.networks.encoders.configs import ConvEncoderConfig
 from unitdisc.train_config import Config
 
 SHORTER = {  # of egs/librispeech/conf, which those of egs/own include
-    "small.yaml": {"steps: 1600": "steps: 20", "batch: 16": "batch: 4"},
+    "small.yaml": {"steps: 4800": "steps: 20", "batch: 16": "batch: 4"},
     "voices.yaml": {"steps: 1500": "steps: 20"},
 }
 
